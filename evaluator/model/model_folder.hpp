@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "evaluator/model/model_config.hpp"
+#include "evaluator/model/tensor_view.hpp"
+
+namespace longrope::evaluator {
+
+/// A Hugging Face model folder: config.json and model.safetensors, or model.safetensors.index.json
+/// with its shards, memory-mapped. Every size and offset is checked before use.
+class ModelFolder {
+public:
+    /// @throws EvaluatorError naming the file, tensor and numbers that do not fit
+    explicit ModelFolder(const std::filesystem::path& folder);
+    ModelFolder(ModelFolder&&) noexcept;
+    ModelFolder& operator=(ModelFolder&&) noexcept;
+    ModelFolder(const ModelFolder&) = delete;
+    ModelFolder& operator=(const ModelFolder&) = delete;
+    ~ModelFolder();
+
+    [[nodiscard]] const ModelConfig& config() const noexcept;
+    /// @throws EvaluatorError if the tensor is missing or its shape is not `shape`
+    [[nodiscard]] TensorView tensor(const std::string& name,
+                                    std::initializer_list<std::int64_t> shape) const;
+    [[nodiscard]] bool has_tensor(const std::string& name) const;
+    /// Hexadecimal SHA-256 over config.json, safetensors headers, file sizes and sampled blocks;
+    /// independent of where the folder lies.
+    [[nodiscard]] std::string digest() const;
+
+private:
+    struct Contents;
+    std::unique_ptr<Contents> contents_;
+};
+
+}  // namespace longrope::evaluator
