@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace longrope::coordinator {
+
+/// A configuration that cannot be used: origin (file:line, environment variable or flag), key, what
+/// was found, what is accepted, the nearest known name.
+class ConfigurationError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+struct ModelSettings {
+    std::string path;                   ///< identity is the digest, not the path
+    std::uint64_t original_window = 0;  ///< tokens; 0: from config.json
+};
+
+struct DocumentSettings {
+    std::string path;
+    std::uint32_t search = 0;  ///< how many of the split, chosen by seed; 0: all
+    std::uint32_t validation = 0;
+    std::uint32_t heldout = 0;
+};
+
+struct SyntheticKeys {  ///< [evaluator.synthetic]
+    std::uint32_t dimensions = 16;
+    double theta = 10000.0;
+    std::uint32_t original_window = 256;
+    std::uint32_t documents = 8;
+    double duration_ms = 0.0;
+    double duration_spread = 0.0;
+    std::string fault = "none";
+    std::uint32_t fault_every = 0;
+    std::uint32_t poison_every = 0;
+};
+
+struct BackendSettings {
+    std::string backend = "auto";   ///< auto, cpu, reference, synthetic
+    std::string precision = "f32";  ///< f32, bf16
+    std::uint32_t threads = 0;      ///< per evaluator; 0: cores of the node / ranks of the node
+    std::string isa = "auto";       ///< auto, baseline, avx2, avx512
+    std::string attention_scale = "su";  ///< su, yarn, none, or a number
+    std::string angles = "double";       ///< double, float32
+    double deadline_floor_seconds =
+        600;  ///< a task is given at least this long before it is a hang
+    SyntheticKeys synthetic;
+};
+
+struct RunSettings {
+    std::string directory;
+    std::uint64_t seed = 42;
+    std::uint32_t max_faults = 3;   ///< of fresh evaluator processes on a task
+    double watchdog_seconds = 300;  ///< a rank without word from the coordinator ends
+    double lease_seconds = 300;     ///< a rank silent for this long is lost
+    double snapshot_seconds = 30;   ///< longest time between snapshots
+    double time_limit_seconds = 0;  ///< 0: none; stops early and leaves a resumable run
+    bool allow_mixed_numerics = false;
+};
+
+struct StageSettings {
+    std::string name;
+    std::uint64_t target_tokens = 0;
+    std::uint32_t population = 64;
+    std::uint32_t parents = 32;
+    std::uint32_t mutations = 16;
+    std::uint32_t crossovers = 16;
+    double mutation_probability = 0.3;
+    std::uint32_t iterations = 40;
+    std::string method = "paper";
+    double grid_step = 0.001;
+    std::string bound = "1.25s";        ///< "1.25s", "1+s", or a number >= 1
+    std::string start_tokens = "gene";  ///< gene, sweep
+    std::string schedule = "generational";
+};
+
+/// The effective configuration: defaults, file, LONGROPE_* environment, flags, in rising priority.
+struct Configuration {
+    ModelSettings model;
+    DocumentSettings documents;
+    BackendSettings evaluator;
+    RunSettings run;
+    std::vector<StageSettings> stages;  ///< at least one
+};
+
+/// A value that overrides the file. `key` is the dotted key ("run.directory", "stage.iterations").
+struct Override {
+    std::string key;
+    std::string value;   ///< as TOML or bare text
+    std::string origin;  ///< "--iterations", "LONGROPE_RUN_DIRECTORY"
+    std::string stage;   ///< for stage.* keys: the stage's name; empty: the only stage
+};
+
+/// @throws ConfigurationError; every value is checked for type and range, unknown keys are errors
+[[nodiscard]] Configuration read_configuration(const std::filesystem::path& file,
+                                               const std::vector<Override>& overrides);
+
+/// Overrides from LONGROPE_<SECTION>_<KEY> variables of `environment` ("NAME=value" strings).
+/// @throws ConfigurationError for an unknown LONGROPE_ variable
+[[nodiscard]] std::vector<Override> environment_overrides(const char* const* environment);
+
+/// The effective configuration as commented-free TOML that read_configuration accepts.
+[[nodiscard]] std::string to_toml(const Configuration& configuration);
+
+/// The settings that define the trajectory, dotted key -> canonical text. Paths, iterations,
+/// workers, limits and directories are operational and absent; the numbers of documents are in.
+[[nodiscard]] std::map<std::string, std::string> identity_settings(
+    const Configuration& configuration);
+
+/// One declared setting, for the reference page and `--help`.
+struct SettingDeclaration {
+    std::string key, type, default_value, range, unit, description;
+    bool identity = false;
+};
+[[nodiscard]] std::vector<SettingDeclaration> declared_settings();
+
+}  // namespace longrope::coordinator

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "coordinator/history.hpp"
+
+namespace longrope::coordinator {
+
+/// Writes snapshots of the history on a thread of its own, so that the event loop never waits for a
+/// disk. A newer snapshot replaces one that still waits.
+class HistoryWriter {
+public:
+    /// @param before_rename  see write_history; called on the writer's thread
+    HistoryWriter(std::filesystem::path file, std::function<void()> before_rename);
+    HistoryWriter(const HistoryWriter&) = delete;
+    HistoryWriter& operator=(const HistoryWriter&) = delete;
+    ~HistoryWriter();  ///< waits for a write in progress; does not write what still waits
+
+    /// Whether the interval since the last write has passed: 50 times its duration, at most 30 s.
+    [[nodiscard]] bool due(std::chrono::steady_clock::time_point now) const;
+    /// Hands over a copy; returns its sequence number (1, 2, …) without waiting.
+    std::uint64_t submit(std::shared_ptr<const RunHistory> snapshot);
+    /// Sequence number of the newest snapshot that is durable (the folder's fsync is done); 0:
+    /// none.
+    /// @throws HistoryError if writing failed since the last call
+    [[nodiscard]] std::uint64_t stored() const;
+    /// Waits until all that was submitted is durable. @throws HistoryError
+    void drain();
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace longrope::coordinator
