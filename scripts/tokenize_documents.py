@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns text files into the documents file (HDF5) that longrope searches and evaluates on.
+
+Usage: python scripts/tokenize_documents.py --tokenizer models/demo/tokenizer.json \\
+           --target-tokens 2048 --alternate novel.txt --heldout other.txt \\
+           --segments 16 --output documents/mine.h5
+
+A text gives --segments documents: evenly spaced, non-overlapping stretches of its tokens, each
+just long enough for --target-tokens positions (one less is stored where the tokenizer has a
+beginning-of-sequence token, for longrope puts that in front itself). The search sees the
+documents of --search, chooses its result on those of --validation and reports --heldout, which
+it never decides on; --alternate takes even-numbered segments for search, odd-numbered ones for
+validation. The format is described in scripts/documents_format.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tokenizers import Tokenizer
+
+FORMAT_VERSION = 1
+SPLITS = {"search": 0, "heldout": 1, "validation": 2}
+SPLIT_LEGEND = "0 search, 1 heldout, 2 validation"
+NO_BOS = -1
+
+
+class DocumentsError(Exception):
+    """Something the user can act on: what was attempted, what was found, what would be accepted."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text and how it is cut: `split` is a key of SPLITS, or "alternate"."""
+
+    title: str
+    content: str
+    split: str
+    segments: int
+    source: str = "not stated"
+    licence: str = "not stated"
+
+    def splits(self) -> list[int]:
+        """The split of each segment; those of "alternate" are numbered from 1, like the titles."""
+        if self.split == "alternate":
+            return [
+                SPLITS["validation" if n % 2 else "search"] for n in range(1, self.segments + 1)
+            ]
+        return [SPLITS[self.split]] * self.segments
+
+    def titles(self) -> list[str]:
+        return [f"{self.title} {n}/{self.segments}" for n in range(1, self.segments + 1)]
+
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content.encode("utf-8")).hexdigest()
+
+
+def combined_digest(titled_digests: list[tuple[str, str]]) -> str:
+    """The file's text_sha256: SHA-256 of one line "<sha256 of the text> <title>" for each text."""
+    lines = "".join(f"{sha256} {title}\n" for title, sha256 in titled_digests)
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
+
+
+def segment_starts(total_tokens: int, segment_tokens: int, segments: int, title: str) -> list[int]:
+    """First token of each of `segments` evenly spaced stretches that do not overlap."""
+    fitting = total_tokens // segment_tokens
+    if segments > fitting:
+        raise DocumentsError(
+            f"cannot cut '{title}' into {segments} segments of {segment_tokens} tokens: it has "
+            f"{total_tokens} tokens, so {fitting} fit without overlap. "
+            + (
+                "Use fewer segments, a longer text or shorter targets."
+                if fitting
+                else "Use a longer text or a shorter target."
+            )
+        )
+    if segments == 1:
+        return [0]
+    return [n * (total_tokens - segment_tokens) // (segments - 1) for n in range(segments)]
+
+
+def load_tokenizer(path: Path) -> tuple[Tokenizer, str]:
+    """The tokenizer of a tokenizer.json and the SHA-256 of that file."""
+    from tokenizers import Tokenizer
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DocumentsError(
+            f"cannot read the tokenizer {path}: {error.strerror}. A tokenizer.json as models on "
+            "Hugging Face have it is expected."
+        ) from error
+    try:
+        return Tokenizer.from_str(data.decode("utf-8")), hashlib.sha256(data).hexdigest()
+    except Exception as error:  # the library raises plain Exception
+        raise DocumentsError(
+            f"cannot read the tokenizer {path}: it is no tokenizer.json: {error}"
+        ) from error
+
+
+def find_bos(tokenizer: Tokenizer, wish: str) -> int:
+    """Id of the token in front of every document, or NO_BOS.
+
+    `wish` is "auto" (what the tokenizer itself puts in front of a text), "none", or a token.
+    """
+    if wish == "none":
+        return NO_BOS
+    if wish == "auto":
+        plain = tokenizer.encode("a", add_special_tokens=False).ids
+        ids = tokenizer.encode("a", add_special_tokens=True).ids
+        return ids[0] if len(ids) > len(plain) and ids[1 : 1 + len(plain)] == plain else NO_BOS
+    token_id = tokenizer.token_to_id(wish)
+    if token_id is None:
+        raise DocumentsError(
+            f"--bos {wish}: the tokenizer has no such token; 'auto' and 'none' also go"
+        )
+    return token_id
+
+
+def write_documents(
+    output: Path, tokenizer_path: Path, texts: list[Text], target_tokens: int, bos: str = "auto"
+) -> int:
+    """Writes the documents file, whole or not at all; returns the number of documents.
+
+    Raises DocumentsError if a text is too short, empty, or in two splits, or if `output` cannot
+    be written.
+    """
+    import numpy as np
+
+    tokenizer, tokenizer_sha256 = load_tokenizer(tokenizer_path)
+    bos_id = find_bos(tokenizer, bos)
+    segment_tokens = target_tokens - (0 if bos_id == NO_BOS else 1)
+    if segment_tokens < 1:
+        raise DocumentsError(f"a target of {target_tokens} tokens is too short: use 2 or more")
+    _refuse_repeated(texts)
+    pieces: list[np.ndarray] = []
+    for text in texts:
+        ids = np.asarray(tokenizer.encode(text.content, add_special_tokens=False).ids, dtype="<i4")
+        for start in segment_starts(len(ids), segment_tokens, text.segments, text.title):
+            pieces.append(ids[start : start + segment_tokens])
+    write_tokens(
+        output,
+        pieces,
+        titles=[title for text in texts for title in text.titles()],
+        splits=[split for text in texts for split in text.splits()],
+        attributes={
+            "bos_token_id": bos_id,
+            "tokenizer_sha256": tokenizer_sha256,
+            "text_sha256": combined_digest([(text.title, text.sha256()) for text in texts]),
+            "sources": "\n".join(f"{text.title}: {text.source}" for text in texts),
+            "licences": "\n".join(f"{text.title}: {text.licence}" for text in texts),
+        },
+    )
+    return len(pieces)
+
+
+def _refuse_repeated(texts: list[Text]) -> None:
+    seen: dict[str, Text] = {}
+    for text in texts:
+        other = seen.setdefault(text.sha256(), text)
+        if other is not text:
+            raise DocumentsError(
+                f"'{text.title}' ({text.split}) is the same text as '{other.title}' "
+                f"({other.split}). "
+                "What is searched on must not be what is reported: give each text once."
+            )
+
+
+def write_tokens(
+    output: Path,
+    documents: list[np.ndarray],
+    titles: list[str],
+    splits: list[int],
+    attributes: dict[str, int | str],
+) -> None:
+    """Writes token arrays in the documents format, through a temporary file and a rename."""
+    import h5py
+    import numpy as np
+
+    offsets = np.concatenate([[0], np.cumsum([len(document) for document in documents])])
+    tokens = np.concatenate(documents).astype("<i4")
+    encoded = [title.encode("utf-8") for title in titles]
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{output.name}.", suffix=".tmp", dir=output.parent
+        )
+        os.close(descriptor)
+    except OSError as error:
+        raise DocumentsError(f"cannot write {output}: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        with h5py.File(temporary, "w", libver="earliest") as file:
+            file.create_dataset("tokens", data=tokens, dtype="<i4")
+            file.create_dataset("offsets", data=offsets, dtype="<i8")
+            width = max(map(len, encoded))
+            file.create_dataset(
+                "titles", data=np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
+            )
+            split = file.create_dataset("split", data=np.array(splits), dtype="u1")
+            _set_text(split.attrs, "legend", SPLIT_LEGEND)
+            file.attrs.create("format_version", FORMAT_VERSION, dtype="<i4")
+            _set_text(file.attrs, "tokens_sha256", hashlib.sha256(tokens.tobytes()).hexdigest())
+            for key, value in attributes.items():
+                if isinstance(value, int):
+                    file.attrs.create(key, value, dtype="<i4")
+                else:
+                    _set_text(file.attrs, key, value)
+        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(output)
+    except OSError as error:
+        raise DocumentsError(f"cannot write {output}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _set_text(attributes, name: str, text: str) -> None:
+    """A scalar attribute of fixed length in UTF-8: what a C program reads without allocation."""
+    import h5py
+    import numpy as np
+
+    data = text.encode("utf-8") or b"\0"
+    attributes.create(name, np.array(data, dtype=h5py.string_dtype("utf-8", len(data))))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DocumentsError(f"cannot read the text {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DocumentsError(f"cannot read the text {path}: it is not UTF-8: {error}") from error
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
+    return value
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tokenizer", type=Path, required=True, help="the model's tokenizer.json")
+    parser.add_argument("--output", type=Path, required=True, help="the documents file to write")
+    parser.add_argument(
+        "--target-tokens",
+        type=positive,
+        required=True,
+        help="positions that a document is to fill, as in the search's configuration",
+    )
+    parser.add_argument(
+        "--segments",
+        type=positive,
+        default=1,
+        help="documents cut from each text (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bos",
+        default="auto",
+        help="the token in front of a document: auto, none, or a token such as '<s>' "
+        "(default: %(default)s: what the tokenizer itself adds)",
+    )
+    for split in (*SPLITS, "alternate"):
+        parser.add_argument(
+            f"--{split}",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help=f"UTF-8 texts for {split}"
+            if split in SPLITS
+            else "UTF-8 texts: even segments for search, odd ones for validation",
+        )
+    parser.add_argument(
+        "--source", default="not stated", help="where the texts come from, stored in the file"
+    )
+    parser.add_argument(
+        "--licence", default="not stated", help="licence of the texts, stored in the file"
+    )
+    arguments = parser.parse_args()
+    files = [
+        (split, path) for split in (*SPLITS, "alternate") for path in getattr(arguments, split)
+    ]
+    if not files:
+        parser.error("no text given: use --search, --validation, --heldout or --alternate")
+    try:
+        texts = [
+            Text(
+                path.stem,
+                read_text(path),
+                split,
+                arguments.segments,
+                arguments.source,
+                arguments.licence,
+            )
+            for split, path in files
+        ]
+        count = write_documents(
+            arguments.output, arguments.tokenizer, texts, arguments.target_tokens, arguments.bos
+        )
+    except DocumentsError as error:
+        print(f"tokenize_documents: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(
+            f"tokenize_documents: the Python package '{error.name}' is missing: "
+            "run scripts/install_dependencies.sh, or pip install -r scripts/requirements.txt",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{arguments.output}: {count} documents of {len(files)} texts")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
