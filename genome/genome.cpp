@@ -12,9 +12,10 @@ Genome::Genome(std::vector<std::uint32_t> grid_steps, std::uint32_t start_tokens
     if (steps_.empty()) throw InvalidGenome{"a genome needs at least one rescale factor"};
     for (std::size_t i = 1; i < steps_.size(); ++i) {
         if (steps_[i] < steps_[i - 1]) {
-            throw InvalidGenome{fmt::format("rescale factors must not decrease: grid step {} at "
-                                            "index {} is below {} at index {}",
-                                            steps_[i], i, steps_[i - 1], i - 1)};
+            throw InvalidGenome{
+                fmt::format("rescale factors must not decrease: grid step {} at "
+                            "index {} is below {} at index {}",
+                            steps_[i], i, steps_[i - 1], i - 1)};
         }
     }
 }

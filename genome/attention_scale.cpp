@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "genome/attention_scale.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <stdexcept>
+#include <system_error>
+
+namespace longrope::genome {
+
+std::optional<AttentionScale> AttentionScale::parse(std::string_view text) {
+    if (text == "su") return AttentionScale{Rule::su, 1.0};
+    if (text == "yarn") return AttentionScale{Rule::yarn, 1.0};
+    if (text == "none") return AttentionScale{Rule::none, 1.0};
+    double constant = 0.0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), constant);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    if (!std::isfinite(constant) || constant <= 0.0) return std::nullopt;
+    return AttentionScale{Rule::constant, constant};
+}
+
+std::string_view AttentionScale::accepted() noexcept {
+    return "su, yarn, none or a positive number";
+}
+
+double AttentionScale::value(double original_window, double target_window) const {
+    if (rule_ == Rule::constant || rule_ == Rule::none) return constant_;
+    if (!(original_window > 1.0) || !(target_window > 0.0)) {
+        throw std::domain_error{fmt::format("no attention scale for windows of {} and {} tokens",
+                                            original_window, target_window)};
+    }
+    const double s = target_window / original_window;
+    if (s <= 1.0) return 1.0;
+    if (rule_ == Rule::yarn) return 0.1 * std::log(s) + 1.0;
+    return std::sqrt(1.0 + std::log(s) / std::log(original_window));
+}
+
+std::string AttentionScale::text() const {
+    switch (rule_) {
+        case Rule::su:
+            return "su";
+        case Rule::yarn:
+            return "yarn";
+        case Rule::none:
+            return "none";
+        case Rule::constant:
+            return fmt::format("{}", constant_);
+    }
+    throw std::logic_error{"unknown rule of the attention scale"};
+}
+
+}  // namespace longrope::genome

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "genome/seen_genomes.hpp"
+
+#include <vector>
+
+namespace longrope::genome {
+
+Genome canonical(const Genome& genome, std::uint64_t positions) {
+    const auto steps = genome.grid_steps();
+    // Steps do not decrease, so that the last one tells whether all are 0.
+    if (steps.back() == 0 || genome.start_tokens() >= positions) {
+        return Genome{std::vector<std::uint32_t>(steps.size(), 0), 0};
+    }
+    const std::uint32_t start_tokens = genome.start_tokens() == 1 ? 0 : genome.start_tokens();
+    return Genome{{steps.begin(), steps.end()}, start_tokens};
+}
+
+bool SeenGenomes::contains(const Genome& genome) const {
+    return genomes_.contains(canonical(genome, positions_));
+}
+
+bool SeenGenomes::insert(const Genome& genome) {
+    return genomes_.insert(canonical(genome, positions_)).second;
+}
+
+}  // namespace longrope::genome

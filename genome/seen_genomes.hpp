@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <unordered_set>
+
+#include "genome/genome.hpp"
+
+namespace longrope::genome {
+
+/// The representative of all genomes that rotate every evaluated position alike: 1 start token is
+/// 0 (position 0 has angle 0), and a genome that rescales nothing, because every factor is 1 or
+/// every position a start token, is "all factors 1, no start tokens". For comparison only: 0 start
+/// tokens may not be a choice of the search space.
+/// @param positions  L', positions that are evaluated
+[[nodiscard]] Genome canonical(const Genome& genome, std::uint64_t positions);
+
+/// The genomes a search has bred, so that no function is evaluated twice. Compares exactly, by
+/// canonical genome.
+class SeenGenomes {
+public:
+    /// @param positions  L', positions that are evaluated
+    explicit SeenGenomes(std::uint64_t positions) : positions_{positions} {}
+
+    [[nodiscard]] bool contains(const Genome& genome) const;
+    /// @returns true if the genome was not yet there
+    bool insert(const Genome& genome);
+    [[nodiscard]] std::size_t size() const noexcept { return genomes_.size(); }
+
+private:
+    std::uint64_t positions_;
+    std::unordered_set<Genome, GenomeHash> genomes_;
+};
+
+}  // namespace longrope::genome
