@@ -17,15 +17,18 @@ enum class Split : std::uint8_t { search = 0, heldout = 1, validation = 2 };
 class Documents {
 public:
     /// @throws EvaluatorError naming file, dataset, index, what was found and what is accepted:
-    ///         wrong types or shapes, offsets that do not ascend or leave the tokens, unknown split,
-    ///         newer format_version
+    ///         wrong types or shapes, offsets that do not ascend or leave the tokens, unknown
+    ///         split, newer format_version
     explicit Documents(const std::filesystem::path& file);
 
     [[nodiscard]] std::uint32_t count() const noexcept;
+    /// These three throw EvaluatorError for a document that does not exist.
     [[nodiscard]] std::span<const std::int32_t> tokens(std::uint32_t document) const;
     [[nodiscard]] const std::string& title(std::uint32_t document) const;
     [[nodiscard]] Split split(std::uint32_t document) const;
-    [[nodiscard]] std::int32_t bos_token_id() const noexcept { return bos_token_id_; }  ///< -1: none
+    [[nodiscard]] std::int32_t bos_token_id() const noexcept {
+        return bos_token_id_;
+    }  ///< -1: none
     [[nodiscard]] std::vector<std::uint32_t> of_split(Split split) const;
     /// Positions that document `document` can fill: its tokens, one more with a BOS.
     [[nodiscard]] std::uint64_t positions(std::uint32_t document) const;
@@ -39,6 +42,8 @@ public:
     [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
 
 private:
+    void check_index(std::uint32_t document) const;
+
     std::filesystem::path file_;
     std::vector<std::int32_t> tokens_;
     std::vector<std::int64_t> offsets_;

@@ -20,14 +20,14 @@ public:
 
 /// What one evaluator works with for its whole life.
 struct EvaluatorSettings {
-    std::string backend = "auto";    ///< auto, cpu, reference, synthetic (cuda: a later backend)
-    std::string model_path;          ///< Hugging Face folder; unused by synthetic
-    std::string documents_path;      ///< HDF5 documents file; unused by synthetic
-    std::string precision = "f32";   ///< f32 or bf16: stored weights are widened or rounded to it
-    std::string isa = "auto";        ///< auto, baseline, avx2, avx512: pins kernels and oneDNN
-    std::string angles = "double";   ///< double, or float32 for parity with Hugging Face
-    std::uint32_t threads = 1;       ///< threads of this evaluator, at least 1
-    SyntheticSettings synthetic;     ///< read by the synthetic backend only
+    std::string backend = "auto";   ///< auto, cpu, reference, synthetic (cuda: a later backend)
+    std::string model_path;         ///< Hugging Face folder; unused by synthetic
+    std::string documents_path;     ///< HDF5 documents file; unused by synthetic
+    std::string precision = "f32";  ///< f32 or bf16: stored weights are widened or rounded to it
+    std::string isa = "auto";       ///< auto, baseline, avx2, avx512: pins kernels and oneDNN
+    std::string angles = "double";  ///< double, or float32 for parity with Hugging Face
+    std::uint32_t threads = 1;      ///< threads of this evaluator, at least 1
+    SyntheticSettings synthetic;    ///< read by the synthetic backend only
 };
 
 /// One factor vector on one document.
@@ -41,17 +41,17 @@ struct EvaluationRequest {
 };
 
 struct EvaluationResult {
-    double sum_nll = 0.0;            ///< nats, summed over scored tokens, each clamped at 0; may be
-                                     ///< NaN or infinite: that is a result, not an error
+    double sum_nll = 0.0;  ///< nats, summed over scored tokens, each clamped at 0; may be
+                           ///< NaN or infinite: that is a result, not an error
     std::uint64_t scored_tokens = 0;
-    std::vector<float> token_nll;    ///< shape [scored_tokens] if per_token, else empty
+    std::vector<float> token_nll;  ///< shape [scored_tokens] if per_token, else empty
 };
 
 /// Who computes: stored with the history and compared on resume.
 struct EvaluatorIdentity {
-    std::string model_digest;        ///< hexadecimal SHA-256 over headers, sizes, sampled blocks
-    std::string documents_digest;    ///< hexadecimal SHA-256 of the documents' tokens and offsets
-    std::string numerics_class;      ///< backend and revision, instruction set, libraries, precision
+    std::string model_digest;      ///< hexadecimal SHA-256 over headers, sizes, sampled blocks
+    std::string documents_digest;  ///< hexadecimal SHA-256 of the documents' tokens and offsets
+    std::string numerics_class;    ///< backend and revision, instruction set, libraries, precision
     std::string device_name;
     std::string device_uuid;         ///< empty for CPUs
     std::uint64_t memory_bytes = 0;  ///< resident bytes held by weights

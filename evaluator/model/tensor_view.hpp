@@ -11,6 +11,16 @@ namespace longrope::evaluator {
 
 enum class DataType : std::uint8_t { f32, f16, bf16 };
 
+/// Bytes of one element.
+[[nodiscard]] std::size_t element_size(DataType type) noexcept;
+
+/// The name that safetensors uses: F32, F16, BF16.
+[[nodiscard]] const char* data_type_name(DataType type) noexcept;
+
+/// Exact: every half, subnormal, infinity and NaN payload included, has its float.
+[[nodiscard]] float widen_f16(std::uint16_t half) noexcept;
+[[nodiscard]] float widen_bf16(std::uint16_t brain) noexcept;
+
 /// A tensor inside a memory-mapped safetensors file, row-major; valid as long as its ModelFolder.
 struct TensorView {
     std::string name;

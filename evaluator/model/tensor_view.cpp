@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/model/tensor_view.hpp"
+
+#include <bit>
+#include <cstring>
+#include <functional>
+#include <numeric>
+
+namespace longrope::evaluator {
+
+static_assert(std::endian::native == std::endian::little,
+              "safetensors are little-endian and are read as they lie in memory");
+
+namespace {
+
+template <typename Bits>
+Bits load(std::span<const std::byte> bytes, std::size_t index) {
+    Bits bits;  // tensors need not be aligned inside the file
+    std::memcpy(&bits, bytes.data() + index * sizeof(Bits), sizeof(Bits));
+    return bits;
+}
+
+}  // namespace
+
+std::size_t element_size(DataType type) noexcept {
+    return type == DataType::f32 ? 4 : 2;
+}
+
+const char* data_type_name(DataType type) noexcept {
+    switch (type) {
+        case DataType::f32:
+            return "F32";
+        case DataType::f16:
+            return "F16";
+        case DataType::bf16:
+            return "BF16";
+    }
+    return "unknown";
+}
+
+float widen_f16(std::uint16_t half) noexcept {
+    const std::uint32_t sign = (half & 0x8000U) << 16U;
+    const std::uint32_t exponent = (half >> 10U) & 0x1FU;
+    const std::uint32_t fraction = half & 0x3FFU;
+    if (exponent == 0x1FU) {  // infinity, or NaN with its payload
+        return std::bit_cast<float>(sign | 0x7F800000U | (fraction << 13U));
+    }
+    if (exponent == 0) {  // zero or subnormal: fraction * 2^-24, exact in float
+        const float magnitude = static_cast<float>(fraction) * 0x1.0p-24F;
+        return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+    }
+    return std::bit_cast<float>(sign | ((exponent + 112U) << 23U) | (fraction << 13U));
+}
+
+float widen_bf16(std::uint16_t brain) noexcept {
+    return std::bit_cast<float>(std::uint32_t{brain} << 16U);
+}
+
+std::int64_t TensorView::elements() const noexcept {
+    return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>{});
+}
+
+std::vector<float> widen(const TensorView& tensor) {
+    const std::size_t count = tensor.bytes.size() / element_size(tensor.type);
+    std::vector<float> values(count);
+    switch (tensor.type) {
+        case DataType::f32:
+            if (count > 0) std::memcpy(values.data(), tensor.bytes.data(), count * sizeof(float));
+            break;
+        case DataType::f16:
+            for (std::size_t i = 0; i < count; ++i) {
+                values[i] = widen_f16(load<std::uint16_t>(tensor.bytes, i));
+            }
+            break;
+        case DataType::bf16:
+            for (std::size_t i = 0; i < count; ++i) {
+                values[i] = widen_bf16(load<std::uint16_t>(tensor.bytes, i));
+            }
+            break;
+    }
+    return values;
+}
+
+}  // namespace longrope::evaluator
