@@ -158,7 +158,7 @@ def _advice(said: str) -> str:
         "Unable to locate package",
         "no candidate",
         "Can't select",
-        "404",
+        "404  Not Found",
         "Hash Sum mismatch",
         "size mismatch",
         "No packages found",
@@ -177,8 +177,8 @@ def _advice(said: str) -> str:
         "Cannot initiate the connection",
         "Connection timed out",
         "Could not connect",
-        "503",
-        "502",
+        "503  Service",
+        "502  Bad",
     )
     if any(phrase in said for phrase in network):
         return (
