@@ -9,15 +9,15 @@ namespace longrope::evaluator {
 /// Settings of the synthetic evaluator: a closed-form landscape with programmable duration and
 /// faults, for tests of everything around an evaluation. Keys of [evaluator.synthetic].
 struct SyntheticSettings {
-    std::uint32_t dimensions = 16;       ///< rotary_dim / 2 of the imagined model
-    double theta = 10000.0;              ///< RoPE base of the imagined model
-    std::uint32_t original_window = 256; ///< tokens
-    std::uint32_t documents = 8;         ///< of each split: search, validation, heldout
-    double duration_ms = 0.0;            ///< of a task
-    double duration_spread = 0.0;        ///< relative, uniform in [-spread, +spread], by task content
-    std::string fault = "none";          ///< none, crash, hang, not_finite, garbage, start
-    std::uint32_t fault_every = 0;       ///< each process faults on its N-th, 2N-th … task; 0: never
-    std::uint32_t poison_every = 0;      ///< a factor vector whose hash is 0 modulo N always faults
+    std::uint32_t dimensions = 16;        ///< rotary_dim / 2 of the imagined model
+    double theta = 10000.0;               ///< RoPE base of the imagined model
+    std::uint32_t original_window = 256;  ///< tokens
+    std::uint32_t documents = 8;          ///< of each split: search, validation, heldout
+    double duration_ms = 0.0;             ///< of a task
+    double duration_spread = 0.0;    ///< relative, uniform in [-spread, +spread], by task content
+    std::string fault = "none";      ///< none, crash, hang, not_finite, garbage, start
+    std::uint32_t fault_every = 0;   ///< each process faults on its N-th, 2N-th … task; 0: never
+    std::uint32_t poison_every = 0;  ///< a factor vector whose hash is 0 modulo N always faults
 };
 
 }  // namespace longrope::evaluator

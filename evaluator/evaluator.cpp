@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/evaluator.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "evaluator/synthetic/synthetic_evaluator.hpp"
+
+namespace longrope::evaluator {
+
+namespace {
+
+void require_one_of(const char* setting, const std::string& found,
+                    const std::vector<std::string_view>& accepted) {
+    if (std::ranges::find(accepted, found) != accepted.end()) return;
+    throw EvaluatorError{fmt::format("evaluator.{} = \"{}\", expected one of {}", setting, found,
+                                     fmt::join(accepted, ", "))};
+}
+
+}  // namespace
+
+std::unique_ptr<Evaluator> make_evaluator(const EvaluatorSettings& settings) {
+    require_one_of("backend", settings.backend, {"synthetic"});
+    require_one_of("precision", settings.precision, {"f32", "bf16"});
+    require_one_of("isa", settings.isa, {"auto", "baseline", "avx2", "avx512"});
+    require_one_of("angles", settings.angles, {"double", "float32"});
+    if (settings.threads == 0) {
+        throw EvaluatorError{"evaluator.threads = 0, expected the number of threads, at least 1"};
+    }
+    return std::make_unique<SyntheticEvaluator>(settings.synthetic);
+}
+
+}  // namespace longrope::evaluator
