@@ -17,16 +17,23 @@ public:
     using std::runtime_error::runtime_error;
 };
 
+// The defaults of the structs below are the defaults of the settings; keys, units and ranges are
+// declared in coordinator/setting_declarations.cpp and documented in docs/configuration.md.
+
 struct ModelSettings {
     std::string path;                   ///< identity is the digest, not the path
     std::uint64_t original_window = 0;  ///< tokens; 0: from config.json
+
+    friend bool operator==(const ModelSettings&, const ModelSettings&) = default;
 };
 
 struct DocumentSettings {
     std::string path;
-    std::uint32_t search = 0;  ///< how many of the split, chosen by seed; 0: all
-    std::uint32_t validation = 0;
-    std::uint32_t heldout = 0;
+    std::uint32_t search = 0;      ///< how many of the split, chosen by seed; 0: all
+    std::uint32_t validation = 0;  ///< likewise
+    std::uint32_t heldout = 0;     ///< likewise
+
+    friend bool operator==(const DocumentSettings&, const DocumentSettings&) = default;
 };
 
 struct SyntheticKeys {  ///< [evaluator.synthetic]
@@ -39,6 +46,8 @@ struct SyntheticKeys {  ///< [evaluator.synthetic]
     std::string fault = "none";
     std::uint32_t fault_every = 0;
     std::uint32_t poison_every = 0;
+
+    friend bool operator==(const SyntheticKeys&, const SyntheticKeys&) = default;
 };
 
 struct BackendSettings {
@@ -46,11 +55,13 @@ struct BackendSettings {
     std::string precision = "f32";  ///< f32, bf16
     std::uint32_t threads = 0;      ///< per evaluator; 0: cores of the node / ranks of the node
     std::string isa = "auto";       ///< auto, baseline, avx2, avx512
-    std::string attention_scale = "su";  ///< su, yarn, none, or a number
+    std::string attention_scale = "su";  ///< su, yarn, none, or a number above 0 as text
     std::string angles = "double";       ///< double, float32
-    double deadline_floor_seconds =
-        600;  ///< a task is given at least this long before it is a hang
+    /// A task is given at least this long before it is a hang.
+    double deadline_floor_seconds = 600;
     SyntheticKeys synthetic;
+
+    friend bool operator==(const BackendSettings&, const BackendSettings&) = default;
 };
 
 struct RunSettings {
@@ -62,6 +73,8 @@ struct RunSettings {
     double snapshot_seconds = 30;   ///< longest time between snapshots
     double time_limit_seconds = 0;  ///< 0: none; stops early and leaves a resumable run
     bool allow_mixed_numerics = false;
+
+    friend bool operator==(const RunSettings&, const RunSettings&) = default;
 };
 
 struct StageSettings {
@@ -78,6 +91,8 @@ struct StageSettings {
     std::string bound = "1.25s";        ///< "1.25s", "1+s", or a number >= 1
     std::string start_tokens = "gene";  ///< gene, sweep
     std::string schedule = "generational";
+
+    friend bool operator==(const StageSettings&, const StageSettings&) = default;
 };
 
 /// The effective configuration: defaults, file, LONGROPE_* environment, flags, in rising priority.
@@ -87,6 +102,8 @@ struct Configuration {
     BackendSettings evaluator;
     RunSettings run;
     std::vector<StageSettings> stages;  ///< at least one
+
+    friend bool operator==(const Configuration&, const Configuration&) = default;
 };
 
 /// A value that overrides the file. `key` is the dotted key ("run.directory", "stage.iterations").
@@ -97,27 +114,47 @@ struct Override {
     std::string stage;   ///< for stage.* keys: the stage's name; empty: the only stage
 };
 
+/// Reads `file`, then applies `overrides` in their order, so the last one for a key wins: those of
+/// the environment come before those of the command line. Overridden values of the file are not
+/// looked at.
 /// @throws ConfigurationError; every value is checked for type and range, unknown keys are errors
 [[nodiscard]] Configuration read_configuration(const std::filesystem::path& file,
                                                const std::vector<Override>& overrides);
 
-/// Overrides from LONGROPE_<SECTION>_<KEY> variables of `environment` ("NAME=value" strings).
+/// Overrides from LONGROPE_<TABLE>_<KEY> variables of `environment`: "NAME=value" strings, the last
+/// one null, as in `environ`. LONGROPE_EVALUATOR_SYNTHETIC_FAULT is evaluator.synthetic.fault.
 /// @throws ConfigurationError for an unknown LONGROPE_ variable
 [[nodiscard]] std::vector<Override> environment_overrides(const char* const* environment);
 
-/// The effective configuration as commented-free TOML that read_configuration accepts.
+/// The effective configuration as comment-free TOML that read_configuration accepts.
 [[nodiscard]] std::string to_toml(const Configuration& configuration);
 
-/// The settings that define the trajectory, dotted key -> canonical text. Paths, iterations,
-/// workers, limits and directories are operational and absent; the numbers of documents are in.
+/// The settings that define the trajectory, dotted key -> canonical text; those of a stage are
+/// under stage.<name>.<key>, and "stage.names" lists the stages in order. Paths, iterations,
+/// workers, limits and directories are operational and absent, the backend and its instruction set
+/// belong to the numerics class; the numbers of documents are in.
 [[nodiscard]] std::map<std::string, std::string> identity_settings(
     const Configuration& configuration);
 
+/// The largest rescale factor that a bound ("1.25s", "1+s" or a number) allows.
+/// @param s  extension ratio, target window / original window
+/// @throws ConfigurationError if `bound` is none of these
+/// Source: LongRoPE (arXiv:2402.13753), Table 4, for 1.25s; its published code for 1+s.
+[[nodiscard]] double max_factor(const std::string& bound, double s);
+
 /// One declared setting, for the reference page and `--help`.
 struct SettingDeclaration {
-    std::string key, type, default_value, range, unit, description;
-    bool identity = false;
+    std::string key;            ///< "stage.population"
+    std::string type;           ///< "text", "integer", "number", "text or number", "true or false"
+    std::string default_value;  ///< as TOML; empty: must be given
+    std::string range;          ///< "[2, 1000000]"; empty: any value of the type
+    std::string unit;           ///< "tokens"; empty: none
+    std::string description;    ///< one sentence, without capital and full stop
+    bool identity = false;      ///< defines the trajectory, so it cannot change between two starts
 };
 [[nodiscard]] std::vector<SettingDeclaration> declared_settings();
+
+/// The text of docs/configuration.md.
+[[nodiscard]] std::string configuration_reference_markdown();
 
 }  // namespace longrope::coordinator

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/setting_declarations.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cctype>
+#include <limits>
+#include <type_traits>
+
+#include "coordinator/nearest_name.hpp"
+#include "coordinator/setting_grammars.hpp"
+
+namespace longrope::coordinator {
+namespace {
+
+constexpr std::int64_t any_count = std::numeric_limits<std::uint32_t>::max();
+constexpr std::int64_t most_tokens = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t most_individuals = 1'000'000;
+constexpr double longest_seconds = 1e9;  // 31 years: a limit in name only, but finite
+
+using C = Configuration;  // keeps the fields below on one line
+
+std::vector<Setting> declare_settings() {
+    constexpr auto identity = Effect::identity;
+    constexpr auto operational = Effect::operational;
+    constexpr auto optional = Need::optional;
+    return {
+        {"model", "path", "", AnyText{}, operational, Need::with_model,
+         "Hugging Face folder: config.json and *.safetensors",
+         [](C& c, std::size_t) -> SettingField { return &c.model.path; }},
+        {"model", "original_window", "tokens", IntegerRange{2, most_tokens, true}, identity,
+         optional,
+         "context window the model was trained with; 0: original_max_position_embeddings of "
+         "config.json, else sliding_window, else max_position_embeddings",
+         [](C& c, std::size_t) -> SettingField { return &c.model.original_window; }},
+
+        {"documents", "path", "", AnyText{}, operational, Need::with_model,
+         "HDF5 file of tokenised documents",
+         [](C& c, std::size_t) -> SettingField { return &c.documents.path; }},
+        {"documents", "search", "documents", IntegerRange{0, any_count}, identity, optional,
+         "how many of the search split every individual is scored on, chosen by the seed; 0: all",
+         [](C& c, std::size_t) -> SettingField { return &c.documents.search; }},
+        {"documents", "validation", "documents", IntegerRange{0, any_count}, identity, optional,
+         "how many of the validation split choose among the best individuals; 0: all",
+         [](C& c, std::size_t) -> SettingField { return &c.documents.validation; }},
+        {"documents", "heldout", "documents", IntegerRange{0, any_count}, identity, optional,
+         "how many of the heldout split measure the chosen factors; 0: all",
+         [](C& c, std::size_t) -> SettingField { return &c.documents.heldout; }},
+
+        {"evaluator", "backend", "", Choice{{"auto", "cpu", "reference", "synthetic"}, {"cuda"}},
+         operational, optional,
+         "what computes: auto takes the fastest that this machine has; the history keeps to the "
+         "numerics it began with",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.backend; }},
+        {"evaluator", "precision", "", Choice{{"f32", "bf16"}, {}}, identity, optional,
+         "of weights and activations; stored weights are widened or rounded to it",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.precision; }},
+        {"evaluator", "threads", "threads", IntegerRange{0, 4096}, operational, optional,
+         "per evaluator process; 0: cores of the node / ranks of the node",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.threads; }},
+        {"evaluator", "isa", "", Choice{{"auto", "baseline", "avx2", "avx512"}, {}}, operational,
+         optional, "instruction set of the CPU backend; pin it where machines differ",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.isa; }},
+        {"evaluator", "attention_scale", "",
+         Grammar{"\"su\", \"yarn\", \"none\", or a number above 0", canonical_attention_scale,
+                 true},
+         identity, optional,
+         "temperature of the attention: su is sqrt(1 + ln s / ln L), yarn is 0.1 ln s + 1, with "
+         "s = target / original window and L the original window",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.attention_scale; }},
+        {"evaluator", "angles", "", Choice{{"double", "float32"}, {}}, identity, optional,
+         "arithmetic of the rotation angles; float32 is for parity with Hugging Face",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.angles; }},
+        {"evaluator", "deadline_floor_seconds", "seconds", RealRange{0, longest_seconds, true},
+         operational, optional, "a task is given at least this long before it counts as hung",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.deadline_floor_seconds; }},
+
+        {"evaluator.synthetic", "dimensions", "factors", IntegerRange{1, 4096}, identity, optional,
+         "rescale factors of the imagined model: half of its rotary dimension",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.dimensions; }},
+        {"evaluator.synthetic", "theta", "", RealRange{1, 1e12, true}, identity, optional,
+         "RoPE base of the imagined model",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.theta; }},
+        {"evaluator.synthetic", "original_window", "tokens", IntegerRange{2, most_tokens}, identity,
+         optional, "context window of the imagined model",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.original_window; }},
+        {"evaluator.synthetic", "documents", "documents", IntegerRange{1, 100'000}, identity,
+         optional, "documents of each imagined split",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.documents; }},
+        {"evaluator.synthetic", "duration_ms", "milliseconds", RealRange{0, 1e9}, operational,
+         optional, "duration of a task",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.duration_ms; }},
+        {"evaluator.synthetic", "duration_spread", "", RealRange{0, 1}, operational, optional,
+         "relative spread of the duration: uniform in [1 - spread, 1 + spread], by task",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.duration_spread; }},
+        {"evaluator.synthetic", "fault", "",
+         Choice{{"none", "crash", "hang", "not_finite", "garbage", "start"}, {}}, operational,
+         optional, "what a faulty task does",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.fault; }},
+        {"evaluator.synthetic", "fault_every", "tasks", IntegerRange{0, any_count}, operational,
+         optional, "each evaluator process faults on its N-th, 2N-th … task; 0: never",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.fault_every; }},
+        {"evaluator.synthetic", "poison_every", "vectors", IntegerRange{0, any_count}, operational,
+         optional, "one of N factor vectors always faults; 0: none",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.poison_every; }},
+
+        {"run", "directory", "", AnyText{}, operational, Need::always,
+         "where the history, the log and the lock are kept",
+         [](C& c, std::size_t) -> SettingField { return &c.run.directory; }},
+        {"run", "seed", "", IntegerRange{0, std::numeric_limits<std::int64_t>::max()}, identity,
+         optional, "of every random choice: the documents and the whole search",
+         [](C& c, std::size_t) -> SettingField { return &c.run.seed; }},
+        {"run", "max_faults", "faults", IntegerRange{1, 1000}, operational, optional,
+         "faults of fresh evaluator processes on one task before its individual is failed",
+         [](C& c, std::size_t) -> SettingField { return &c.run.max_faults; }},
+        {"run", "watchdog_seconds", "seconds", RealRange{300, longest_seconds}, operational,
+         optional, "a rank without word from the coordinator for this long ends",
+         [](C& c, std::size_t) -> SettingField { return &c.run.watchdog_seconds; }},
+        {"run", "lease_seconds", "seconds", RealRange{1, longest_seconds}, operational, optional,
+         "a rank silent for this long is lost, and its task goes to another",
+         [](C& c, std::size_t) -> SettingField { return &c.run.lease_seconds; }},
+        {"run", "snapshot_seconds", "seconds", RealRange{0, 3600}, operational, optional,
+         "longest time between two snapshots of the history; 0: after every result",
+         [](C& c, std::size_t) -> SettingField { return &c.run.snapshot_seconds; }},
+        {"run", "time_limit_seconds", "seconds", RealRange{0, longest_seconds}, operational,
+         optional, "stop in good time before this, resumable; 0: no limit",
+         [](C& c, std::size_t) -> SettingField { return &c.run.time_limit_seconds; }},
+        {"run", "allow_mixed_numerics", "", TruthValue{}, operational, optional,
+         "let workers of another numerics class join; their rows are marked",
+         [](C& c, std::size_t) -> SettingField { return &c.run.allow_mixed_numerics; }},
+
+        {"stage", "name", "",
+         Grammar{"1 to 64 bytes without '/' and control characters, not \".\", \"..\" or "
+                 "\"documents\"",
+                 canonical_stage_name, false},
+         identity, Need::always, "of the stage's group in the history, and of its random stream",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).name; }},
+        {"stage", "target_tokens", "tokens", IntegerRange{2, most_tokens}, identity, Need::always,
+         "context window to reach",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).target_tokens; }},
+        {"stage", "population", "individuals", IntegerRange{2, most_individuals}, identity,
+         optional, "size of the first population",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).population; }},
+        {"stage", "parents", "individuals", IntegerRange{2, most_individuals}, identity, optional,
+         "the best ones that breed; at most the population",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).parents; }},
+        {"stage", "mutations", "individuals", IntegerRange{0, most_individuals}, identity, optional,
+         "children by mutation in an iteration",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).mutations; }},
+        {"stage", "crossovers", "individuals", IntegerRange{0, most_individuals}, identity,
+         optional, "children by crossover in an iteration",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).crossovers; }},
+        {"stage", "mutation_probability", "", RealRange{0, 1}, identity, optional,
+         "with which a mutation redraws each gene",
+         [](C& c, std::size_t stage) -> SettingField {
+             return &c.stages.at(stage).mutation_probability;
+         }},
+        {"stage", "iterations", "iterations", IntegerRange{0, most_individuals}, operational,
+         optional, "generations after the first population; raising it continues a run",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).iterations; }},
+        {"stage", "method", "", Choice{{"paper"}, {"reference", "cma"}}, identity, optional,
+         "operators of the search",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).method; }},
+        {"stage", "grid_step", "", RealRange{0, 1, true}, identity, optional,
+         "spacing of the rescale factors; the paper has 0.01",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).grid_step; }},
+        {"stage", "bound", "",
+         Grammar{"a multiple of s such as \"1.25s\", \"1+s\", or a number of at least 1",
+                 canonical_bound, true},
+         identity, optional, "largest rescale factor, with s = target / original window",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).bound; }},
+        {"stage", "start_tokens", "", Choice{{"gene", "sweep"}, {}}, identity, optional,
+         "leading tokens that keep their positions: bred with the factors, or held at 0 and then "
+         "swept on the best",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).start_tokens; }},
+        {"stage", "schedule", "", Choice{{"generational"}, {"pipelined"}}, identity, optional,
+         "which results an individual is bred from: all of the generations before its own",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).schedule; }},
+    };
+}
+
+}  // namespace
+
+std::string Setting::environment_name() const {
+    std::string environment = "LONGROPE_" + table + "_" + name;
+    for (char& character : environment) {
+        character = character == '.' ? '_' : static_cast<char>(std::toupper(character));
+    }
+    return environment;
+}
+
+const std::vector<SettingTable>& setting_tables() {
+    static const std::vector<SettingTable> tables = {
+        {"model", "The model whose context window is stretched."},
+        {"documents", "The long texts that every factor vector is scored on."},
+        {"evaluator", "How a factor vector is scored on a document."},
+        {"evaluator.synthetic",
+         "A closed-form landscape in place of a model, with programmable duration and faults. For "
+         "`evaluator.backend = \"synthetic\"` only."},
+        {"run", "Where a run is kept, and its limits."},
+        {"stage", "One search; `[[stage]]` may be given several times, under different names."},
+    };
+    return tables;
+}
+
+const std::vector<Setting>& settings() {
+    static const std::vector<Setting> declared = declare_settings();
+    return declared;
+}
+
+const Setting* find_setting(std::string_view key) {
+    const auto found = std::ranges::find(settings(), key, &Setting::key);
+    return found == settings().end() ? nullptr : &*found;
+}
+
+std::string field_toml(const SettingField& field) {
+    return std::visit(
+        [](const auto* value) {
+            if constexpr (std::is_same_v<decltype(value), const std::string*>) {
+                return toml_string(*value);
+            } else {
+                return fmt::format("{}", *value);
+            }
+        },
+        field);
+}
+
+std::string suggest_key(std::string_view unknown_key) {
+    std::vector<std::string> keys;
+    for (const Setting& setting : settings()) keys.push_back(setting.key());
+    auto nearest = nearest_name(unknown_key, keys);
+    const std::string_view name = unknown_key.substr(unknown_key.rfind('.') + 1);
+    if (!nearest || !nearest->ends_with(name)) {
+        const auto same = std::ranges::find(settings(), name, &Setting::name);
+        if (same != settings().end()) nearest = same->key();
+    }
+    return nearest ? fmt::format(" (did you mean {}?)", *nearest) : std::string{};
+}
+
+}  // namespace longrope::coordinator

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/setting_grammars.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <system_error>
+
+#include "coordinator/configuration.hpp"
+
+namespace longrope::coordinator {
+namespace {
+
+/// The whole of `text` as a finite number.
+std::optional<double> number_of(std::string_view text) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(number)) {
+        return std::nullopt;
+    }
+    return number;
+}
+
+}  // namespace
+
+std::optional<std::string> canonical_bound(std::string_view text) {
+    if (text == "1+s") return "1+s";
+    const bool multiple = text.ends_with('s');
+    if (multiple) text.remove_suffix(1);
+    const auto number = number_of(text);
+    if (!number || (multiple ? *number <= 0 : *number < 1)) return std::nullopt;
+    return fmt::format("{}{}", *number, multiple ? "s" : "");
+}
+
+std::optional<std::string> canonical_attention_scale(std::string_view text) {
+    if (text == "su" || text == "yarn" || text == "none") return std::string{text};
+    const auto number = number_of(text);
+    if (!number || *number <= 0) return std::nullopt;
+    return fmt::format("{}", *number);
+}
+
+std::optional<std::string> canonical_stage_name(std::string_view text) {
+    const bool unprintable = std::ranges::any_of(text, [](char character) {
+        const auto byte = static_cast<unsigned char>(character);
+        return byte < 0x20 || byte == 0x7f;
+    });
+    if (text.empty() || text == "." || text == ".." || text == "documents" || unprintable ||
+        text.find('/') != std::string_view::npos || text.size() > 64) {
+        return std::nullopt;
+    }
+    return std::string{text};
+}
+
+double max_factor(const std::string& bound, double s) {
+    const auto canonical = canonical_bound(bound);
+    if (!canonical) {
+        throw ConfigurationError{fmt::format(
+            "\"{}\" is no bound of the rescale factors: \"1.25s\", \"1+s\" or a number >= 1",
+            bound)};
+    }
+    if (*canonical == "1+s") return 1 + s;
+    if (!canonical->ends_with('s')) return *number_of(*canonical);
+    return *number_of(std::string_view{*canonical}.substr(0, canonical->size() - 1)) * s;
+}
+
+}  // namespace longrope::coordinator
