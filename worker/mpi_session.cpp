@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/mpi_session.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "worker/child_process.hpp"
+#include "worker/protocol/messages.hpp"
+
+namespace longrope::worker {
+namespace {
+
+constexpr int tag = 1;
+constexpr unsigned finalize_patience_seconds = 20;
+
+void check(int code, const char* what) {
+    if (code == MPI_SUCCESS) return;
+    std::array<char, MPI_MAX_ERROR_STRING> text{};
+    int length = 0;
+    MPI_Error_string(code, text.data(), &length);
+    throw WorkerError{fmt::format("{}: {}", what, text.data())};
+}
+
+volatile sig_atomic_t exit_status_after_patience = 0;
+
+extern "C" void leave_now(int) {
+    ::_exit(exit_status_after_patience);
+}
+
+}  // namespace
+
+bool started_by_mpi_launcher() {
+    for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) {
+        if (std::getenv(variable)) return true;
+    }
+    return false;
+}
+
+MpiSession::MpiSession(int* argc, char*** argv) {
+    int provided = 0;
+    check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+    check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
+    check(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
+    MPI_Comm node = MPI_COMM_NULL;
+    check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
+          "MPI_Comm_split_type");
+    check(MPI_Comm_rank(node, &node_rank_), "MPI_Comm_rank");
+    check(MPI_Comm_size(node, &node_size_), "MPI_Comm_size");
+    check(MPI_Comm_free(&node), "MPI_Comm_free");
+}
+
+void MpiSession::finalize(int status) {
+    exit_status_after_patience = status;
+    struct sigaction action {};
+    action.sa_handler = leave_now;
+    ::sigaction(SIGALRM, &action, nullptr);
+    ::alarm(finalize_patience_seconds);
+    MPI_Finalize();
+    ::alarm(0);
+}
+
+std::optional<Received> receive_arrived() {
+    int arrived = 0;
+    MPI_Status status;
+    check(MPI_Iprobe(MPI_ANY_SOURCE, tag, MPI_COMM_WORLD, &arrived, &status), "MPI_Iprobe");
+    if (!arrived) return std::nullopt;
+    int count = 0;
+    check(MPI_Get_count(&status, MPI_BYTE, &count), "MPI_Get_count");
+    Received received{status.MPI_SOURCE, std::vector<std::byte>(static_cast<std::size_t>(count))};
+    check(MPI_Recv(received.frame.data(), count, MPI_BYTE, received.source, tag, MPI_COMM_WORLD,
+                   MPI_STATUS_IGNORE),
+          "MPI_Recv");
+    return received;
+}
+
+Outbox::Outbox(Outbox&& other) noexcept
+    : destination_{other.destination_},
+      abandoned_{other.abandoned_},
+      sending_{std::exchange(other.sending_, false)},
+      request_{std::exchange(other.request_, MPI_REQUEST_NULL)},
+      in_flight_{std::move(other.in_flight_)},
+      queue_{std::move(other.queue_)} {}
+
+Outbox::~Outbox() {
+    // MPI may still read the buffer of an unfinished send; it is given up rather than freed.
+    if (sending_) new std::vector<std::byte>{std::move(in_flight_)};
+}
+
+void Outbox::push(std::vector<std::byte> frame) {
+    if (abandoned_) return;
+    if (frame.size() > protocol::max_rank_frame) {
+        throw WorkerError{
+            fmt::format("a message of {} bytes to rank {}; at most {} travel eagerly "
+                        "(are the paths of model or documents very long?)",
+                        frame.size(), destination_, protocol::max_rank_frame)};
+    }
+    queue_.push_back(std::move(frame));
+    progress();
+}
+
+void Outbox::progress() {
+    if (abandoned_) return;
+    if (sending_) {
+        int complete = 0;
+        check(MPI_Test(&request_, &complete, MPI_STATUS_IGNORE), "MPI_Test");
+        if (!complete) return;
+        sending_ = false;
+    }
+    if (queue_.empty()) return;
+    in_flight_ = std::move(queue_.front());
+    queue_.erase(queue_.begin());
+    check(MPI_Isend(in_flight_.data(), static_cast<int>(in_flight_.size()), MPI_BYTE, destination_,
+                    tag, MPI_COMM_WORLD, &request_),
+          "MPI_Isend");
+    sending_ = true;
+}
+
+void Outbox::abandon() {
+    abandoned_ = true;
+    queue_.clear();
+}
+
+}  // namespace longrope::worker

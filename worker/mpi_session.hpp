@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mpi.h>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace longrope::worker {
+
+/// Whether this process was started by an MPI launcher. Without one MPI is never initialised.
+[[nodiscard]] bool started_by_mpi_launcher();
+
+/// MPI from initialisation to the end of this rank, and this rank's place in the job.
+class MpiSession {
+public:
+    MpiSession(int* argc, char*** argv);
+    MpiSession(const MpiSession&) = delete;
+    MpiSession& operator=(const MpiSession&) = delete;
+    ~MpiSession() = default;  ///< leaves MPI alone: see finalize()
+
+    [[nodiscard]] int rank() const noexcept { return rank_; }
+    [[nodiscard]] int size() const noexcept { return size_; }
+    [[nodiscard]] int node_rank() const noexcept { return node_rank_; }  ///< among the node's ranks
+    [[nodiscard]] int node_size() const noexcept { return node_size_; }
+
+    /// MPI_Finalize, which hangs if a rank has died: ends the process with `status` after a while.
+    void finalize(int status);
+
+private:
+    int rank_ = 0;
+    int size_ = 1;
+    int node_rank_ = 0;
+    int node_size_ = 1;
+};
+
+/// A message that has arrived: at most protocol::max_rank_frame bytes, so that it came eagerly and
+/// the receive cannot wait for a sender that died.
+struct Received {
+    int source = 0;
+    std::vector<std::byte> frame;
+};
+
+/// The next message that has arrived, without waiting.
+[[nodiscard]] std::optional<Received> receive_arrived();
+
+/// Sends to one rank without ever waiting: one MPI_Isend at a time, the rest queued. A buffer lives
+/// until its send is complete, or for ever if the other rank is dead.
+class Outbox {
+public:
+    explicit Outbox(int destination) : destination_{destination} {}
+    Outbox(const Outbox&) = delete;
+    Outbox& operator=(const Outbox&) = delete;
+    Outbox(Outbox&& other) noexcept;
+    Outbox& operator=(Outbox&&) = delete;
+    ~Outbox();
+
+    void push(std::vector<std::byte> frame);
+    /// Starts the next send if the last one is complete. Call it often.
+    void progress();
+    [[nodiscard]] bool empty() const noexcept { return !sending_ && queue_.empty(); }
+    /// The other rank is dead: its request is never touched again.
+    void abandon();
+
+private:
+    int destination_;
+    bool abandoned_ = false;
+    bool sending_ = false;
+    MPI_Request request_ = MPI_REQUEST_NULL;
+    std::vector<std::byte> in_flight_;
+    std::vector<std::vector<std::byte>> queue_;
+};
+
+}  // namespace longrope::worker

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/mpi_transport.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+namespace longrope::worker {
+namespace {
+
+constexpr std::chrono::milliseconds longest_wait{1};
+constexpr std::chrono::seconds stop_patience{2};
+
+/// Gives the queued messages a bounded time to leave.
+template <typename Outboxes>
+void flush(Outboxes&& outboxes) {
+    const auto end = std::chrono::steady_clock::now() + stop_patience;
+    bool pending = true;
+    while (pending && std::chrono::steady_clock::now() < end) {
+        pending = false;
+        outboxes([&pending](Outbox& outbox) {
+            outbox.progress();
+            pending = pending || !outbox.empty();
+        });
+        if (pending) ::usleep(1000);
+    }
+}
+
+}  // namespace
+
+MpiTransport::MpiTransport(MpiSession& session, Supervisor::Launch own,
+                           const protocol::Setup& setup, Clock::duration lease)
+    : session_{session},
+      own_{std::move(own)},
+      lease_{lease},
+      ping_interval_{std::min<Clock::duration>(lease / 10, std::chrono::seconds{5})} {
+    const Clock::time_point now = Clock::now();
+    for (int rank = 1; rank < session.size(); ++rank) {
+        Peer& peer = peers_.emplace(rank, Peer{Outbox{rank}, now, now}).first->second;
+        peer.outbox.push(protocol::encode(setup));
+    }
+}
+
+MpiTransport::~MpiTransport() {
+    try {
+        stop();
+    } catch (...) {  // the job ends anyway; the ranks' watchdogs are the backstop
+    }
+}
+
+std::vector<protocol::WorkerId> MpiTransport::workers() const {
+    std::vector<protocol::WorkerId> all{0};
+    for (const auto& [rank, peer] : peers_) all.push_back(rank);
+    return all;
+}
+
+std::vector<protocol::WorkerEvent> MpiTransport::poll(std::chrono::milliseconds wait) {
+    const Clock::time_point end = Clock::now() + wait;
+    while (true) {
+        std::vector<protocol::WorkerEvent> events;
+        receive(events);
+        keep_alive(events);
+        for (auto& [rank, peer] : peers_) peer.outbox.progress();
+        const bool last = events.empty() && Clock::now() >= end;
+        // Results of the other ranks announce themselves to nobody: look again soon.
+        std::vector<protocol::WorkerEvent> own =
+            own_.poll(events.empty() && !last ? longest_wait : std::chrono::milliseconds{0});
+        events.insert(events.end(), std::make_move_iterator(own.begin()),
+                      std::make_move_iterator(own.end()));
+        if (!events.empty() || last) return events;
+    }
+}
+
+void MpiTransport::receive(std::vector<protocol::WorkerEvent>& events) {
+    while (auto received = receive_arrived()) {
+        const auto found = peers_.find(received->source);
+        if (found == peers_.end() || found->second.lost) continue;
+        found->second.heard = Clock::now();
+        try {
+            std::visit(
+                [&](auto&& m) {
+                    using M = std::decay_t<decltype(m)>;
+                    if constexpr (std::is_constructible_v<decltype(protocol::WorkerEvent::what),
+                                                          M>) {
+                        events.push_back({received->source, std::forward<decltype(m)>(m)});
+                    }
+                },
+                protocol::decode(received->frame));
+        } catch (const protocol::ProtocolError& error) {
+            found->second.lost = true;
+            found->second.outbox.abandon();
+            events.push_back({received->source,
+                              protocol::Lost{fmt::format("it sent garbage: {}", error.what())}});
+        }
+    }
+}
+
+void MpiTransport::keep_alive(std::vector<protocol::WorkerEvent>& events) {
+    const Clock::time_point now = Clock::now();
+    for (auto& [rank, peer] : peers_) {
+        if (peer.lost) continue;
+        if (now - peer.heard > lease_) {
+            peer.lost = true;
+            peer.outbox.abandon();
+            const double seconds = std::chrono::duration<double>(lease_).count();
+            events.push_back(
+                {rank, protocol::Lost{fmt::format("no word from it for {:.0f} s", seconds)}});
+        } else if (now - peer.pinged > ping_interval_) {
+            peer.pinged = now;
+            peer.outbox.push(protocol::encode(protocol::Ping{}));
+        }
+    }
+}
+
+void MpiTransport::send(protocol::WorkerId worker, const protocol::Task& task) {
+    if (worker == 0) {
+        own_.send(0, task);
+    } else if (Peer& peer = peers_.at(worker); !peer.lost) {
+        peer.outbox.push(protocol::encode(task));
+    }
+}
+
+void MpiTransport::stop() {
+    if (std::exchange(stopped_, true)) return;
+    own_.stop();
+    for (auto& [rank, peer] : peers_) {
+        if (!peer.lost) peer.outbox.push(protocol::encode(protocol::Stop{everybody_lives()}));
+    }
+    flush([this](const auto& each) {
+        for (auto& [rank, peer] : peers_) {
+            if (!peer.lost) each(peer.outbox);
+        }
+    });
+}
+
+bool MpiTransport::everybody_lives() const noexcept {
+    return std::none_of(peers_.begin(), peers_.end(),
+                        [](const auto& entry) { return entry.second.lost; });
+}
+
+void dismiss_ranks(MpiSession& session) {
+    std::vector<Outbox> outboxes;
+    for (int rank = 1; rank < session.size(); ++rank) {
+        outboxes.emplace_back(rank).push(protocol::encode(protocol::Stop{true}));
+    }
+    flush([&outboxes](const auto& each) {
+        for (Outbox& outbox : outboxes) each(outbox);
+    });
+}
+
+}  // namespace longrope::worker

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <vector>
+
+#include "worker/local_transport.hpp"
+#include "worker/mpi_session.hpp"
+#include "worker/protocol/transport.hpp"
+
+namespace longrope::worker {
+
+/// The coordinator's view of an MPI job: its own evaluator as worker 0, every other rank as the
+/// worker of its number. A rank that is silent for the lease is lost for good: Open MPI reports no
+/// death, silence is the only sign.
+class MpiTransport final : public protocol::Transport {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    /// Sends the setup to every rank; starts the own evaluator.
+    MpiTransport(MpiSession& session, Supervisor::Launch own, const protocol::Setup& setup,
+                 Clock::duration lease);
+    ~MpiTransport() override;
+
+    [[nodiscard]] std::vector<protocol::WorkerId> workers() const override;
+    [[nodiscard]] std::vector<protocol::WorkerEvent> poll(std::chrono::milliseconds wait) override;
+    void send(protocol::WorkerId worker, const protocol::Task& task) override;
+    void stop() override;
+    /// Whether every rank was alive to the end, so that MPI can be finalized.
+    [[nodiscard]] bool everybody_lives() const noexcept;
+
+private:
+    struct Peer {
+        Outbox outbox;
+        Clock::time_point heard;
+        Clock::time_point pinged;
+        bool lost = false;
+    };
+    void receive(std::vector<protocol::WorkerEvent>& events);
+    void keep_alive(std::vector<protocol::WorkerEvent>& events);
+
+    MpiSession& session_;
+    LocalTransport own_;
+    Clock::duration lease_;
+    Clock::duration ping_interval_;
+    std::map<protocol::WorkerId, Peer> peers_;
+    bool stopped_ = false;
+};
+
+/// Tells every other rank to end without an evaluator: the coordinator has nothing for them.
+void dismiss_ranks(MpiSession& session);
+
+}  // namespace longrope::worker

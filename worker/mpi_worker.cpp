@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/mpi_worker.hpp"
+
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <utility>
+
+#include "worker/local_transport.hpp"
+
+namespace longrope::worker {
+namespace {
+
+constexpr int coordinator_rank = 0;
+constexpr std::chrono::milliseconds busy_wait{1};
+constexpr std::chrono::milliseconds idle_wait{5};
+
+std::vector<int> own_cores() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    std::vector<int> cores;
+    if (::sched_getaffinity(0, sizeof set, &set) != 0) return cores;
+    for (int core = 0; core < CPU_SETSIZE; ++core) {
+        if (CPU_ISSET(static_cast<std::size_t>(core), &set)) cores.push_back(core);
+    }
+    return cores;
+}
+
+/// The job's signals are the coordinator's business: it tells us to stop.
+void ignore_job_signals() {
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGPIPE}) {
+        ::sigaction(signal, &ignore, nullptr);
+    }
+}
+
+class MpiWorker {
+public:
+    MpiWorker(MpiSession& session, const EvaluatorProgram& program)
+        : session_{session}, program_{program} {}
+
+    /// @returns whether every rank lives, so that MPI can be finalized
+    bool run() {
+        const pid_t launcher = ::getppid();
+        while (!ended_) {
+            const bool moved = receive() | supervise();
+            to_coordinator_.progress();
+            if (ended_) break;
+            const auto silent = std::chrono::steady_clock::now() - last_word_;
+            if (silent > watchdog_ || ::getppid() != launcher) return false;
+            if (!moved) {
+                wait_readable(supervisor_ ? supervisor_->descriptors() : std::vector<int>{},
+                              tasks_ > 0 ? busy_wait : idle_wait);
+            }
+        }
+        return finalize_;
+    }
+
+private:
+    bool receive() {
+        bool moved = false;
+        while (auto received = receive_arrived()) {
+            moved = true;
+            if (received->source != coordinator_rank) continue;
+            last_word_ = std::chrono::steady_clock::now();
+            protocol::Message message = protocol::decode(received->frame);
+            if (auto* setup = std::get_if<protocol::Setup>(&message)) {
+                watchdog_ = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                    std::chrono::duration<double>{setup->watchdog_seconds});
+                supervisor_ = std::make_unique<Supervisor>(launch_for(
+                    program_, std::move(*setup), session_.node_rank(), session_.node_size()));
+            } else if (auto* task = std::get_if<protocol::Task>(&message)) {
+                if (supervisor_) supervisor_->submit(std::move(*task));
+                ++tasks_;
+            } else if (std::holds_alternative<protocol::Ping>(message)) {
+                to_coordinator_.push(protocol::encode(protocol::Ping{}));
+            } else if (const auto* stop = std::get_if<protocol::Stop>(&message)) {
+                finalize_ = stop->finalize;
+                ended_ = true;
+                if (supervisor_) supervisor_->stop();
+                return true;
+            }
+        }
+        return moved;
+    }
+
+    bool supervise() {
+        if (!supervisor_ || ended_) return false;
+        const auto messages = supervisor_->step(Supervisor::Clock::now());
+        for (const protocol::Message& message : messages) {
+            const auto* fault = std::get_if<protocol::Fault>(&message);
+            if (std::holds_alternative<protocol::Result>(message) || (fault && !fault->at_start)) {
+                --tasks_;
+            }
+            to_coordinator_.push(protocol::encode(message));
+        }
+        return !messages.empty();
+    }
+
+    MpiSession& session_;
+    const EvaluatorProgram& program_;
+    Outbox to_coordinator_{coordinator_rank};
+    std::unique_ptr<Supervisor> supervisor_;
+    std::chrono::steady_clock::time_point last_word_ = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::duration watchdog_ = std::chrono::minutes{10};  // until the Setup
+    int tasks_ = 0;
+    bool ended_ = false;
+    bool finalize_ = true;
+};
+
+}  // namespace
+
+Supervisor::Launch launch_for(const EvaluatorProgram& program, protocol::Setup setup, int node_rank,
+                              int node_size) {
+    const std::vector<int> cores = own_cores();
+    const auto available = static_cast<int>(cores.size());
+    Supervisor::Launch launch{program.program, program.arguments, std::move(setup), {}};
+    if (available >= node_size && node_size > 1) {
+        const auto first = cores.begin() + std::ptrdiff_t{node_rank} * available / node_size;
+        const auto last = cores.begin() + std::ptrdiff_t{node_rank + 1} * available / node_size;
+        launch.cores.assign(first, last);
+    }
+    if (launch.setup.threads == 0) {
+        launch.setup.threads = static_cast<std::uint32_t>(std::max(1, available / node_size));
+    } else if (launch.setup.threads > launch.cores.size()) {
+        launch.cores.clear();  // more threads than a share has cores: the system places them
+    }
+    return launch;
+}
+
+int run_mpi_worker(MpiSession& session, const EvaluatorProgram& program) {
+    ignore_job_signals();
+    bool everybody_lives = false;
+    try {
+        // The worker lives until the process ends: its buffers may belong to unfinished sends.
+        everybody_lives = MpiWorker{session, program}.run();
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "longrope: rank %d: %s\n", session.rank(), error.what());
+        std::fflush(stderr);
+        ::_exit(1);
+    }
+    if (!everybody_lives) ::_exit(0);
+    session.finalize(0);
+    return 0;
+}
+
+}  // namespace longrope::worker
