@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Usage: python -m unittest discover -s tests/scripts -p "*_test.py"  (in the repository root)"""
+
+import errno
+import hashlib
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import h5py
+import numpy as np
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+import tokenize_documents  # noqa: E402
+
+
+def word_tokenizer(words: int, adds_bos: bool) -> Tokenizer:
+    """One token a word: "w17" has id 17; id 0 is "<s>", which it may put in front of a text."""
+    vocabulary = {"<s>": 0, **{f"w{n}": n for n in range(1, words)}}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<s>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<s>"])
+    if adds_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
+    return tokenizer
+
+
+def words(first: int, count: int) -> str:
+    return " ".join(f"w{n}" for n in range(first, first + count))
+
+
+class TokenizeDocumentsTest(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.tokenizer = self.folder / "tokenizer.json"
+        word_tokenizer(2000, adds_bos=True).save(str(self.tokenizer))
+        self.output = self.folder / "deep" / "documents.h5"
+
+    def text(self, name: str, first: int, count: int) -> str:
+        path = self.folder / name
+        path.write_text(words(first, count))
+        return str(path)
+
+    def run_script(self, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, SCRIPTS / "tokenize_documents.py", "--tokenizer", self.tokenizer]
+            + ["--output", self.output, *arguments],
+            capture_output=True,
+            text=True,
+        )
+
+    def assert_refused(self, done: subprocess.CompletedProcess, *phrases: str) -> None:
+        self.assertEqual(done.returncode, 1, done.stderr)
+        for phrase in phrases:
+            self.assertIn(phrase, done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertFalse(self.output.exists())
+        if self.output.parent.exists():
+            self.assertEqual(list(self.output.parent.iterdir()), [])
+
+    def test_the_file_has_the_documented_format(self) -> None:
+        search, other = self.text("näher.txt", 1, 40), self.text("other.txt", 500, 12)
+        done = self.run_script(
+            *("--target-tokens", "11", "--search", search, "--heldout", other),
+            *("--source", "made up", "--licence", "CC0"),
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with h5py.File(self.output) as file:
+            self.assertEqual(set(file), {"tokens", "offsets", "titles", "split"})
+            self.assertEqual(file["tokens"].dtype, np.dtype("<i4"))
+            self.assertEqual(file["offsets"].dtype, np.dtype("<i8"))
+            self.assertEqual(file["split"].dtype, np.dtype("u1"))
+            title_type = h5py.check_string_dtype(file["titles"].dtype)
+            self.assertEqual(
+                (title_type.encoding, title_type.length), ("utf-8", len("näher 1/1") + 1)
+            )
+            self.assertEqual(file["offsets"][:].tolist(), [0, 10, 20])
+            self.assertEqual(file["tokens"][:].tolist(), [*range(1, 11), *range(500, 510)])
+            self.assertEqual(file["split"][:].tolist(), [0, 1])
+            titles = [title.decode("utf-8") for title in file["titles"][:]]
+            self.assertEqual(titles, ["näher 1/1", "other 1/1"])
+            attributes = dict(file.attrs)
+        self.assertEqual(attributes["format_version"], 1)
+        self.assertEqual(attributes["bos_token_id"], 0)
+        digest = hashlib.sha256(self.tokenizer.read_bytes()).hexdigest()
+        self.assertEqual(attributes["tokenizer_sha256"].decode(), digest)
+        lines = "".join(
+            f"{hashlib.sha256(Path(path).read_bytes()).hexdigest()} {Path(path).stem}\n"
+            for path in (search, other)
+        )
+        text_digest = hashlib.sha256(lines.encode()).hexdigest()
+        self.assertEqual(attributes["text_sha256"].decode(), text_digest)
+        self.assertEqual(attributes["sources"].decode(), "näher: made up\nother: made up")
+        self.assertEqual(attributes["licences"].decode(), "näher: CC0\nother: CC0")
+
+    def test_tools_of_hdf5_1_8_can_open_the_file(self) -> None:
+        self.run_script("--target-tokens", "11", "--search", self.text("a.txt", 1, 40))
+        data = self.output.read_bytes()
+        self.assertEqual(data[:8], b"\x89HDF\r\n\x1a\n")
+        self.assertLessEqual(data[8], 2, "superblock version")
+
+    def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(self) -> None:
+        self.run_script("--target-tokens", "11", "--search", self.text("a.txt", 1, 40))
+        before = self.output.read_bytes()
+        text = tokenize_documents.Text("b", words(50, 40), "search", segments=1)
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with (
+            mock.patch.object(tokenize_documents.os, "fsync", side_effect=full),
+            self.assertRaisesRegex(tokenize_documents.DocumentsError, "No space left on device"),
+        ):
+            tokenize_documents.write_documents(self.output, self.tokenizer, [text], 11)
+        self.assertEqual(self.output.read_bytes(), before)
+        self.assertEqual(list(self.output.parent.iterdir()), [self.output])
+
+    def test_equal_input_gives_equal_bytes(self) -> None:
+        text = self.text("a.txt", 1, 40)
+        contents = []
+        for _ in range(2):
+            self.run_script("--target-tokens", "11", "--search", text)
+            contents.append(self.output.read_bytes())
+        self.assertEqual(contents[0], contents[1])
+
+    def test_alternating_segments_go_to_search_and_validation(self) -> None:
+        text = self.text("novel.txt", 1, 100)
+        done = self.run_script("--target-tokens", "11", "--alternate", text, "--segments", "5")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with h5py.File(self.output) as file:
+            titles = [title.decode() for title in file["titles"][:]]
+            self.assertEqual(titles, [f"novel {n}/5" for n in range(1, 6)])
+            self.assertEqual(file["split"][:].tolist(), [2, 0, 2, 0, 2])
+
+    def test_segments_are_evenly_spaced_and_never_overlap(self) -> None:
+        for total in range(7, 60):
+            for length in (1, 3, 7):
+                for segments in range(1, total // length + 1):
+                    starts = tokenize_documents.segment_starts(total, length, segments, "x")
+                    with self.subTest(total=total, length=length, segments=segments):
+                        self.assertEqual(len(starts), segments)
+                        self.assertEqual(starts[0], 0)
+                        gaps = np.diff(starts)
+                        self.assertTrue((gaps >= length).all())
+                        self.assertLessEqual(np.ptp(gaps) if segments > 1 else 0, 1)
+                        self.assertLessEqual(starts[-1] + length, total)
+                        if segments > 1:
+                            self.assertEqual(starts[-1] + length, total)
+
+    def test_a_text_that_is_too_short_is_refused_with_what_would_fit(self) -> None:
+        text = self.text("short.txt", 1, 35)
+        done = self.run_script("--target-tokens", "11", "--search", text, "--segments", "4")
+        self.assert_refused(done, "'short'", "4 segments of 10 tokens", "35 tokens", "3 fit")
+
+    def test_an_existing_file_survives_a_refusal(self) -> None:
+        text = self.text("a.txt", 1, 40)
+        self.run_script("--target-tokens", "11", "--search", text)
+        before = self.output.read_bytes()
+        done = self.run_script("--target-tokens", "11", "--search", text, "--segments", "9")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(self.output.read_bytes(), before)
+        self.assertEqual(list(self.output.parent.iterdir()), [self.output])
+
+    def test_without_bos_a_document_is_one_token_longer(self) -> None:
+        text = self.text("a.txt", 1, 40)
+        for bos, adds_bos in (("none", True), ("auto", False)):
+            with self.subTest(bos=bos):
+                word_tokenizer(2000, adds_bos).save(str(self.tokenizer))
+                self.run_script("--target-tokens", "11", "--search", text, "--bos", bos)
+                with h5py.File(self.output) as file:
+                    self.assertEqual(file.attrs["bos_token_id"], -1)
+                    self.assertEqual(file["tokens"][:].tolist(), list(range(1, 12)))
+
+    def test_a_named_bos_is_looked_up(self) -> None:
+        word_tokenizer(2000, adds_bos=False).save(str(self.tokenizer))
+        text = self.text("a.txt", 1, 40)
+        self.run_script("--target-tokens", "11", "--search", text, "--bos", "<s>")
+        with h5py.File(self.output) as file:
+            self.assertEqual(file.attrs["bos_token_id"], 0)
+        self.output.unlink()
+        done = self.run_script("--target-tokens", "11", "--search", text, "--bos", "<other>")
+        self.assert_refused(done, "<other>", "no such token")
+
+    def test_a_text_given_twice_is_refused(self) -> None:
+        first, second = self.text("a.txt", 1, 40), self.text("b.txt", 1, 40)
+        done = self.run_script("--target-tokens", "11", "--search", first, "--heldout", second)
+        self.assert_refused(done, "'b' (heldout)", "same text as 'a' (search)")
+
+    def test_missing_or_foreign_input_is_refused_by_name(self) -> None:
+        text = self.text("a.txt", 1, 40)
+        self.assert_refused(
+            self.run_script("--target-tokens", "11", "--search", str(self.folder / "gone.txt")),
+            *("gone.txt", "No such file"),
+        )
+        (self.folder / "binary.txt").write_bytes(b"\xff\xfe\x00")
+        self.assert_refused(
+            self.run_script("--target-tokens", "11", "--search", str(self.folder / "binary.txt")),
+            *("binary.txt", "not UTF-8"),
+        )
+        self.tokenizer.write_text("{}")
+        done = self.run_script("--target-tokens", "11", "--search", text)
+        self.assert_refused(done, "tokenizer.json", "no tokenizer.json")
+        self.tokenizer.unlink()
+        done = self.run_script("--target-tokens", "11", "--search", text)
+        self.assert_refused(done, "cannot read the tokenizer", "No such file")
+
+    def test_no_text_at_all_is_a_usage_error(self) -> None:
+        self.assertEqual(self.run_script("--target-tokens", "11").returncode, 2)
+        text = self.text("a.txt", 1, 40)
+        self.assertEqual(self.run_script("--target-tokens", "0", "--search", text).returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
