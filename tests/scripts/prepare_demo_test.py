@@ -34,7 +34,10 @@ NOVELS = {
     for number, book in enumerate(demo_texts.BOOKS)
     if book.package == demo_texts.AUSTEN_PACKAGE
 }
-BIBLE = f"A made-up edition.\nGe1:1 {words(1, 20)}\nActs1:1 {words(1700, 199)}\nRev22:21 w1999\n".encode()
+BIBLE = b"A made-up edition.\nGe1:1 %b\nActs1:1 %b\nRev22:21 w1999\n" % (
+    words(1, 20).encode(),
+    words(1700, 199).encode(),
+)
 
 
 def r_database(vectors: dict[str, list[str]]) -> tuple[bytes, bytes]:
