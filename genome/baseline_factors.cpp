@@ -12,7 +12,7 @@ namespace longrope::genome {
 
 namespace {
 
-constexpr double kTwoPi = 2.0 * std::numbers::pi;
+constexpr double two_pi = 2.0 * std::numbers::pi;
 
 void require_valid(const RotaryFacts& facts) {
     if (facts.rotary_pairs < 2) {
@@ -23,7 +23,7 @@ void require_valid(const RotaryFacts& facts) {
         throw std::domain_error{
             fmt::format("the rotary base theta is {}; it must be above 1", facts.theta)};
     }
-    if (!(facts.original_window > kTwoPi) || !std::isfinite(facts.original_window)) {
+    if (!(facts.original_window > two_pi) || !std::isfinite(facts.original_window)) {
         throw std::domain_error{fmt::format(
             "the original window is {} tokens; it must be at least 7", facts.original_window)};
     }
@@ -70,7 +70,7 @@ std::vector<double> dynamic_ntk_factors(const RotaryFacts& facts, double target_
 
 std::vector<double> critical_dimension_ntk_factors(const RotaryFacts& facts, double target_window) {
     const double s = extension(facts, target_window);
-    const double log_window = std::log(facts.original_window / kTwoPi);
+    const double log_window = std::log(facts.original_window / two_pi);
     // base'/theta = theta^(ln s / ln(L/2pi)), and lambda_i = (base'/theta)^(i/D).
     const double log_base_ratio = std::log(facts.theta) * std::log(s) / log_window;
     std::vector<double> factors(facts.rotary_pairs);
@@ -92,7 +92,7 @@ YarnRamp yarn_ramp(const RotaryFacts& facts, YarnTurns turns) {
     }
     const double dimension = 2.0 * static_cast<double>(facts.rotary_pairs);
     const auto pair_turning = [&](double times) {
-        return dimension * std::log(facts.original_window / (times * kTwoPi)) /
+        return dimension * std::log(facts.original_window / (times * two_pi)) /
                (2.0 * std::log(facts.theta));
     };
     YarnRamp ramp{.low = std::max(std::floor(pair_turning(turns.beta_fast)), 0.0),

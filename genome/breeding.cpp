@@ -10,20 +10,20 @@ namespace longrope::genome {
 
 namespace {
 
-constexpr int kMutationTries = 100;
-constexpr int kWideMutationTries = 100;
-constexpr int kCrossoverTries = 20;
+constexpr int mutation_tries = 100;
+constexpr int wide_mutation_tries = 100;
+constexpr int crossover_tries = 20;
 
 }  // namespace
 
 std::optional<Genome> breed_mutant(const Genome& parent, const SearchSpace& space,
                                    double redraw_probability, const SeenGenomes& seen,
                                    RandomStream& random) {
-    for (int attempt = 0; attempt < kMutationTries; ++attempt) {
+    for (int attempt = 0; attempt < mutation_tries; ++attempt) {
         Genome child = mutate(parent, space, redraw_probability, random);
         if (!seen.contains(child)) return child;
     }
-    for (int attempt = 0; attempt < kWideMutationTries; ++attempt) {
+    for (int attempt = 0; attempt < wide_mutation_tries; ++attempt) {
         Genome child = mutate_widely(parent, space, redraw_probability, random);
         if (!seen.contains(child)) return child;
     }
@@ -33,7 +33,7 @@ std::optional<Genome> breed_mutant(const Genome& parent, const SearchSpace& spac
 std::optional<CrossoverChild> breed_crossover(const Genome& better, const Genome& worse,
                                               const SearchSpace& space, double redraw_probability,
                                               const SeenGenomes& seen, RandomStream& random) {
-    for (int attempt = 0; attempt < kCrossoverTries; ++attempt) {
+    for (int attempt = 0; attempt < crossover_tries; ++attempt) {
         Genome child = crossover(better, worse, random);
         if (!seen.contains(child)) return CrossoverChild{std::move(child), false};
     }

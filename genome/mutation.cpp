@@ -16,7 +16,7 @@ namespace longrope::genome {
 
 namespace {
 
-constexpr double kBlockMoveProbability = 0.25;
+constexpr double block_move_probability = 0.25;
 
 /// Bounds of a gene or of a run of genes, in grid steps.
 struct StepRange {
@@ -111,7 +111,7 @@ Genome mutate(const Genome& parent, const SearchSpace& space, double redraw_prob
     redraw_genes(steps, space, redraw_probability, random);
     const std::uint32_t start_tokens =
         redraw_start_tokens(parent.start_tokens(), space, redraw_probability, random);
-    if (redraw_probability > 0.0 && random.happens(kBlockMoveProbability)) {
+    if (redraw_probability > 0.0 && random.happens(block_move_probability)) {
         move_block(steps, space, random);
     }
     return Genome{std::move(steps), start_tokens};

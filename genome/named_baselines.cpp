@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "genome/named_baselines.hpp"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <array>
 #include <charconv>
 #include <system_error>
@@ -13,9 +10,9 @@ namespace longrope::genome {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> kNames{"none",        "pi",           "ntk",
-                                                 "dynamic-ntk", "ntk-critical", "yarn"};
-constexpr std::array<std::string_view, 7> kSeeds{
+constexpr std::array<std::string_view, 6> fixed_names{"none",        "pi",           "ntk",
+                                                      "dynamic-ntk", "ntk-critical", "yarn"};
+constexpr std::array<std::string_view, 7> seed_names{
     "pi", "ntk", "yarn", "ntk-critical", "yarn-64-1", "yarn-16-1", "yarn-32-2"};
 
 std::optional<double> parse_number(std::string_view text) {
@@ -41,11 +38,13 @@ std::optional<YarnTurns> parse_yarn(std::string_view name) {
 }  // namespace
 
 std::span<const std::string_view> baseline_names() noexcept {
-    return kNames;
+    return fixed_names;
 }
 
 std::string accepted_baselines() {
-    return fmt::format("{}, yarn-FAST-SLOW", fmt::join(kNames, ", "));
+    std::string names;
+    for (const std::string_view name : fixed_names) names.append(name).append(", ");
+    return names + "yarn-FAST-SLOW";
 }
 
 std::optional<std::vector<double>> named_baseline(std::string_view name, const RotaryFacts& facts,
@@ -62,7 +61,8 @@ std::optional<std::vector<double>> named_baseline(std::string_view name, const R
 
 std::vector<NamedFactors> seed_baselines(const RotaryFacts& facts, double target_window) {
     std::vector<NamedFactors> seeds;
-    for (const std::string_view name : kSeeds) {
+    seeds.reserve(seed_names.size());
+    for (const std::string_view name : seed_names) {
         seeds.push_back({std::string{name}, named_baseline(name, facts, target_window).value()});
     }
     return seeds;
