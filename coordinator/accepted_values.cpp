@@ -14,6 +14,7 @@ namespace {
 
 std::string quoted_list(const std::vector<std::string>& words) {
     std::vector<std::string> quoted;
+    quoted.reserve(words.size());
     for (const std::string& word : words) quoted.push_back(toml_string(word));
     return fmt::format("{}", fmt::join(quoted, ", "));
 }

@@ -165,8 +165,8 @@ Configuration GivenSettings::checked() const {
                   check_value(given.value, setting.accepted));
         } catch (const ConfigurationError& error) {
             throw ConfigurationError{fmt::format(
-                "{}: {}: {}{}{}.\n{}: {}.", given.origin, setting.key(), error.what(),
-                setting.unit.empty() ? "" : " ", setting.unit, setting.key(), setting.description)};
+                "{}: {}: {}{}{}.\nMeaning: {}.", given.origin, setting.key(), error.what(),
+                setting.unit.empty() ? "" : " ", setting.unit, setting.description)};
         }
     }
     check_needs(configuration);
@@ -174,32 +174,33 @@ Configuration GivenSettings::checked() const {
 }
 
 void GivenSettings::check_needs(const Configuration& configuration) const {
-    const bool with_model = configuration.evaluator.backend != "synthetic";
+    const std::string& backend = configuration.evaluator.backend;
     for (const Setting& setting : settings()) {
         if (setting.need == Need::optional) continue;
-        if (setting.need == Need::with_model && !with_model) continue;
+        if (setting.need == Need::with_model && backend == "synthetic") continue;
         const std::size_t count = setting.per_stage() ? stage_origins_.size() : 1;
-        for (std::size_t stage = 0; stage < count; ++stage) {
-            const auto found = values_.find(std::pair{setting.key(), stage});
-            if (found == values_.end()) {
-                throw ConfigurationError{fmt::format(
-                    "{}: {} is not set{}.\n{}: {}. Set it in {}, or with {}.",
-                    setting.per_stage() ? stage_origins_.at(stage) : file_.string(), setting.key(),
-                    setting.need == Need::with_model
-                        ? fmt::format(", which backend {} needs",
-                                      toml_string(configuration.evaluator.backend))
-                        : "",
-                    setting.key(), setting.description,
-                    setting.per_stage() ? "[[stage]]" : "[" + setting.table + "]",
-                    setting.environment_name())};
-            }
-            const auto* text = std::get_if<std::string>(&found->second.value.scalar);
-            if (text != nullptr && text->empty()) {
-                throw ConfigurationError{fmt::format("{}: {} is empty.\n{}: {}.",
-                                                     found->second.origin, setting.key(),
-                                                     setting.key(), setting.description)};
-            }
-        }
+        for (std::size_t stage = 0; stage < count; ++stage) check_need(setting, stage, backend);
+    }
+}
+
+void GivenSettings::check_need(const Setting& setting, std::size_t stage,
+                               const std::string& backend) const {
+    const auto found = values_.find(std::pair{setting.key(), stage});
+    if (found == values_.end()) {
+        const std::string why = setting.need == Need::with_model
+                                    ? fmt::format(", but evaluator.backend = {} ({}) needs it",
+                                                  toml_string(backend), origin("evaluator.backend"))
+                                    : "";
+        throw ConfigurationError{fmt::format(
+            "{}: {} is not set{}.\nMeaning: {}. Set it in {}, or with {}.",
+            setting.per_stage() ? stage_origins_.at(stage) : file_.string(), setting.key(), why,
+            setting.description, setting.per_stage() ? "[[stage]]" : "[" + setting.table + "]",
+            setting.environment_name())};
+    }
+    const auto* text = std::get_if<std::string>(&found->second.value.scalar);
+    if (text != nullptr && text->empty()) {
+        throw ConfigurationError{fmt::format("{}: {} is empty.\nMeaning: {}.", found->second.origin,
+                                             setting.key(), setting.description)};
     }
 }
 

@@ -45,6 +45,7 @@ private:
     [[nodiscard]] std::string at_line(std::uint32_t line) const;
     [[nodiscard]] std::size_t stage_of(const Override& override) const;
     void check_needs(const Configuration& configuration) const;
+    void check_need(const Setting& setting, std::size_t stage, const std::string& backend) const;
 
     std::filesystem::path file_;
     std::vector<std::string> stage_origins_;
