@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/coordinate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "coordinator/history_writer.hpp"
+#include "coordinator/utc_time.hpp"
+
+namespace longrope::coordinator {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using protocol::WorkerId;
+
+constexpr std::chrono::milliseconds poll_wait{20};
+constexpr std::chrono::milliseconds progress_interval{200};
+constexpr std::chrono::seconds touch_interval{10};
+
+/// The event loop: events in, jobs and tasks out, snapshots aside.
+class Coordination {
+public:
+    Coordination(RunPlan& plan, protocol::Transport& transport,
+                 const std::filesystem::path& history_file, const RunLock& lock, Watcher& watcher,
+                 const std::function<std::optional<std::string>()>& stop_reason)
+        : plan_{plan},
+          run_{plan.configuration().run},
+          transport_{transport},
+          lock_{lock},
+          watcher_{watcher},
+          stop_reason_{stop_reason},
+          dispatcher_{{run_.max_faults,
+                       Dispatcher::Seconds{plan.configuration().evaluator.deadline_floor_seconds}}},
+          writer_{history_file, [&lock] { lock.check(); }} {
+        RunHistory& header = plan_.header();
+        header.workers.clear();
+        for (const WorkerId worker : transport_.workers()) {
+            WorkerRow row;
+            row.rank = worker;
+            row.state = "starting";
+            worker_rows_.emplace(worker, header.workers.size());
+            header.workers.push_back(row);
+        }
+        ++header.starts;
+        header.stored_at_start = plan_.restored();
+        header.state = RunState::running;
+        header.state_reason = "the search is running";
+    }
+
+    Ending run() {
+        store();  // a run directory that cannot be written ends the run before it costs anything
+        writer_.drain();
+        for (std::size_t i = 0; i < plan_.stages().size(); ++i) {
+            if (!run_stage(i)) return finish(RunState::stopped_early, Ending::stopped_early);
+        }
+        plan_.header().state_reason = "every stage is complete";
+        return finish(RunState::complete, Ending::complete);
+    }
+
+    /// Stores what there is after an error; the error itself is reported by whoever caught it.
+    void fail(const std::string& reason) {
+        plan_.header().state = RunState::failed;
+        plan_.header().state_reason = reason;
+        try {
+            store();
+            writer_.drain();
+        } catch (const std::exception& error) {
+            watcher_.log(fmt::format("the last snapshot could not be written: {}", error.what()));
+        }
+    }
+
+private:
+    /// @returns false if it was stopped early
+    bool run_stage(std::size_t index) {
+        StageRun& stage = plan_.stages()[index];
+        stage_begin_ = Clock::now();
+        computed_ = 0;
+        generations_seen_ = stage.history().generations.size();
+        submit(plan_.take_open_jobs(index));
+        while (!stage.finished()) {
+            for (auto& event : transport_.poll(poll_wait)) handle(stage, event);
+            submit(stage.ready());
+            announce_generations(stage);
+            if (auto reason = stop_reason_()) return stopped(*reason);
+            const auto left = time_left();
+            if (left && left->count() <= 0) return stopped("the time limit is reached");
+            assign(stage, left);
+            if (left && !starting_ && dispatcher_.running() == 0 && !dispatcher_.idle()) {
+                return stopped("no further task fits into the time limit");
+            }
+            keep_house(stage);
+        }
+        announce_generations(stage);
+        return true;
+    }
+
+    bool stopped(std::string reason) {
+        plan_.header().state_reason = std::move(reason);
+        return false;
+    }
+
+    Ending finish(RunState state, Ending ending) {
+        plan_.header().state = state;
+        store();
+        writer_.drain();
+        announce_stored();
+        return ending;
+    }
+
+    void submit(std::vector<NumberedJob> jobs) {
+        for (NumberedJob& job : jobs) dispatcher_.submit(job.id, std::move(job.job));
+    }
+
+    void assign(StageRun& stage, std::optional<Dispatcher::Seconds> left) {
+        for (const Assignment& assignment : dispatcher_.assign(left)) {
+            const auto origin = dispatcher_.origin(assignment.task.id, assignment.task.attempt);
+            stage.on_started(origin->first, utc_nanoseconds());
+            row(assignment.worker).state = "busy";
+            transport_.send(assignment.worker, assignment.task);
+        }
+    }
+
+    std::optional<Dispatcher::Seconds> time_left() const {
+        if (run_.time_limit_seconds <= 0) return std::nullopt;
+        return Dispatcher::Seconds{run_.time_limit_seconds} - (Clock::now() - begin_);
+    }
+
+    void handle(StageRun& stage, protocol::WorkerEvent& event) {
+        const WorkerId worker = event.worker;
+        if (auto* hello = std::get_if<protocol::Hello>(&event.what)) {
+            welcome(worker, *hello);
+        } else if (auto* result = std::get_if<protocol::Result>(&event.what)) {
+            row(worker).state = "idle";
+            row(worker).busy_seconds += result->seconds;
+            ++row(worker).tasks;
+            if (const auto score = dispatcher_.on_result(worker, *result)) {
+                stage.on_score(*score, utc_nanoseconds());
+                ++computed_;
+                changed_ = true;
+            }
+        } else if (auto* fault = std::get_if<protocol::Fault>(&event.what)) {
+            on_fault(stage, worker, *fault);
+        } else if (auto* lost = std::get_if<protocol::Lost>(&event.what)) {
+            watcher_.log(fmt::format("worker {} is lost: {}", worker, lost->reason));
+            dismiss(worker, "lost", lost->reason);
+        }
+    }
+
+    void welcome(WorkerId worker, const protocol::Hello& hello) {
+        RunHistory& header = plan_.header();
+        WorkerRow& known = row(worker);
+        const bool first = known.pid == 0;
+        known.host = hello.host;
+        known.pid = hello.pid;
+        known.device = hello.device_name;
+        known.device_uuid = hello.device_uuid;
+        known.numerics_class = hello.numerics_class;
+        std::string refusal;
+        if (hello.model_digest != header.model_digest) {
+            refusal = fmt::format("its model has digest {}, the coordinator's {}",
+                                  hello.model_digest, header.model_digest);
+        } else if (hello.documents_digest != header.documents_digest) {
+            refusal = fmt::format("its documents have digest {}, the coordinator's {}",
+                                  hello.documents_digest, header.documents_digest);
+        } else if (header.numerics_class.empty()) {
+            header.numerics_class = hello.numerics_class;
+        } else if (hello.numerics_class != header.numerics_class && !run_.allow_mixed_numerics) {
+            refusal = fmt::format("it computes as \"{}\", the history was begun as \"{}\"",
+                                  hello.numerics_class, header.numerics_class);
+            numerics_refused_ = true;
+        }
+        changed_ = true;
+        if (!refusal.empty()) {
+            watcher_.log(
+                fmt::format("worker {} on {} is refused: {}", worker, hello.host, refusal));
+            dismiss(worker, "refused", refusal);
+            return;
+        }
+        known.state = "idle";
+        starting_ = false;
+        dispatcher_.add_worker(worker);
+        if (!first) return;
+        note_host(hello.host);
+        watcher_.log(fmt::format("worker {} on {}: {}, {}", worker, hello.host, hello.device_name,
+                                 hello.numerics_class));
+    }
+
+    void note_host(const std::string& host) {
+        std::string& hosts = plan_.header().hosts;
+        if (("," + hosts + ",").find("," + host + ",") != std::string::npos) return;
+        hosts += (hosts.empty() ? "" : ",") + host;
+    }
+
+    void on_fault(StageRun& stage, WorkerId worker, const protocol::Fault& fault) {
+        ++row(worker).faults;
+        changed_ = true;
+        if (fault.at_start) {
+            watcher_.log(fmt::format("worker {}: {}", worker, fault.reason));
+            if (fault.given_up) dismiss(worker, "lost", fault.reason);
+            return;
+        }
+        row(worker).state = "idle";
+        const auto verdict = dispatcher_.on_fault(worker, fault);
+        if (!verdict) return;
+        stage.on_fault(*verdict, worker, utc_nanoseconds());
+        watcher_.log(fmt::format("worker {}: attempt {} at a task failed{}: {}", worker,
+                                 verdict->attempt, verdict->final ? " for good" : "",
+                                 fault.reason));
+    }
+
+    void dismiss(WorkerId worker, const char* state, const std::string& reason) {
+        row(worker).state = state;
+        dispatcher_.remove_worker(worker);
+        const bool any_left =
+            std::ranges::any_of(plan_.header().workers, [](const WorkerRow& other) {
+                return other.state != "lost" && other.state != "refused";
+            });
+        if (any_left) return;
+        if (numerics_refused_) {
+            throw NumericsMismatch{fmt::format(
+                "no worker computes like the history: {}. Use the hosts and settings it was begun "
+                "with, pin evaluator.isa, or accept the mix with --allow-mixed-numerics",
+                reason)};
+        }
+        throw NoWorkers{fmt::format("no worker is left: {}", reason)};
+    }
+
+    void announce_generations(const StageRun& stage) {
+        const auto& generations = stage.history().generations;
+        for (; generations_seen_ < generations.size(); ++generations_seen_) {
+            watcher_.generation(stage, generations[generations_seen_]);
+        }
+    }
+
+    void keep_house(const StageRun& stage) {
+        const Clock::time_point now = Clock::now();
+        if (changed_ && (writer_.due(now) || seconds_since(stored_at_) >= run_.snapshot_seconds)) {
+            store();
+        }
+        announce_stored();
+        if (now - touched_at_ >= touch_interval) {
+            lock_.touch();
+            touched_at_ = now;
+        }
+        if (now - progress_at_ >= progress_interval) {
+            progress_at_ = now;
+            watcher_.progress(
+                {stage, seconds_since(stage_begin_), computed_, dispatcher_.workers()});
+        }
+    }
+
+    void store() {
+        const std::uint64_t number =
+            writer_.submit(std::make_shared<const RunHistory>(plan_.snapshot()));
+        std::uint64_t scores = 0;
+        for (const StageRun& stage : plan_.stages()) scores += stage.scored();
+        submitted_.emplace_back(number, scores);
+        stored_at_ = Clock::now();
+        changed_ = false;
+    }
+
+    void announce_stored() {
+        const std::uint64_t durable = writer_.stored();
+        while (!submitted_.empty() && submitted_.front().first <= durable) {
+            watcher_.stored(submitted_.front().second);
+            submitted_.pop_front();
+        }
+    }
+
+    static double seconds_since(Clock::time_point then) {
+        return std::chrono::duration<double>(Clock::now() - then).count();
+    }
+
+    WorkerRow& row(WorkerId worker) { return plan_.header().workers[worker_rows_.at(worker)]; }
+
+    RunPlan& plan_;
+    const RunSettings& run_;
+    protocol::Transport& transport_;
+    const RunLock& lock_;
+    Watcher& watcher_;
+    const std::function<std::optional<std::string>()>& stop_reason_;
+    Dispatcher dispatcher_;
+    HistoryWriter writer_;
+    std::map<WorkerId, std::size_t> worker_rows_;
+    std::deque<std::pair<std::uint64_t, std::uint64_t>> submitted_;  // snapshot, scores it holds
+    Clock::time_point begin_ = Clock::now();
+    Clock::time_point stage_begin_ = begin_;
+    Clock::time_point stored_at_ = begin_;
+    Clock::time_point touched_at_ = begin_;
+    Clock::time_point progress_at_ = begin_;
+    std::uint64_t computed_ = 0;
+    std::size_t generations_seen_ = 0;
+    bool starting_ = true;
+    bool changed_ = false;
+    bool numerics_refused_ = false;
+};
+
+}  // namespace
+
+Ending coordinate(RunPlan& plan, protocol::Transport& transport,
+                  const std::filesystem::path& history_file, const RunLock& lock, Watcher& watcher,
+                  const std::function<std::optional<std::string>()>& stop_reason) {
+    Coordination coordination{plan, transport, history_file, lock, watcher, stop_reason};
+    try {
+        return coordination.run();
+    } catch (const LockLost&) {
+        throw;  // the file belongs to another coordinator now
+    } catch (const HistoryError& error) {
+        // Unless it was the writing that failed, what was computed is stored all the same.
+        if (dynamic_cast<const ReplayMismatch*>(&error) == nullptr &&
+            dynamic_cast<const NumericsMismatch*>(&error) == nullptr) {
+            throw;
+        }
+        coordination.fail(error.what());
+        throw;
+    } catch (const std::exception& error) {
+        coordination.fail(error.what());
+        throw;
+    }
+}
+
+}  // namespace longrope::coordinator

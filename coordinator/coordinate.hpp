@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "coordinator/run_lock.hpp"
+#include "coordinator/run_plan.hpp"
+#include "worker/protocol/transport.hpp"
+
+namespace longrope::coordinator {
+
+/// No worker is left that could compute; the message holds the evaluator's own words.
+class NoWorkers : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Every worker computes in another numerics class than the history.
+class NumericsMismatch : public HistoryError {
+public:
+    using HistoryError::HistoryError;
+};
+
+/// Why a search ended without an error.
+enum class Ending : std::uint8_t {
+    complete,       ///< every stage is finished and stored
+    stopped_early,  ///< asked to stop, or the time limit is near: all is stored, run again
+};
+
+/// How far a stage is.
+struct Progress {
+    const StageRun& stage;
+    double seconds = 0.0;        ///< since the stage began in this process
+    std::uint64_t computed = 0;  ///< document scores computed in that time
+    std::size_t workers = 0;     ///< that can take tasks
+};
+
+/// Who watches a search. Called from the event loop, so it must return at once.
+class Watcher {
+public:
+    Watcher() = default;
+    Watcher(const Watcher&) = delete;
+    Watcher& operator=(const Watcher&) = delete;
+    virtual ~Watcher() = default;
+    virtual void log(const std::string& line) = 0;
+    virtual void generation(const StageRun& stage, const GenerationRow& row) = 0;
+    virtual void progress(const Progress& progress) = 0;
+    /// This many document scores survive any crash from now on.
+    virtual void stored(std::uint64_t document_scores) = 0;
+};
+
+/// Runs what is left of the plan on the workers of `transport`, and stores it in `history_file`
+/// whenever a snapshot is due, before it ends, and when it fails.
+/// @param lock         of the run directory; checked before each snapshot is put in place
+/// @param stop_reason  why to stop early, or nothing; asked in every turn of the loop
+/// @throws NoWorkers, NumericsMismatch, NoParents, ReplayMismatch, LockLost, HistoryError
+[[nodiscard]] Ending coordinate(RunPlan& plan, protocol::Transport& transport,
+                                const std::filesystem::path& history_file, const RunLock& lock,
+                                Watcher& watcher,
+                                const std::function<std::optional<std::string>()>& stop_reason);
+
+}  // namespace longrope::coordinator

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/dispatcher.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+namespace longrope::coordinator {
+namespace {
+
+// A deadline is this many times the longest duration seen: machines are shared, tasks are alike.
+constexpr double deadline_factor = 10.0;
+// Where tasks are shorter, the way to a worker and back would be felt: one waits there already.
+// Where they are longer, a queued task would only wait for a busy worker while another is free.
+constexpr double queue_ahead_below_seconds = 1.0;
+
+}  // namespace
+
+Dispatcher::Dispatcher(Settings settings) : settings_{settings} {}
+
+void Dispatcher::add_worker(protocol::WorkerId worker) {
+    workers_.emplace(worker, 0U);
+}
+
+void Dispatcher::remove_worker(protocol::WorkerId worker) {
+    if (workers_.erase(worker) == 0) return;
+    running_ -=
+        std::erase_if(abandoned_, [worker](const auto& entry) { return entry.second == worker; });
+    // Back to the front, in their old order.
+    for (auto task = tasks_.rbegin(); task != tasks_.rend(); ++task) {
+        if (task->second.worker != worker) continue;
+        task->second.worker.reset();
+        --running_;
+        waiting_.push_front(task->first);
+    }
+}
+
+void Dispatcher::submit(JobId id, Job job) {
+    JobState& state = jobs_[id];
+    if (state.open_tasks != 0) throw std::logic_error{"a job was submitted twice"};
+    state.open_tasks = static_cast<std::uint32_t>(job.columns.size());
+    for (const std::uint32_t column : job.columns) {
+        TaskState task;
+        task.job = id;
+        task.column = column;
+        tasks_.emplace(next_task_, task);
+        waiting_.push_back(next_task_++);
+    }
+    if (job.columns.empty()) {
+        jobs_.erase(id);
+    } else {
+        state.job = std::move(job);
+    }
+}
+
+bool Dispatcher::may_take(protocol::WorkerId worker, const TaskState& task) const {
+    // The verdict on a task that faults again and again needs a second worker's word.
+    return task.faulted_on.size() != 1 || !task.faulted_on.contains(worker) ||
+           task.faults + 1 < settings_.max_faults || workers_.size() < 2;
+}
+
+protocol::Task Dispatcher::message(std::uint64_t id, const TaskState& task) const {
+    const Job& job = jobs_.at(task.job).job;
+    protocol::Task sent;
+    sent.id = id;
+    sent.attempt = task.attempt;
+    sent.factors = job.factors;
+    sent.start_tokens = job.start_tokens;
+    sent.attention_scale = job.attention_scale;
+    sent.positions = job.positions;
+    sent.document = job.documents.at(task.column);
+    sent.per_token = job.per_token;
+    double deadline = settings_.deadline_floor.count();
+    if (const auto known = durations_.find(job.positions); known != durations_.end()) {
+        deadline = std::max(deadline, deadline_factor * known->second.longest);
+    }
+    sent.deadline_seconds = deadline;
+    return sent;
+}
+
+std::optional<Dispatcher::Seconds> Dispatcher::expected(std::uint64_t positions) const {
+    const auto known = durations_.find(positions);
+    if (known == durations_.end()) return std::nullopt;
+    return Seconds{known->second.sum / static_cast<double>(known->second.count)};
+}
+
+std::vector<Assignment> Dispatcher::assign(std::optional<Seconds> time_left) {
+    std::vector<Assignment> assignments;
+    for (const std::uint32_t already : {0U, 1U}) {
+        for (auto& [worker, load] : workers_) {
+            if (load != already) continue;
+            const auto next = std::find_if(
+                waiting_.begin(), waiting_.end(),
+                [this, id = worker](std::uint64_t task) { return may_take(id, tasks_.at(task)); });
+            if (next == waiting_.end()) continue;
+            TaskState& task = tasks_.at(*next);
+            const auto duration = expected(jobs_.at(task.job).job.positions);
+            if (time_left && duration && *duration * (already + 1) > *time_left) continue;
+            if (already > 0 && (!duration || duration->count() > queue_ahead_below_seconds)) {
+                continue;
+            }
+            ++task.attempt;
+            task.worker = worker;
+            ++load;
+            ++running_;
+            assignments.push_back({worker, message(*next, task)});
+            waiting_.erase(next);
+        }
+    }
+    return assignments;
+}
+
+Dispatcher::Tasks::iterator Dispatcher::current(protocol::WorkerId worker, std::uint64_t id,
+                                                std::uint32_t attempt) {
+    const auto task = tasks_.find(id);
+    if (task == tasks_.end() || task->second.attempt != attempt || task->second.worker != worker) {
+        return tasks_.end();
+    }
+    return task;
+}
+
+void Dispatcher::release(TaskState& task) {
+    if (!task.worker) return;
+    if (const auto worker = workers_.find(*task.worker); worker != workers_.end()) {
+        --worker->second;
+    }
+    task.worker.reset();
+    --running_;
+}
+
+void Dispatcher::close(Tasks::iterator task) {
+    const JobId job = task->second.job;
+    tasks_.erase(task);
+    if (const auto state = jobs_.find(job); --state->second.open_tasks == 0) jobs_.erase(state);
+}
+
+void Dispatcher::drop_job(JobId id) {
+    for (auto task = tasks_.begin(); task != tasks_.end();) {
+        const auto next = std::next(task);
+        if (task->second.job == id) {
+            std::erase(waiting_, task->first);
+            // A worker that has it finishes it for nothing; until then it is not free.
+            if (task->second.worker) abandoned_[task->first] = *task->second.worker;
+            tasks_.erase(task);
+        }
+        task = next;
+    }
+    jobs_.erase(id);
+}
+
+std::optional<DocumentScore> Dispatcher::on_result(protocol::WorkerId worker,
+                                                   const protocol::Result& result) {
+    forget_abandoned(worker, result.id);
+    const auto task = current(worker, result.id, result.attempt);
+    if (task == tasks_.end()) return std::nullopt;
+    Durations& durations = durations_[jobs_.at(task->second.job).job.positions];
+    durations.longest = std::max(durations.longest, result.seconds);
+    durations.sum += result.seconds;
+    ++durations.count;
+    DocumentScore score;
+    score.job = task->second.job;
+    score.column = task->second.column;
+    score.sum_nll = result.sum_nll;
+    score.scored_tokens = result.scored_tokens;
+    score.attempts = task->second.attempt;
+    score.worker = worker;
+    score.seconds = result.seconds;
+    release(task->second);
+    close(task);
+    return score;
+}
+
+std::optional<FaultVerdict> Dispatcher::on_fault(protocol::WorkerId worker,
+                                                 const protocol::Fault& fault) {
+    forget_abandoned(worker, fault.id);
+    const auto found = current(worker, fault.id, fault.attempt);
+    if (found == tasks_.end()) return std::nullopt;
+    TaskState& task = found->second;
+    release(task);
+    ++task.faults;
+    task.faulted_on.insert(worker);
+    FaultVerdict verdict{task.job, task.column, task.attempt, fault.reason, false};
+    const bool second_opinion = task.faulted_on.size() >= 2 || workers_.size() < 2;
+    verdict.final = task.faults >= settings_.max_faults && second_opinion;
+    if (verdict.final) {
+        drop_job(task.job);
+    } else {
+        waiting_.push_front(found->first);
+    }
+    return verdict;
+}
+
+void Dispatcher::forget_abandoned(protocol::WorkerId worker, std::uint64_t task) {
+    const auto found = abandoned_.find(task);
+    if (found == abandoned_.end() || found->second != worker) return;
+    abandoned_.erase(found);
+    --running_;
+    if (const auto load = workers_.find(worker); load != workers_.end()) --load->second;
+}
+
+std::optional<std::pair<JobId, std::uint32_t>> Dispatcher::origin(std::uint64_t task,
+                                                                  std::uint32_t attempt) const {
+    const auto found = tasks_.find(task);
+    if (found == tasks_.end() || found->second.attempt != attempt) return std::nullopt;
+    return std::pair{found->second.job, found->second.column};
+}
+
+}  // namespace longrope::coordinator

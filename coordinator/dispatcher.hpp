@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "worker/protocol/messages.hpp"
+#include "worker/protocol/transport.hpp"
+
+namespace longrope::coordinator {
+
+/// A factor vector to be scored on documents.
+struct Job {
+    std::vector<double> factors;  ///< lambda, shape [rotary_dim / 2]
+    std::uint32_t start_tokens = 0;
+    double attention_scale = 1.0;
+    std::uint64_t positions = 0;           ///< L', BOS included
+    std::vector<std::uint32_t> documents;  ///< index in the file, per column
+    std::vector<std::uint32_t> columns;    ///< which of `documents` are wanted
+    bool per_token = false;
+};
+
+/// A job's number, chosen by whoever submits it.
+using JobId = std::uint64_t;
+
+/// A task and who gets it.
+struct Assignment {
+    protocol::WorkerId worker = 0;
+    protocol::Task task;
+};
+
+/// One document of a job is scored.
+struct DocumentScore {
+    JobId job = 0;
+    std::uint32_t column = 0;
+    double sum_nll = 0.0;  ///< nats; may be NaN or infinite
+    std::uint64_t scored_tokens = 0;
+    std::uint32_t attempts = 0;  ///< tasks started for it
+    protocol::WorkerId worker = 0;
+    double seconds = 0.0;
+};
+
+/// What became of a fault.
+struct FaultVerdict {
+    JobId job = 0;
+    std::uint32_t column = 0;
+    std::uint32_t attempt = 0;
+    std::string reason;
+    bool final = false;  ///< the job has failed; its other tasks are dropped
+};
+
+/// Cuts jobs into one task per document and gives each to a free worker, in order of submission.
+/// Owns deadlines and retries; knows neither MPI nor the clock.
+class Dispatcher {
+public:
+    using Seconds = std::chrono::duration<double>;
+
+    struct Settings {
+        std::uint32_t max_faults = 3;  ///< on one task, on two workers where there are two
+        Seconds deadline_floor{600.0};
+    };
+    explicit Dispatcher(Settings settings);
+
+    void add_worker(protocol::WorkerId worker);
+    /// Its tasks are given to others; that costs them no attempt.
+    void remove_worker(protocol::WorkerId worker);
+    void submit(JobId id, Job job);
+
+    /// Tasks to send now: one for each free worker, and one queued ahead where tasks are short.
+    /// @param time_left  no task expected to take longer is started
+    [[nodiscard]] std::vector<Assignment> assign(std::optional<Seconds> time_left = std::nullopt);
+    /// @returns nullopt for a late or doubled result
+    [[nodiscard]] std::optional<DocumentScore> on_result(protocol::WorkerId worker,
+                                                         const protocol::Result& result);
+    /// @returns nullopt for a late or doubled fault
+    [[nodiscard]] std::optional<FaultVerdict> on_fault(protocol::WorkerId worker,
+                                                       const protocol::Fault& fault);
+    /// The job and column of a task under way, for TokenScores.
+    [[nodiscard]] std::optional<std::pair<JobId, std::uint32_t>> origin(
+        std::uint64_t task, std::uint32_t attempt) const;
+
+    [[nodiscard]] std::size_t running() const noexcept { return running_; }
+    [[nodiscard]] bool idle() const noexcept { return tasks_.empty(); }
+    [[nodiscard]] std::size_t workers() const noexcept { return workers_.size(); }
+    /// Mean duration of a task with as many positions, or nullopt before the first.
+    [[nodiscard]] std::optional<Seconds> expected(std::uint64_t positions) const;
+
+private:
+    struct TaskState {
+        JobId job = 0;
+        std::uint32_t column = 0;
+        std::uint32_t attempt = 0;  ///< of the last time it was sent
+        std::uint32_t faults = 0;
+        std::set<protocol::WorkerId> faulted_on;
+        std::optional<protocol::WorkerId> worker;  ///< who has it
+    };
+    struct JobState {
+        Job job;
+        std::uint32_t open_tasks = 0;
+    };
+    struct Durations {
+        double longest = 0.0;
+        double sum = 0.0;
+        std::uint64_t count = 0;
+    };
+
+    using Tasks = std::map<std::uint64_t, TaskState>;
+    [[nodiscard]] bool may_take(protocol::WorkerId worker, const TaskState& task) const;
+    [[nodiscard]] protocol::Task message(std::uint64_t id, const TaskState& task) const;
+    [[nodiscard]] Tasks::iterator current(protocol::WorkerId worker, std::uint64_t id,
+                                          std::uint32_t attempt);
+    void release(TaskState& task);
+    void close(Tasks::iterator task);
+    void drop_job(JobId id);
+    void forget_abandoned(protocol::WorkerId worker, std::uint64_t task);
+
+    Settings settings_;
+    std::map<protocol::WorkerId, std::uint32_t> workers_;  ///< tasks each one has
+    std::map<JobId, JobState> jobs_;
+    Tasks tasks_;  ///< all that are not finished
+    std::deque<std::uint64_t> waiting_;
+    std::map<std::uint64_t, protocol::WorkerId> abandoned_;  ///< dropped while a worker had them
+    std::map<std::uint64_t, Durations> durations_;           ///< by positions
+    std::uint64_t next_task_ = 1;
+    std::size_t running_ = 0;
+};
+
+}  // namespace longrope::coordinator

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "coordinator/history.hpp"
+
+namespace longrope::coordinator {
+
+// Operations on the rows of a ScoreTable; Row is EvaluationRow or ScoreRow.
+
+template <typename Row>
+[[nodiscard]] std::size_t columns(const ScoreTable<Row>& table) noexcept {
+    return table.documents.size();
+}
+
+template <typename Row>
+[[nodiscard]] std::span<const double> factors_of(const ScoreTable<Row>& table, std::size_t row) {
+    return std::span{table.factors}.subspan(row * table.dimensions, table.dimensions);
+}
+
+template <typename Row>
+[[nodiscard]] std::span<const double> document_nll_of(const ScoreTable<Row>& table,
+                                                      std::size_t row) {
+    return std::span{table.document_nll}.subspan(row * columns(table), columns(table));
+}
+
+template <typename Row>
+[[nodiscard]] DocumentStatus cell_status(const ScoreTable<Row>& table, std::size_t row,
+                                         std::size_t column) {
+    return table.document_status[row * columns(table) + column];
+}
+
+/// Adds a pending row. @param factors shape [dimensions], or empty for a skipped individual: NaN
+template <typename Row>
+std::size_t append_row(ScoreTable<Row>& table, Row row, std::span<const double> factors) {
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    row.mean_nll = nan;
+    row.perplexity = nan;
+    table.rows.push_back(std::move(row));
+    if (factors.empty()) {
+        table.factors.insert(table.factors.end(), table.dimensions, nan);
+    } else {
+        table.factors.insert(table.factors.end(), factors.begin(), factors.end());
+    }
+    table.document_nll.insert(table.document_nll.end(), columns(table), nan);
+    table.document_status.insert(table.document_status.end(), columns(table),
+                                 DocumentStatus::missing);
+    return table.rows.size() - 1;
+}
+
+/// Enters the sum of one document; one that is not finite is stored as +infinity.
+template <typename Row>
+void set_cell(ScoreTable<Row>& table, std::size_t row, std::size_t column, double sum_nll) {
+    const std::size_t cell = row * columns(table) + column;
+    const bool finite = std::isfinite(sum_nll);
+    table.document_nll[cell] = finite ? sum_nll : std::numeric_limits<double>::infinity();
+    table.document_status[cell] = finite ? DocumentStatus::done : DocumentStatus::not_finite;
+    table.rows[row].tokens += table.document_tokens[column];
+}
+
+/// Columns that have no value yet.
+template <typename Row>
+[[nodiscard]] std::vector<std::uint32_t> missing_columns(const ScoreTable<Row>& table,
+                                                         std::size_t row) {
+    std::vector<std::uint32_t> missing;
+    for (std::size_t column = 0; column < columns(table); ++column) {
+        if (cell_status(table, row, column) == DocumentStatus::missing) {
+            missing.push_back(static_cast<std::uint32_t>(column));
+        }
+    }
+    return missing;
+}
+
+/// Ends a row without a score: what is missing is marked as skipped.
+template <typename Row>
+void close_row(ScoreTable<Row>& table, std::size_t row, Status status) {
+    for (const std::uint32_t column : missing_columns(table, row)) {
+        table.document_status[row * columns(table) + column] = DocumentStatus::skipped;
+    }
+    table.rows[row].status = status;
+    if (status == Status::failed) {
+        table.rows[row].mean_nll = std::numeric_limits<double>::infinity();
+        table.rows[row].perplexity = std::numeric_limits<double>::infinity();
+    }
+}
+
+/// Gives a row its score once all documents are in: the token-weighted mean, summed in the order of
+/// the documents whatever the order of arrival.
+/// @returns whether the row is settled
+template <typename Row>
+bool settle_row(ScoreTable<Row>& table, std::size_t row) {
+    if (!missing_columns(table, row).empty()) return false;
+    double sum = 0.0;
+    std::uint64_t tokens = 0;
+    for (std::size_t column = 0; column < columns(table); ++column) {
+        sum += document_nll_of(table, row)[column];
+        tokens += table.document_tokens[column];
+    }
+    if (std::isfinite(sum)) {
+        table.rows[row].status = Status::done;
+        table.rows[row].mean_nll = sum / static_cast<double>(tokens);
+        table.rows[row].perplexity = std::exp(table.rows[row].mean_nll);
+    } else {
+        close_row(table, row, Status::failed);
+    }
+    return true;
+}
+
+/// Takes over what another table on the same documents holds of the same factor vector.
+template <typename Row>
+void restore_row(ScoreTable<Row>& table, std::size_t row, const ScoreTable<Row>& from,
+                 std::size_t from_row) {
+    Row& to = table.rows[row];
+    const Row& source = from.rows[from_row];
+    to.status = source.status;
+    to.mean_nll = source.mean_nll;
+    to.perplexity = source.perplexity;
+    to.tokens = source.tokens;
+    to.attempts = source.attempts;
+    to.worker = source.worker;
+    to.started = source.started;
+    to.finished = source.finished;
+    const std::size_t width = columns(table);
+    for (std::size_t column = 0; column < width; ++column) {
+        table.document_nll[row * width + column] = from.document_nll[from_row * width + column];
+        table.document_status[row * width + column] =
+            from.document_status[from_row * width + column];
+    }
+}
+
+}  // namespace longrope::coordinator

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/stage_plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "genome/attention_scale.hpp"
+#include "genome/random_stream.hpp"
+
+namespace longrope::coordinator {
+namespace {
+
+/// n-hat, in tokens. Source: LongRoPE (arXiv:2402.13753), table 4.
+const std::vector<std::uint32_t> start_token_choices{0,  1,  2,  4,  8,  12,  16,
+                                                     20, 24, 28, 32, 64, 128, 256};
+
+/// `count` documents of a split, chosen by the stream (all if 0), ascending.
+DocumentSet choose_documents(const RunFacts& facts, const std::string& split, std::uint32_t count,
+                             const StageSettings& stage, genome::RandomStream& random) {
+    std::vector<std::uint32_t> candidates;
+    for (std::uint32_t i = 0; i < facts.documents.size(); ++i) {
+        if (facts.documents[i].split == split) candidates.push_back(i);
+    }
+    if (count > candidates.size()) {
+        throw ConfigurationError{fmt::format(
+            "documents.{} = {}, but the documents file has {} of this split: use a value in [0, "
+            "{}], where 0 means all of them",
+            split, count, candidates.size(), candidates.size())};
+    }
+    if (count == 0) count = static_cast<std::uint32_t>(candidates.size());
+    for (std::uint32_t i = 0; i < count; ++i) {  // Fisher-Yates, as far as needed
+        const auto left = static_cast<std::uint32_t>(candidates.size()) - i;
+        std::swap(candidates[i], candidates[i + random.uniform_integer(left)]);
+    }
+    candidates.resize(count);
+    std::sort(candidates.begin(), candidates.end());
+    DocumentSet chosen;
+    for (const std::uint32_t index : candidates) {
+        const DocumentFacts& document = facts.documents[index];
+        if (document.positions < stage.target_tokens) {
+            throw ConfigurationError{fmt::format(
+                "document {} (\"{}\", {}) fills {} positions, but stage \"{}\" has target_tokens = "
+                "{}: use documents of at least that length or a smaller target",
+                index, document.title, split, document.positions, stage.name, stage.target_tokens)};
+        }
+        chosen.documents.push_back(index);
+        chosen.titles.push_back(document.title);
+    }
+    return chosen;
+}
+
+}  // namespace
+
+std::uint64_t StagePlan::tasks() const noexcept {
+    const std::uint64_t searched =
+        search.population +
+        std::uint64_t{search.iterations} * (search.mutations + search.crossovers) +
+        baselines.size();
+    const std::uint64_t validated = finalists + baselines.size() + swept_start_tokens.size();
+    return searched * search_documents.documents.size() +
+           validated * validation_documents.documents.size() +
+           5 * heldout_documents.documents.size();
+}
+
+StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,
+                     const RunFacts& facts) {
+    if (stage.target_tokens <= facts.original_window) {
+        throw ConfigurationError{fmt::format(
+            "stage \"{}\": target_tokens = {} is not above the model's original window of {} "
+            "tokens: there is nothing to extend",
+            stage.name, stage.target_tokens, facts.original_window)};
+    }
+    const auto window = static_cast<double>(facts.original_window);
+    const auto target = static_cast<double>(stage.target_tokens);
+    const genome::RotaryFacts rotary{facts.rotary_pairs, facts.theta, window};
+    const bool sweep = stage.start_tokens == "sweep";
+    const std::vector<std::uint32_t> choices =
+        sweep ? std::vector<std::uint32_t>{0} : start_token_choices;
+    std::vector<genome::NamedFactors> seeds = genome::seed_baselines(rotary, target);
+
+    SearchSettings search{genome::SearchSpace{facts.rotary_pairs, stage.grid_step,
+                                              max_factor(stage.bound, target / window), choices},
+                          {}};
+    if (search.space.is_single_point()) {
+        throw ConfigurationError{
+            fmt::format("stage \"{}\": bound = \"{}\" with grid_step = {} leaves a single point, "
+                        "all factors 1: raise the bound",
+                        stage.name, stage.bound, stage.grid_step)};
+    }
+    for (const genome::NamedFactors& seed : seeds) search.seed_factors.push_back(seed.factors);
+    search.population = stage.population;
+    search.parents = stage.parents;
+    search.mutations = stage.mutations;
+    search.crossovers = stage.crossovers;
+    search.iterations = stage.iterations;
+    search.mutation_probability = stage.mutation_probability;
+    search.seed = configuration.run.seed;
+    search.stage_name = stage.name;
+    search.positions = stage.target_tokens;
+
+    StagePlan plan{stage, std::move(search), window, facts.theta, 1.0, stage.target_tokens};
+    const auto scale = genome::AttentionScale::parse(configuration.evaluator.attention_scale);
+    if (!scale) {
+        throw ConfigurationError{fmt::format("evaluator.attention_scale = \"{}\": expected {}",
+                                             configuration.evaluator.attention_scale,
+                                             genome::AttentionScale::accepted())};
+    }
+    plan.attention_scale = scale->value(window, target);
+    plan.baselines.push_back({"none", *genome::named_baseline("none", rotary, target)});
+    for (genome::NamedFactors& seed : seeds) plan.baselines.push_back(std::move(seed));
+    if (sweep) {
+        // 0 is what the search used, and 1 is the same function.
+        for (const std::uint32_t choice : start_token_choices) {
+            if (choice > 1) plan.swept_start_tokens.push_back(choice);
+        }
+    }
+
+    genome::RandomStream random{configuration.run.seed, "documents", 0};
+    const DocumentSettings& wanted = configuration.documents;
+    plan.search_documents = choose_documents(facts, "search", wanted.search, stage, random);
+    plan.validation_documents =
+        choose_documents(facts, "validation", wanted.validation, stage, random);
+    plan.heldout_documents = choose_documents(facts, "heldout", wanted.heldout, stage, random);
+    if (plan.search_documents.documents.empty()) {
+        throw ConfigurationError{
+            "the documents file has no document of the split \"search\": the search needs at "
+            "least one"};
+    }
+    return plan;
+}
+
+}  // namespace longrope::coordinator

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "coordinator/configuration.hpp"
+#include "coordinator/search.hpp"
+#include "genome/named_baselines.hpp"
+
+namespace longrope::coordinator {
+
+/// What the coordinator must know of a document; `split` as in the documents file.
+struct DocumentFacts {
+    std::string title;
+    std::string split;            ///< search, validation, heldout
+    std::uint64_t positions = 0;  ///< that it can fill, BOS included
+};
+
+/// What the coordinator must know of model and documents. The caller reads it from the files.
+struct RunFacts {
+    std::uint32_t rotary_pairs = 0;     ///< D
+    double theta = 0.0;                 ///< RoPE base
+    std::uint64_t original_window = 0;  ///< L, tokens
+    std::string model_digest;
+    std::string documents_digest;
+    std::vector<DocumentFacts> documents;  ///< in the order of the file
+};
+
+/// The documents of one purpose, in ascending order of their index in the file.
+struct DocumentSet {
+    std::vector<std::uint32_t> documents;
+    std::vector<std::string> titles;
+};
+
+/// Everything that one stage will do, worked out before anything runs.
+struct StagePlan {
+    StageSettings settings;
+    SearchSettings search;
+    double original_window = 0.0;
+    double theta = 0.0;
+    double attention_scale = 1.0;  ///< m, the same for every factor vector of the stage
+    std::uint64_t positions = 0;   ///< L'
+    std::vector<genome::NamedFactors> baselines;  ///< none first, then the seeds
+    DocumentSet search_documents;
+    DocumentSet validation_documents;  ///< empty: the choice is made on the search documents
+    DocumentSet heldout_documents;     ///< empty: no held-out scores
+    std::vector<std::uint32_t> swept_start_tokens;  ///< tried on the final best; empty: none
+
+    /// (factor vector, document) pairs of the whole stage, an upper bound.
+    [[nodiscard]] std::uint64_t tasks() const noexcept;
+};
+
+/// How many of the best individuals are scored on the validation documents.
+inline constexpr std::uint32_t finalists = 8;
+
+/// @throws ConfigurationError naming key, found and accepted: a target that is not above the
+///         original window, more documents than there are, a chosen document that is too short
+[[nodiscard]] StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,
+                                   const RunFacts& facts);
+
+}  // namespace longrope::coordinator

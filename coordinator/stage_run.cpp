@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/stage_run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "coordinator/score_table.hpp"
+
+namespace longrope::coordinator {
+namespace {
+
+constexpr unsigned phase_shift = 32;
+
+/// The rows that a held-out table shows beside the searched factors.
+constexpr const char* heldout_baselines[] = {"none", "pi", "ntk", "yarn"};
+
+template <typename Row>
+ScoreTable<Row> empty_table(const DocumentSet& set, const StagePlan& plan) {
+    ScoreTable<Row> table;
+    table.documents = set.documents;
+    table.document_titles = set.titles;
+    table.document_tokens.assign(set.documents.size(), plan.positions - 1);
+    table.dimensions = static_cast<std::uint32_t>(plan.search.space.dimensions());
+    return table;
+}
+
+void require(bool fits, const std::string& stage, const std::string& what) {
+    if (!fits) throw ReplayMismatch{fmt::format("stage \"{}\" of the history: {}", stage, what)};
+}
+
+/// A row of `from` with this very function and a score, wherever it stands.
+std::optional<std::size_t> find_scored(const ScoreTable<ScoreRow>& from,
+                                       const std::vector<double>& factors,
+                                       std::uint32_t start_tokens) {
+    for (std::size_t row = 0; row < from.rows.size(); ++row) {
+        if (from.rows[row].start_tokens == start_tokens &&
+            std::ranges::equal(factors_of(from, row), factors)) {
+            return row;
+        }
+    }
+    return std::nullopt;
+}
+
+/// Rows of the final phase that belong to other numbers of iterations stay as they are.
+void keep_other_iterations(ScoreTable<ScoreRow>& table, const ScoreTable<ScoreRow>& from,
+                           std::uint32_t iterations) {
+    for (std::size_t row = 0; row < from.rows.size(); ++row) {
+        if (from.rows[row].iterations == iterations) continue;
+        restore_row(table, append_row(table, from.rows[row], factors_of(from, row)), from, row);
+    }
+}
+
+}  // namespace
+
+StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
+    : plan_{std::move(plan)}, search_{plan_.search} {
+    if (earlier) earlier_ = *earlier;
+    history_.name = plan_.settings.name;
+    history_.target_tokens = static_cast<double>(plan_.positions);
+    history_.original_window = plan_.original_window;
+    history_.theta = plan_.theta;
+    history_.attention_scale = plan_.attention_scale;
+    history_.baselines = empty_table<ScoreRow>(plan_.search_documents, plan_);
+    history_.evaluations = empty_table<EvaluationRow>(plan_.search_documents, plan_);
+    history_.validation = empty_table<ScoreRow>(plan_.validation_documents, plan_);
+    history_.start_token_sweep = empty_table<ScoreRow>(plan_.validation_documents, plan_);
+    history_.heldout = empty_table<ScoreRow>(plan_.heldout_documents, plan_);
+    if (!earlier_) return;
+
+    const auto same_documents = [this](const auto& stored, const auto& ours, const char* name) {
+        require(stored.documents == ours.documents, plan_.settings.name,
+                fmt::format("its {} documents are not those of the configuration", name));
+        require(stored.dimensions == ours.dimensions, plan_.settings.name,
+                fmt::format("its {} factors have {} dimensions, the model has {}", name,
+                            stored.dimensions, ours.dimensions));
+    };
+    same_documents(earlier_->baselines, history_.baselines, "baseline");
+    same_documents(earlier_->evaluations, history_.evaluations, "search");
+    same_documents(earlier_->validation, history_.validation, "validation");
+    same_documents(earlier_->heldout, history_.heldout, "heldout");
+    require(
+        earlier_->evaluations.rows.size() <= search_.total(), plan_.settings.name,
+        fmt::format("it holds {} individuals, but the configured iterations = {} end at {}: "
+                    "iterations may be raised, not lowered",
+                    earlier_->evaluations.rows.size(), plan_.settings.iterations, search_.total()));
+    history_.failures = earlier_->failures;
+    const std::uint32_t iterations = plan_.settings.iterations;
+    keep_other_iterations(history_.validation, earlier_->validation, iterations);
+    keep_other_iterations(history_.start_token_sweep, earlier_->start_token_sweep, iterations);
+    keep_other_iterations(history_.heldout, earlier_->heldout, iterations);
+}
+
+ScoreTable<ScoreRow>& StageRun::table(Phase phase) {
+    return const_cast<ScoreTable<ScoreRow>&>(std::as_const(*this).table(phase));
+}
+
+const ScoreTable<ScoreRow>& StageRun::table(Phase phase) const {
+    switch (phase) {
+        case Phase::validation:
+            return history_.validation;
+        case Phase::sweep:
+            return history_.start_token_sweep;
+        case Phase::heldout:
+            return history_.heldout;
+        default:
+            return history_.baselines;
+    }
+}
+
+std::vector<NumberedJob> StageRun::ready() {
+    std::vector<NumberedJob> jobs;
+    if (!std::exchange(begun_, true)) {
+        for (const genome::NamedFactors& baseline : plan_.baselines) {
+            ScoreRow row;
+            row.name = baseline.name;
+            add_score_row(Phase::baselines, row, baseline.factors, jobs);
+        }
+    }
+    breed(jobs);
+    advance(jobs);
+    return jobs;
+}
+
+void StageRun::breed(std::vector<NumberedJob>& jobs) {
+    while (auto individual = search_.next()) {
+        add_individual(*individual, jobs);
+        close_generations();
+    }
+}
+
+void StageRun::check_replay(const Individual& individual,
+                            const std::vector<double>& factors) const {
+    const EvaluationRow& stored = earlier_->evaluations.rows[individual.number];
+    const auto same = [&](const char* what, auto found, auto expected) {
+        require(found == expected, plan_.settings.name,
+                fmt::format("individual {} has {} = {}, but this configuration breeds {}",
+                            individual.number, what, found, expected));
+    };
+    same("generation", stored.generation, individual.generation);
+    same("origin", static_cast<int>(stored.origin), static_cast<int>(individual.origin));
+    same("parent_a", stored.parent_a, individual.parent_a);
+    same("parent_b", stored.parent_b, individual.parent_b);
+    same("skipped", stored.status == Status::skipped, !individual.genome.has_value());
+    if (!individual.genome) return;
+    same("start_tokens", stored.start_tokens, individual.genome->start_tokens());
+    const auto stored_factors = factors_of(earlier_->evaluations, individual.number);
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+        same(fmt::format("factor {}", i).c_str(), stored_factors[i], factors[i]);
+    }
+}
+
+void StageRun::add_individual(const Individual& individual, std::vector<NumberedJob>& jobs) {
+    const std::vector<double> factors = search_.factors(individual.number);
+    EvaluationRow row;
+    row.individual = individual.number;
+    row.generation = individual.generation;
+    row.origin = individual.origin;
+    row.parent_a = individual.parent_a;
+    row.parent_b = individual.parent_b;
+    row.frontier = individual.frontier;
+    row.start_tokens = individual.genome ? individual.genome->start_tokens() : 0;
+    const std::size_t at = append_row(history_.evaluations, row, factors);
+    if (earlier_ && at < earlier_->evaluations.rows.size()) {
+        check_replay(individual, factors);
+        restore_row(history_.evaluations, at, earlier_->evaluations, at);
+        const auto held =
+            columns(history_.evaluations) - missing_columns(history_.evaluations, at).size();
+        restored_ += held;
+        scored_ += held;
+    }
+    if (!individual.genome) {
+        close_row(history_.evaluations, at, Status::skipped);
+    } else if (history_.evaluations.rows[at].status != Status::pending ||
+               settle_row(history_.evaluations, at)) {
+        commit(individual.number);
+    } else {
+        enqueue(Phase::evaluations, at, jobs);
+    }
+}
+
+void StageRun::add_score_row(Phase phase, ScoreRow row, const std::vector<double>& factors,
+                             std::vector<NumberedJob>& jobs) {
+    ScoreTable<ScoreRow>& to = table(phase);
+    const std::uint32_t start_tokens = row.start_tokens;
+    row.iterations = phase == Phase::baselines ? 0 : plan_.settings.iterations;
+    const auto known = find_scored(to, factors, start_tokens);
+    const std::size_t at = append_row(to, std::move(row), factors);
+    if (known) {
+        restore_row(to, at, to, *known);
+    } else if (earlier_) {
+        const ScoreTable<ScoreRow>& from = phase == Phase::baselines    ? earlier_->baselines
+                                           : phase == Phase::validation ? earlier_->validation
+                                           : phase == Phase::sweep ? earlier_->start_token_sweep
+                                                                   : earlier_->heldout;
+        if (const auto stored = find_scored(from, factors, start_tokens)) {
+            restore_row(to, at, from, *stored);
+            const auto held = columns(to) - missing_columns(to, at).size();
+            restored_ += held;
+            scored_ += held;
+        }
+    }
+    if (to.rows[at].status == Status::pending && !settle_row(to, at)) enqueue(phase, at, jobs);
+}
+
+void StageRun::enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& jobs) {
+    NumberedJob numbered;
+    numbered.id = (static_cast<JobId>(phase) << phase_shift) | row;
+    Job& job = numbered.job;
+    job.attention_scale = plan_.attention_scale;
+    job.positions = plan_.positions;
+    const auto fill = [&job, row](const auto& from) {
+        const auto factors = factors_of(from, row);
+        job.factors.assign(factors.begin(), factors.end());
+        job.start_tokens = from.rows[row].start_tokens;
+        job.documents = from.documents;
+        job.columns = missing_columns(from, row);
+    };
+    if (phase == Phase::evaluations) {
+        fill(history_.evaluations);
+    } else {
+        fill(table(phase));
+    }
+    jobs.push_back(std::move(numbered));
+}
+
+void StageRun::on_started(JobId job, std::int64_t now) {
+    const auto mark = [now](auto& row) {
+        if (row.started == 0) row.started = now;
+        ++row.attempts;
+    };
+    const auto phase = static_cast<Phase>(job >> phase_shift);
+    const std::size_t row = job & 0xffffffffU;
+    if (phase == Phase::evaluations) {
+        mark(history_.evaluations.rows[row]);
+    } else {
+        mark(table(phase).rows[row]);
+    }
+}
+
+void StageRun::on_score(const DocumentScore& score, std::int64_t now) {
+    const auto phase = static_cast<Phase>(score.job >> phase_shift);
+    const std::size_t row = score.job & 0xffffffffU;
+    ++scored_;
+    const auto enter = [&](auto& to) {
+        set_cell(to, row, score.column, score.sum_nll);
+        to.rows[row].worker = score.worker;
+        to.rows[row].finished = now;
+        return settle_row(to, row);
+    };
+    if (phase != Phase::evaluations) {
+        enter(table(phase));
+    } else if (enter(history_.evaluations)) {
+        commit(static_cast<std::uint32_t>(row));
+    }
+}
+
+void StageRun::on_fault(const FaultVerdict& verdict, protocol::WorkerId worker, std::int64_t now) {
+    static constexpr const char* names[] = {"baselines", "evaluations", "validation",
+                                            "start_token_sweep", "heldout"};
+    const auto phase = static_cast<Phase>(verdict.job >> phase_shift);
+    const std::size_t row = verdict.job & 0xffffffffU;
+    FailureRow failure;
+    failure.phase = names[static_cast<std::size_t>(phase)];
+    failure.row = static_cast<std::uint32_t>(row);
+    failure.document = verdict.column;
+    failure.attempt = verdict.attempt;
+    failure.worker = worker;
+    failure.time = now;
+    failure.reason = verdict.reason;
+    history_.failures.push_back(std::move(failure));
+    if (!verdict.final) return;
+    const auto close = [&](auto& to) {
+        to.rows[row].worker = worker;
+        to.rows[row].finished = now;
+        close_row(to, row, Status::failed);
+    };
+    if (phase != Phase::evaluations) {
+        close(table(phase));
+    } else {
+        close(history_.evaluations);
+        commit(static_cast<std::uint32_t>(row));
+    }
+}
+
+void StageRun::commit(std::uint32_t individual) {
+    const EvaluationRow& row = history_.evaluations.rows[individual];
+    search_.commit(individual, {row.status, row.mean_nll});
+    const auto best = search_.best(1);
+    if (!best.empty()) choose_best("search", best.front());
+    close_generations();
+}
+
+void StageRun::choose_best(std::string chosen_by, std::uint32_t individual) {
+    const EvaluationRow& row = history_.evaluations.rows[individual];
+    BestRecord& best = history_.best;
+    best.individual = static_cast<std::int32_t>(individual);
+    best.iterations = plan_.settings.iterations;
+    best.chosen_by = std::move(chosen_by);
+    best.start_tokens = row.start_tokens;
+    best.attention_scale = plan_.attention_scale;
+    best.mean_nll = row.mean_nll;
+    best.perplexity = row.perplexity;
+    best.factors = search_.factors(individual);
+}
+
+void StageRun::close_generations() {
+    const auto& rows = history_.evaluations.rows;
+    const Schedule& schedule = search_.schedule();
+    while (true) {
+        const auto generation = static_cast<std::uint32_t>(history_.generations.size());
+        if (generation > plan_.settings.iterations) return;
+        const std::uint32_t first = schedule.first_of(generation);
+        const std::uint32_t last = schedule.last_of(generation);
+        if (last >= rows.size()) return;
+        GenerationRow summary;
+        summary.generation = generation;
+        double perplexities = 0.0;
+        for (std::uint32_t i = first; i <= last; ++i) {
+            if (rows[i].status == Status::pending) return;
+            summary.evaluated += rows[i].status == Status::done ? 1U : 0U;
+            summary.failed += rows[i].status == Status::failed ? 1U : 0U;
+            summary.skipped += rows[i].status == Status::skipped ? 1U : 0U;
+            if (rows[i].status == Status::done) perplexities += rows[i].perplexity;
+            summary.finished = std::max(summary.finished, rows[i].finished);
+        }
+        // The best of generations 0..this one, whatever else has been committed since.
+        summary.best_mean_nll = std::numeric_limits<double>::infinity();
+        for (std::uint32_t i = 0; i <= last; ++i) {
+            if (rows[i].status != Status::done || rows[i].mean_nll >= summary.best_mean_nll)
+                continue;
+            summary.best_individual = static_cast<std::int32_t>(i);
+            summary.best_mean_nll = rows[i].mean_nll;
+        }
+        summary.best_perplexity = std::exp(summary.best_mean_nll);
+        summary.mean_perplexity = perplexities / summary.evaluated;  // NaN if none is done
+        history_.generations.push_back(summary);
+    }
+}
+
+bool StageRun::settled(Phase phase) const {
+    return std::ranges::all_of(table(phase).rows, [this, phase](const ScoreRow& row) {
+        return row.status != Status::pending ||
+               (phase != Phase::baselines && row.iterations != plan_.settings.iterations);
+    });
+}
+
+void StageRun::advance(std::vector<NumberedJob>& jobs) {
+    if (!search_.finished() || !settled(Phase::baselines) || history_.complete) return;
+    if (search_.best(1).empty()) throw NoParents{"no individual has a finite score"};
+    if (!final_phase_) start_validation(jobs);
+    if (final_phase_ == Phase::validation && settled(Phase::validation)) start_sweep(jobs);
+    if (final_phase_ == Phase::sweep && settled(Phase::sweep)) start_heldout(jobs);
+    if (final_phase_ == Phase::heldout && settled(Phase::heldout)) history_.complete = true;
+}
+
+ScoreRow StageRun::row_of_individual(std::uint32_t number) const {
+    ScoreRow row;
+    row.name = fmt::format("individual {}", number);
+    row.individual = static_cast<std::int32_t>(number);
+    row.start_tokens = search_.individual(number).genome->start_tokens();
+    return row;
+}
+
+void StageRun::start_validation(std::vector<NumberedJob>& jobs) {
+    final_phase_ = Phase::validation;
+    if (plan_.validation_documents.documents.empty()) return;
+    for (const genome::NamedFactors& baseline : plan_.baselines) {
+        ScoreRow row;
+        row.name = baseline.name;
+        add_score_row(Phase::validation, row, baseline.factors, jobs);
+    }
+    for (const std::uint32_t number : search_.best(finalists)) {
+        add_score_row(Phase::validation, row_of_individual(number), search_.factors(number), jobs);
+    }
+}
+
+void StageRun::start_sweep(std::vector<NumberedJob>& jobs) {
+    // The best on the validation documents; ties go to the better one of the search.
+    double lowest = std::numeric_limits<double>::infinity();
+    for (const ScoreRow& row : history_.validation.rows) {
+        if (row.individual < 0 || row.iterations != plan_.settings.iterations ||
+            row.status != Status::done || row.mean_nll >= lowest) {
+            continue;
+        }
+        lowest = row.mean_nll;
+        choose_best("validation", static_cast<std::uint32_t>(row.individual));
+    }
+    final_phase_ = Phase::sweep;
+    if (plan_.validation_documents.documents.empty()) return;
+    for (const std::uint32_t start_tokens : plan_.swept_start_tokens) {
+        ScoreRow row = row_of_individual(static_cast<std::uint32_t>(history_.best.individual));
+        row.name += fmt::format(", {} start tokens", start_tokens);
+        row.start_tokens = start_tokens;
+        add_score_row(Phase::sweep, row, history_.best.factors, jobs);
+    }
+}
+
+void StageRun::start_heldout(std::vector<NumberedJob>& jobs) {
+    // Start tokens are kept at 0 unless a choice is better than the best itself on validation.
+    double lowest = std::numeric_limits<double>::infinity();
+    for (const ScoreRow& row : history_.validation.rows) {
+        if (row.individual == history_.best.individual &&
+            row.iterations == plan_.settings.iterations) {
+            lowest = row.mean_nll;
+        }
+    }
+    for (const ScoreRow& row : history_.start_token_sweep.rows) {
+        if (row.iterations != plan_.settings.iterations || row.status != Status::done ||
+            row.mean_nll >= lowest) {
+            continue;
+        }
+        lowest = row.mean_nll;
+        history_.best.start_tokens = row.start_tokens;
+    }
+    final_phase_ = Phase::heldout;
+    if (plan_.heldout_documents.documents.empty()) return;
+    for (const char* name : heldout_baselines) {
+        const auto baseline = std::ranges::find(plan_.baselines, name, &genome::NamedFactors::name);
+        if (baseline == plan_.baselines.end()) continue;
+        ScoreRow row;
+        row.name = name;
+        add_score_row(Phase::heldout, row, baseline->factors, jobs);
+    }
+    ScoreRow row = row_of_individual(static_cast<std::uint32_t>(history_.best.individual));
+    row.name = "searched";
+    row.start_tokens = history_.best.start_tokens;
+    add_score_row(Phase::heldout, row, history_.best.factors, jobs);
+}
+
+}  // namespace longrope::coordinator

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/dispatcher.hpp"
+#include "coordinator/history.hpp"
+#include "coordinator/search.hpp"
+#include "coordinator/stage_plan.hpp"
+
+namespace longrope::coordinator {
+
+/// What the search breeds is not what the history holds: the history belongs to another
+/// configuration, program or machine. The message names the first row and both values.
+class ReplayMismatch : public HistoryError {
+public:
+    using HistoryError::HistoryError;
+};
+
+/// A job and its number.
+struct NumberedJob {
+    JobId id = 0;
+    Job job;
+};
+
+/// One stage from its baselines to its held-out scores: turns bred individuals into jobs and scores
+/// into rows of the history. Resume is replay: it breeds from the start and takes from the earlier
+/// history what that holds. No clock, file or communication.
+class StageRun {
+public:
+    /// @param earlier  what an earlier start stored of this stage, or null
+    /// @throws ReplayMismatch if `earlier` does not fit the plan
+    StageRun(StagePlan plan, const StageHistory* earlier);
+
+    /// Jobs that have become possible; call it again after each score.
+    /// @throws ReplayMismatch, NoParents
+    [[nodiscard]] std::vector<NumberedJob> ready();
+    void on_started(JobId job, std::int64_t now);
+    void on_score(const DocumentScore& score, std::int64_t now);
+    void on_fault(const FaultVerdict& verdict, protocol::WorkerId worker, std::int64_t now);
+
+    /// Everything is scored, the best is chosen and the held-out documents are read.
+    [[nodiscard]] bool finished() const noexcept { return history_.complete; }
+    [[nodiscard]] const StageHistory& history() const noexcept { return history_; }
+    [[nodiscard]] const StagePlan& plan() const noexcept { return plan_; }
+    /// Document scores held, restored ones included.
+    [[nodiscard]] std::uint64_t scored() const noexcept { return scored_; }
+    [[nodiscard]] std::uint64_t restored() const noexcept { return restored_; }
+
+private:
+    enum class Phase : std::uint8_t { baselines, evaluations, validation, sweep, heldout };
+
+    void breed(std::vector<NumberedJob>& jobs);
+    void add_individual(const Individual& individual, std::vector<NumberedJob>& jobs);
+    void check_replay(const Individual& individual, const std::vector<double>& factors) const;
+    void add_score_row(Phase phase, ScoreRow row, const std::vector<double>& factors,
+                       std::vector<NumberedJob>& jobs);
+    void enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& jobs);
+    void advance(std::vector<NumberedJob>& jobs);
+    void start_validation(std::vector<NumberedJob>& jobs);
+    void start_sweep(std::vector<NumberedJob>& jobs);
+    void start_heldout(std::vector<NumberedJob>& jobs);
+    [[nodiscard]] bool settled(Phase phase) const;
+    [[nodiscard]] ScoreRow row_of_individual(std::uint32_t number) const;
+    void choose_best(std::string chosen_by, std::uint32_t individual);
+    void commit(std::uint32_t individual);
+    void close_generations();
+    [[nodiscard]] ScoreTable<ScoreRow>& table(Phase phase);
+    [[nodiscard]] const ScoreTable<ScoreRow>& table(Phase phase) const;
+
+    StagePlan plan_;
+    Search search_;
+    std::optional<StageHistory> earlier_;
+    StageHistory history_;
+    std::optional<Phase> final_phase_;  ///< the last one begun after the evolution
+    bool begun_ = false;
+    std::uint64_t scored_ = 0;
+    std::uint64_t restored_ = 0;
+};
+
+}  // namespace longrope::coordinator
