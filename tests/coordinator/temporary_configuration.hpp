@@ -11,6 +11,19 @@
 
 namespace longrope::coordinator {
 
+/// Every setting that must be given. Nine lines: what a test appends begins on line 10, inside
+/// [[stage]].
+inline const std::string complete_configuration = R"([model]
+path = "models/demo"
+[documents]
+path = "documents/demo.h5"
+[run]
+directory = "runs/demo"
+[[stage]]
+name = "2048"
+target_tokens = 2048
+)";
+
 /// A configuration file of the given text, in a folder of its own that goes with it.
 class TemporaryConfiguration {
 public:
