@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "evaluator/cpu/instruction_set.hpp"
+#include "evaluator/device_ops.hpp"
+#include "evaluator/precision.hpp"
+
+namespace longrope::evaluator::cpu {
+
+struct CpuSettings {
+    InstructionSet instruction_set = InstructionSet::baseline;
+    Precision precision = Precision::f32;
+    std::uint32_t threads = 1;
+    /// Rows of a call, a multiple of 384; 0: 384 per thread. Bits do not depend on it.
+    std::int64_t chunk_rows = 0;
+};
+
+/// oneDNN for the projections, own vector kernels for everything else, own threads that take whole
+/// tiles: the same bits for any number of threads.
+/// @throws EvaluatorError  as MatrixLibrary
+[[nodiscard]] std::unique_ptr<DeviceOps> make_cpu_ops(const CpuSettings& settings);
+
+/// Raised when the arithmetic of this backend changes.
+inline constexpr int kernel_revision = 1;
+
+}  // namespace longrope::evaluator::cpu

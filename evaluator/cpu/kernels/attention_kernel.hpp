@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// Causal attention of up to 96 consecutive positions, all query heads of one key/value head.
+//
+//   queries [rows, group * head_dim]   keys, values: PackedHead   out [rows, group * head_dim]
+//
+// Keys are taken in blocks; a block stays in the near caches while every head of the group and
+// every row group passes over it. For a row group of R queries (rows of registers) and a block:
+//   scores [R, block] = Q Kᵀ       register tile R x key panel, the panel's components in sequence
+//   running maximum, exp2, sum     log2(e) / sqrt(head_dim) is folded into the packed queries
+//   out [R, panel] += P V          register tile R x value panel, the keys in sequence
+// Scores never leave the first-level cache. Blocks after the causal limit are skipped, and the sums
+// run over the keys up to the last row's limit only. A row's arithmetic does not depend on its
+// place in a row group or task: keys come in the same blocks and order from position 0.
+#pragma once
+
+#include "evaluator/cpu/kernels/kernel_set.hpp"
+#include "evaluator/cpu/kernels/vector_math.hpp"
+
+namespace longrope::evaluator::cpu {
+
+/// Attention on one instruction set. Isa adds to the vector primitives: query_rows (R, a divisor of
+/// attention_rows), key_vectors and value_vectors (vectors per panel).
+template <class Isa>
+class AttentionKernel {
+    using Floats = typename Isa::Floats;
+    template <int Rows, int Vectors>
+    using Tile = Floats[static_cast<std::size_t>(Rows)][static_cast<std::size_t>(Vectors)];
+    template <class Element, int Count>
+    using Array = Element[static_cast<std::size_t>(Count)];
+    static constexpr std::int64_t width = Isa::width;
+    static constexpr int tile_rows = Isa::query_rows;
+    static constexpr std::int64_t row_groups = attention_rows / tile_rows;
+
+public:
+    static constexpr std::int64_t key_panel = Isa::key_vectors * width;
+    static constexpr std::int64_t value_panel = Isa::value_vectors * width;
+    static constexpr std::int64_t key_block = 256 / key_panel * key_panel;
+
+    static std::int64_t scratch_floats(std::int64_t group, std::int64_t head_dim) {
+        return scores_floats + group * row_groups * group_floats(head_dim);
+    }
+
+    static void attend(const AttentionTask& task) {
+        const AttentionKernel kernel{task};
+        kernel.start();
+        const std::int64_t keys = task.first_position + task.rows;
+        for (std::int64_t block = 0; block < keys; block += key_block) {
+            for (std::int64_t head = 0; head < task.group; ++head) {
+                for (std::int64_t first = 0; first < task.rows; first += tile_rows) {
+                    kernel.add_block(head, first, block);
+                }
+            }
+        }
+        kernel.finish();
+    }
+
+    static void pack(const float* keys, const float* values, std::int64_t stride, std::int64_t rows,
+                     std::int64_t position, std::int64_t head_dim, const PackedHead& head) {
+        for (std::int64_t r = 0; r < rows; ++r, keys += stride, values += stride) {
+            const std::int64_t at = position + r;
+            float* key = head.keys + at / key_panel * key_panel * head_dim + at % key_panel;
+            for (std::int64_t i = 0; i < head_dim; ++i) key[i * key_panel] = keys[i];
+            float* value = head.values + at * value_panel;
+            for (std::int64_t i = 0; i < head_dim; i += value_panel) {
+                const std::int64_t rest = head_dim - i;
+                const std::int64_t count = rest < value_panel ? rest : value_panel;
+                __builtin_memcpy(value + i / value_panel * head.value_panel_stride, values + i,
+                                 static_cast<std::size_t>(count) * sizeof(float));
+            }
+        }
+    }
+
+private:
+    // Rows of scores start on different cache sets.
+    static constexpr std::int64_t score_stride = key_block + 16;
+    static constexpr std::int64_t scores_floats = tile_rows * score_stride;
+
+    static constexpr std::int64_t padded(std::int64_t head_dim) {
+        return (head_dim + value_panel - 1) / value_panel * value_panel;
+    }
+    /// Of one row group: sums [R, width], accumulators [panels, R, value_panel], queries
+    /// [head_dim, R], maxima [R].
+    static constexpr std::int64_t group_floats(std::int64_t head_dim) {
+        const std::int64_t floats = tile_rows * (width + padded(head_dim) + head_dim + 1);
+        return (floats + 15) / 16 * 16;
+    }
+
+    struct RowGroup {
+        float* sums;
+        float* accumulators;
+        float* queries;
+        float* maxima;
+    };
+
+    explicit AttentionKernel(const AttentionTask& task) : task_{task} {}
+
+    [[nodiscard]] RowGroup row_group(std::int64_t head, std::int64_t first) const {
+        float* base = task_.scratch + scores_floats +
+                      (head * row_groups + first / tile_rows) * group_floats(task_.head_dim);
+        float* accumulators = base + tile_rows * width;
+        float* queries = accumulators + tile_rows * padded(task_.head_dim);
+        return {base, accumulators, queries, queries + tile_rows * task_.head_dim};
+    }
+
+    void start() const {
+        for (std::int64_t head = 0; head < task_.group; ++head) {
+            for (std::int64_t first = 0; first < task_.rows; first += tile_rows) {
+                const RowGroup state = row_group(head, first);
+                const std::int64_t zeros = tile_rows * (width + padded(task_.head_dim));
+                for (std::int64_t i = 0; i < zeros; ++i) state.sums[i] = 0.0F;
+                for (std::int64_t r = 0; r < tile_rows; ++r) {
+                    state.maxima[r] = -__builtin_inff();
+                    // Rows past the end repeat the last one; their results are dropped.
+                    const std::int64_t last = task_.rows - 1;
+                    const std::int64_t from = first + r < last ? first + r : last;
+                    const float* query =
+                        task_.queries + from * task_.query_stride + head * task_.head_dim;
+                    for (std::int64_t i = 0; i < task_.head_dim; ++i) {
+                        state.queries[i * tile_rows + r] = query[i] * task_.score_scale;
+                    }
+                }
+            }
+        }
+    }
+
+    void add_block(std::int64_t head, std::int64_t first, std::int64_t block) const {
+        const std::int64_t last_row =
+            (first + tile_rows < task_.rows ? first + tile_rows : task_.rows) - 1;
+        const std::int64_t visible = task_.first_position + last_row + 1 - block;
+        if (visible <= 0) return;
+        const std::int64_t keys = visible < key_block ? visible : key_block;
+        const std::int64_t panels = (keys + key_panel - 1) / key_panel;
+        const RowGroup state = row_group(head, first);
+        float* scores = task_.scratch;
+
+        for (std::int64_t panel = 0; panel < panels; ++panel) {
+            const std::int64_t at = block + panel * key_panel;
+            score_panel(state.queries, task_.head.keys + at * task_.head_dim,
+                        scores + panel * key_panel);
+        }
+        mask(task_.first_position + first - block, panels * key_panel, scores);
+        Array<float, tile_rows> shrink;
+        for (int r = 0; r < tile_rows; ++r) {
+            shrink[r] = exponentiate(scores + r * score_stride, panels * key_panel, state.maxima[r],
+                                     state.sums + r * width);
+        }
+        const std::int64_t value_panels = padded(task_.head_dim) / value_panel;
+        for (std::int64_t panel = 0; panel < value_panels; ++panel) {
+            mix_panel(
+                scores, shrink,
+                task_.head.values + panel * task_.head.value_panel_stride + block * value_panel,
+                keys, state.accumulators + panel * tile_rows * value_panel);
+        }
+    }
+
+    /// scores[r, 0..key_panel) = queries[., r] . keys[., 0..key_panel)
+    void score_panel(const float* queries, const float* keys, float* scores) const {
+        constexpr int vectors = Isa::key_vectors;
+        Tile<tile_rows, vectors> sums = {};
+        for (std::int64_t i = 0; i < task_.head_dim; ++i) {
+            Array<Floats, vectors> key;
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) key[v] = load<Isa>(keys + v * width);
+#pragma GCC unroll 16
+            for (int r = 0; r < tile_rows; ++r) {
+                const Floats query = broadcast<Isa>(queries[r]);
+#pragma GCC unroll 8
+                for (int v = 0; v < vectors; ++v) {
+                    sums[r][v] = Isa::fma(query, key[v], sums[r][v]);
+                }
+            }
+            keys += key_panel;
+            queries += tile_rows;
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < tile_rows; ++r) {
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) {
+                store<Isa>(scores + r * score_stride + v * width, sums[r][v]);
+            }
+        }
+    }
+
+    /// -infinity where a row does not see a key. @param offset  first row's position - first key's
+    static void mask(std::int64_t offset, std::int64_t keys, float* scores) {
+        if (offset + 1 >= keys) return;
+        for (int r = 0; r < tile_rows; ++r) {
+            const std::int64_t sees = offset + r + 1;
+            for (std::int64_t k = sees > 0 ? sees : 0; k < keys; ++k) {
+                scores[r * score_stride + k] = -__builtin_inff();
+            }
+        }
+    }
+
+    /// scores = 2^(scores - new maximum); adds them to the lanes of `sums`.
+    /// @returns what earlier sums and accumulators must be multiplied by
+    [[gnu::always_inline]] static float exponentiate(float* scores, std::int64_t keys,
+                                                     float& maximum, float* sums) {
+        Floats tops = load<Isa>(scores);
+        for (std::int64_t k = width; k < keys; k += width) {
+            tops = Isa::max(tops, load<Isa>(scores + k));
+        }
+        const float block_top = max_lanes<Isa>(tops);
+        const float top = block_top > maximum ? block_top : maximum;
+        const Floats shrink = exp2<Isa>(broadcast<Isa>(maximum - top));
+        const Floats shift = broadcast<Isa>(top);
+        Floats sum = load<Isa>(sums) * shrink;
+#pragma GCC unroll 4
+        for (std::int64_t k = 0; k < keys; k += width) {
+            const Floats weight = exp2<Isa>(load<Isa>(scores + k) - shift);
+            store<Isa>(scores + k, weight);
+            sum += weight;
+        }
+        store<Isa>(sums, sum);
+        maximum = top;
+        return shrink[0];
+    }
+
+    /// sums[r, .] = sums[r, .] * shrink[r] + Σ_k weights[r, k] values[k, .]
+    static void mix_panel(const float* weights, const float* shrink, const float* values,
+                          std::int64_t keys, float* sums) {
+        constexpr int vectors = Isa::value_vectors;
+        Tile<tile_rows, vectors> mixed;
+#pragma GCC unroll 16
+        for (int r = 0; r < tile_rows; ++r) {
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) {
+                mixed[r][v] = load<Isa>(sums + r * value_panel + v * width) * shrink[r];
+            }
+        }
+        for (std::int64_t k = 0; k < keys; ++k) {
+            Array<Floats, vectors> value;
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) value[v] = load<Isa>(values + v * width);
+#pragma GCC unroll 16
+            for (int r = 0; r < tile_rows; ++r) {
+                const Floats weight = broadcast<Isa>(weights[r * score_stride + k]);
+#pragma GCC unroll 8
+                for (int v = 0; v < vectors; ++v) {
+                    mixed[r][v] = Isa::fma(weight, value[v], mixed[r][v]);
+                }
+            }
+            values += value_panel;
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < tile_rows; ++r) {
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) {
+                store<Isa>(sums + r * value_panel + v * width, mixed[r][v]);
+            }
+        }
+    }
+
+    void finish() const {
+        for (std::int64_t head = 0; head < task_.group; ++head) {
+            for (std::int64_t row = 0; row < task_.rows; ++row) {
+                const RowGroup state = row_group(head, row / tile_rows * tile_rows);
+                const std::int64_t r = row % tile_rows;
+                const float scale = 1.0F / sum_lanes<Isa>(load<Isa>(state.sums + r * width));
+                float* out = task_.out + row * task_.out_stride + head * task_.head_dim;
+                for (std::int64_t i = 0; i < task_.head_dim; ++i) {
+                    const std::int64_t panel = i / value_panel;
+                    out[i] =
+                        scale *
+                        state.accumulators[(panel * tile_rows + r) * value_panel + i % value_panel];
+                }
+            }
+        }
+    }
+
+    const AttentionTask& task_;
+};
+
+}  // namespace longrope::evaluator::cpu

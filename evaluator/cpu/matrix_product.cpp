@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/cpu/matrix_product.hpp"
+
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <utility>
+
+#include "evaluator/evaluator.hpp"
+
+namespace longrope::evaluator::cpu {
+namespace {
+
+/// Keeps oneDNN on the calling thread: its OpenMP takes the number of threads from a variable that
+/// every thread has for itself, so it is set around each call, on whichever thread calls.
+class OneOpenMpThread {
+public:
+    OneOpenMpThread() : before_{omp_get_max_threads()} { omp_set_num_threads(1); }
+    OneOpenMpThread(const OneOpenMpThread&) = delete;
+    OneOpenMpThread& operator=(const OneOpenMpThread&) = delete;
+    ~OneOpenMpThread() { omp_set_num_threads(before_); }
+
+private:
+    int before_;
+};
+
+dnnl::cpu_isa library_isa(InstructionSet set, Precision precision) {
+    switch (set) {
+        case InstructionSet::avx512:
+            return precision == Precision::bf16 ? dnnl::cpu_isa::avx512_core_bf16
+                                                : dnnl::cpu_isa::avx512_core;
+        case InstructionSet::avx2:
+            return dnnl::cpu_isa::avx2;
+        case InstructionSet::baseline:
+            break;
+    }
+    return dnnl::cpu_isa::sse41;
+}
+
+/// oneDNN fixes its instruction set at the first primitive of the process.
+void restrict_library(InstructionSet set, Precision precision) {
+    const dnnl::cpu_isa wanted = library_isa(set, precision);
+    const dnnl::status status = dnnl::set_max_cpu_isa(wanted);
+    if (status == dnnl::status::success || dnnl::get_effective_cpu_isa() == wanted) return;
+    throw EvaluatorError{fmt::format(
+        "oneDNN cannot be restricted to {} for precision {}: this process already uses it with "
+        "another instruction set (code {}); evaluate with one instruction set per process",
+        instruction_set_name(set), precision_name(precision),
+        static_cast<int>(dnnl::get_effective_cpu_isa()))};
+}
+
+dnnl::memory::data_type operand_type(Precision precision) {
+    return precision == Precision::bf16 ? dnnl::memory::data_type::bf16
+                                        : dnnl::memory::data_type::f32;
+}
+
+}  // namespace
+
+struct MatrixLibrary::Handles {
+    /// What one thread needs for itself.
+    struct PerThread {
+        dnnl::stream stream;
+        std::vector<std::byte> scratchpad;
+    };
+    dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+    std::vector<PerThread> threads;
+
+    /// Makes room for a primitive's working memory on every thread.
+    void reserve_scratchpad(std::size_t bytes) {
+        constexpr std::size_t alignment = 64;
+        for (PerThread& thread : threads) {
+            if (thread.scratchpad.size() < bytes + alignment) {
+                thread.scratchpad.resize(bytes + alignment);
+            }
+        }
+    }
+};
+
+MatrixLibrary::MatrixLibrary(InstructionSet set, Precision precision, std::uint32_t threads)
+    : precision_{precision} {
+    restrict_library(set, precision);
+    if (precision == Precision::bf16 &&
+        (set != InstructionSet::avx512 || __builtin_cpu_supports("avx512bf16") == 0)) {
+        throw EvaluatorError{fmt::format(
+            "precision = \"bf16\" needs AVX512_BF16, but the instruction set is {}{}: use "
+            "precision = \"f32\"",
+            instruction_set_name(set),
+            set == InstructionSet::avx512 ? " on a CPU without AVX512_BF16" : "")};
+    }
+    handles_ = std::make_unique<Handles>();
+    for (std::uint32_t i = 0; i < threads; ++i) {
+        handles_->threads.push_back({dnnl::stream{handles_->engine}, {}});
+    }
+}
+
+MatrixLibrary::~MatrixLibrary() = default;
+
+std::string MatrixLibrary::version() {
+    const dnnl_version_t* found = dnnl_version();
+    return fmt::format("{}.{}.{}", found->major, found->minor, found->patch);
+}
+
+struct PackedMatrix::Primitives {
+    dnnl::matmul multiply;
+    dnnl::matmul multiply_add;
+    dnnl::memory weights;
+    dnnl::memory::desc in;
+    dnnl::memory::desc out;
+    dnnl::memory::desc scratchpad;
+    dnnl::memory::desc add_scratchpad;
+};
+
+PackedMatrix::PackedMatrix(MatrixLibrary& library, std::span<const float> weights,
+                           std::int64_t outputs, std::int64_t inputs)
+    : library_{&library}, outputs_{outputs}, inputs_{inputs} {
+    using dnnl::memory;
+    using tag = memory::format_tag;
+    const OneOpenMpThread one_thread;
+    try {
+        MatrixLibrary::Handles& handles = *library.handles_;
+        const memory::data_type type = operand_type(library.precision_);
+        const memory::desc in{{tile_rows, inputs}, type, tag::ab};
+        const memory::desc out{{tile_rows, outputs}, memory::data_type::f32, tag::ab};
+        const memory::desc any{{inputs, outputs}, type, tag::any};
+
+        dnnl::primitive_attr plain;
+        plain.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+        const dnnl::matmul::primitive_desc multiply{dnnl::matmul::desc{in, any, out}, plain,
+                                                    handles.engine};
+
+        dnnl::primitive_attr adding;
+        adding.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+        dnnl::post_ops add;
+        add.append_sum(1.0F);
+        adding.set_post_ops(add);
+        const memory::desc packed = multiply.weights_desc();
+        const dnnl::matmul::primitive_desc multiply_add{dnnl::matmul::desc{in, packed, out}, adding,
+                                                        handles.engine};
+
+        // W [outputs, inputs] row-major is Wᵀ [inputs, outputs] column-major.
+        memory source{{{inputs, outputs}, memory::data_type::f32, tag::ba},
+                      handles.engine,
+                      const_cast<float*>(weights.data())};
+        memory target{packed, handles.engine};
+        dnnl::reorder{source, target}.execute(handles.threads.front().stream, source, target);
+        handles.threads.front().stream.wait();
+
+        primitives_ = std::make_unique<Primitives>(
+            Primitives{dnnl::matmul{multiply}, dnnl::matmul{multiply_add}, target, in, out,
+                       multiply.scratchpad_desc(), multiply_add.scratchpad_desc()});
+        handles.reserve_scratchpad(
+            std::max(primitives_->scratchpad.get_size(), primitives_->add_scratchpad.get_size()));
+    } catch (const dnnl::error& error) {
+        throw EvaluatorError{
+            fmt::format("oneDNN cannot prepare a product with weights [{}, {}] in {}: {}", outputs,
+                        inputs, precision_name(library.precision_), error.what())};
+    }
+}
+
+PackedMatrix::~PackedMatrix() = default;
+PackedMatrix::PackedMatrix(PackedMatrix&&) noexcept = default;
+
+std::uint64_t PackedMatrix::bytes() const noexcept {
+    return primitives_->weights.get_desc().get_size();
+}
+
+void PackedMatrix::multiply(const void* in, float* out, std::uint32_t thread) const {
+    execute(false, in, out, thread);
+}
+
+void PackedMatrix::multiply_add(const void* in, float* sum, std::uint32_t thread) const {
+    execute(true, in, sum, thread);
+}
+
+void PackedMatrix::execute(bool add, const void* in, float* out, std::uint32_t thread) const {
+    const OneOpenMpThread one_thread;
+    MatrixLibrary::Handles& handles = *library_->handles_;
+    MatrixLibrary::Handles::PerThread& mine = handles.threads[thread];
+    void* scratchpad = mine.scratchpad.data();
+    std::size_t room = mine.scratchpad.size();
+    std::align(64, 1, scratchpad, room);
+    try {
+        dnnl::memory source{primitives_->in, handles.engine, const_cast<void*>(in)};
+        dnnl::memory target{primitives_->out, handles.engine, out};
+        dnnl::memory work{add ? primitives_->add_scratchpad : primitives_->scratchpad,
+                          handles.engine, scratchpad};
+        (add ? primitives_->multiply_add : primitives_->multiply)
+            .execute(mine.stream, {{DNNL_ARG_SRC, source},
+                                   {DNNL_ARG_WEIGHTS, primitives_->weights},
+                                   {DNNL_ARG_DST, target},
+                                   {DNNL_ARG_SCRATCHPAD, work}});
+        mine.stream.wait();
+    } catch (const dnnl::error& error) {
+        throw EvaluatorError{fmt::format("oneDNN failed in a product with weights [{}, {}]: {}",
+                                         outputs_, inputs_, error.what())};
+    }
+}
+
+}  // namespace longrope::evaluator::cpu

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "evaluator/cpu/instruction_set.hpp"
+#include "evaluator/precision.hpp"
+
+namespace longrope::evaluator::cpu {
+
+/// Rows of one library call. Always the same, so that a row's bits depend neither on how many rows
+/// a document has nor on how many threads there are.
+inline constexpr std::int64_t tile_rows = 128;
+
+/// oneDNN, restricted to one instruction set and to one thread per call.
+class MatrixLibrary {
+public:
+    /// @throws EvaluatorError if the process already uses oneDNN with another instruction set, or
+    ///         oneDNN cannot multiply in this precision with it
+    MatrixLibrary(InstructionSet set, Precision precision, std::uint32_t threads);
+    ~MatrixLibrary();
+    MatrixLibrary(const MatrixLibrary&) = delete;
+    MatrixLibrary& operator=(const MatrixLibrary&) = delete;
+
+    [[nodiscard]] Precision precision() const noexcept { return precision_; }
+    [[nodiscard]] static std::string version();
+
+private:
+    friend class PackedMatrix;
+    struct Handles;
+    Precision precision_;
+    std::unique_ptr<Handles> handles_;
+};
+
+/// Weights W [outputs, inputs], packed for products of `tile_rows` rows.
+class PackedMatrix {
+public:
+    /// @param weights  row-major [outputs, inputs]; copied
+    PackedMatrix(MatrixLibrary& library, std::span<const float> weights, std::int64_t outputs,
+                 std::int64_t inputs);
+    ~PackedMatrix();
+    PackedMatrix(PackedMatrix&&) noexcept;
+    PackedMatrix& operator=(PackedMatrix&&) = delete;
+    PackedMatrix(const PackedMatrix&) = delete;
+    PackedMatrix& operator=(const PackedMatrix&) = delete;
+
+    [[nodiscard]] std::int64_t outputs() const noexcept { return outputs_; }
+    [[nodiscard]] std::uint64_t bytes() const noexcept;
+
+    /// out = in Wᵀ, one tile, on the calling thread.
+    /// @param in      [tile_rows, inputs] without gaps, float or bfloat16 as the precision says
+    /// @param out     [tile_rows, outputs] without gaps
+    /// @param thread  index of the calling thread: each has its own working memory
+    void multiply(const void* in, float* out, std::uint32_t thread) const;
+    /// sum += in Wᵀ, otherwise the same.
+    void multiply_add(const void* in, float* sum, std::uint32_t thread) const;
+
+private:
+    struct Primitives;
+    void execute(bool add, const void* in, float* out, std::uint32_t thread) const;
+
+    MatrixLibrary* library_;
+    std::int64_t outputs_;
+    std::int64_t inputs_;
+    std::unique_ptr<Primitives> primitives_;
+};
+
+}  // namespace longrope::evaluator::cpu

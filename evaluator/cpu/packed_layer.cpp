@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/cpu/packed_layer.hpp"
+
+namespace longrope::evaluator::cpu {
+
+PackedLayer::Layout PackedLayer::layout_of(const AttentionShape& shape, std::int64_t positions,
+                                           const KernelSet& kernels) noexcept {
+    const auto panels = [](std::int64_t count, std::int64_t panel) {
+        return (count + panel - 1) / panel;
+    };
+    Layout layout;
+    layout.keys = panels(positions, kernels.key_panel) * kernels.key_panel * shape.head_dim;
+    layout.value_panel = positions * kernels.value_panel;
+    layout.head = layout.keys + panels(shape.head_dim, kernels.value_panel) * layout.value_panel;
+    layout.head = panels(layout.head, 16) * 16;  // every head starts on a cache line
+    return layout;
+}
+
+std::int64_t PackedLayer::floats(const AttentionShape& shape, std::int64_t positions,
+                                 const KernelSet& kernels) noexcept {
+    return layout_of(shape, positions, kernels).head * shape.kv_heads;
+}
+
+void PackedLayer::reset(const AttentionShape& shape, std::int64_t positions,
+                        const KernelSet& kernels) {
+    const Layout layout = layout_of(shape, positions, kernels);
+    // The padding components of the values must be zero, and stay so while the layout stays.
+    if (layout != layout_ || shape.kv_heads != shape_.kv_heads ||
+        shape.head_dim != shape_.head_dim) {
+        memory_ = AlignedBytes{};  // before the new one: never both
+        memory_ =
+            AlignedBytes{static_cast<std::size_t>(layout.head * shape.kv_heads) * sizeof(float)};
+    }
+    layout_ = layout;
+    shape_ = shape;
+}
+
+PackedHead PackedLayer::head(std::int64_t kv_head) const noexcept {
+    float* base = memory_.floats() + kv_head * layout_.head;
+    return {base, base + layout_.keys, layout_.value_panel};
+}
+
+}  // namespace longrope::evaluator::cpu

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/transformer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+#include "evaluator/evaluator.hpp"
+
+namespace longrope::evaluator {
+
+/// Buffers of one document. All but `hidden` and `losses` hold one chunk at a time.
+struct Transformer::Workspace {
+    DeviceBuffer hidden;     // state [positions, hidden]: the residual stream
+    DeviceBuffer losses;     // state [positions, 1]
+    DeviceBuffer normed;     // operand [chunk, hidden]
+    DeviceBuffer key_value;  // product [chunk, 2 * kv_heads * head_dim], keys first
+    DeviceBuffer query;      // product [chunk, heads * head_dim]
+    DeviceBuffer attended;   // operand [chunk, heads * head_dim]
+    DeviceBuffer gate_up;    // product [chunk, 2 * intermediate], gate first
+    DeviceBuffer activated;  // operand [chunk, intermediate]
+};
+
+Transformer::Transformer(const ModelFolder& model, DeviceOps& ops)
+    : ops_{ops}, config_{model.config()} {
+    const std::int64_t vocabulary = config_.vocabulary;
+    const std::int64_t hidden = config_.hidden_size;
+    const TensorView embedding = model.tensor("model.embed_tokens.weight", {vocabulary, hidden});
+    embedding_ = ops_.prepare_embedding(embedding);
+    for (std::uint32_t i = 0; i < config_.layers; ++i) layers_.push_back(prepare_layer(model, i));
+    final_norm_ = ops_.prepare_vector(model.tensor("model.norm.weight", {hidden}));
+    head_ = ops_.prepare_head(
+        config_.tied_embeddings ? embedding : model.tensor("lm_head.weight", {vocabulary, hidden}));
+}
+
+Transformer::Layer Transformer::prepare_layer(const ModelFolder& model, std::uint32_t index) const {
+    const std::int64_t hidden = config_.hidden_size;
+    const std::int64_t inner = config_.intermediate_size;
+    const std::int64_t query_size = std::int64_t{config_.heads} * config_.head_dim;
+    const std::int64_t kv_size = std::int64_t{config_.kv_heads} * config_.head_dim;
+    const auto tensor = [&](const char* name, std::initializer_list<std::int64_t> shape) {
+        return model.tensor(fmt::format("model.layers.{}.{}.weight", index, name), shape);
+    };
+    const auto matrix = [&](const char* name, std::int64_t outputs, std::int64_t inputs) {
+        const std::array parts{tensor(name, {outputs, inputs})};
+        return ops_.prepare_matrix(parts);
+    };
+    const auto stacked = [&](const char* first, const char* second, std::int64_t outputs) {
+        const std::array parts{tensor(first, {outputs, hidden}), tensor(second, {outputs, hidden})};
+        return ops_.prepare_matrix(parts);
+    };
+    return Layer{
+        .attention_norm = ops_.prepare_vector(tensor("input_layernorm", {hidden})),
+        .query = matrix("self_attn.q_proj", query_size, hidden),
+        .key_value = stacked("self_attn.k_proj", "self_attn.v_proj", kv_size),
+        .output = matrix("self_attn.o_proj", hidden, query_size),
+        .mlp_norm = ops_.prepare_vector(tensor("post_attention_layernorm", {hidden})),
+        .gate_up = stacked("mlp.gate_proj", "mlp.up_proj", inner),
+        .down = matrix("mlp.down_proj", hidden, inner),
+    };
+}
+
+std::uint64_t Transformer::weight_bytes() const noexcept {
+    std::uint64_t total = embedding_->bytes() + final_norm_->bytes() + head_->bytes();
+    for (const Layer& layer : layers_) {
+        for (const auto* part : {&layer.attention_norm, &layer.query, &layer.key_value,
+                                 &layer.output, &layer.mlp_norm, &layer.gate_up, &layer.down}) {
+            total += (*part)->bytes();
+        }
+    }
+    return total;
+}
+
+std::vector<Transformer::Chunk> Transformer::chunks(std::int64_t positions) const {
+    std::vector<Chunk> result;
+    const std::int64_t step = ops_.chunk_rows();
+    for (std::int64_t first = 0; first < positions; first += step) {
+        result.push_back({first, std::min(step, positions - first)});
+    }
+    return result;
+}
+
+void Transformer::store_keys_and_values(const Layer& layer, const Chunk& chunk,
+                                        const Prepared& rotary, const Workspace& work) {
+    const std::int64_t kv_size = std::int64_t{config_.kv_heads} * config_.head_dim;
+    const DeviceMatrix normed = work.normed.view().row_range(0, chunk.rows);
+    const DeviceMatrix key_value = work.key_value.view().row_range(0, chunk.rows);
+    const DeviceMatrix keys = key_value.column_range(0, kv_size);
+
+    ops_.rms_norm(work.hidden.view().row_range(chunk.first, chunk.rows), *layer.attention_norm,
+                  static_cast<float>(config_.rms_norm_eps), normed);
+    ops_.matmul(normed, *layer.key_value, key_value);
+    ops_.rotate(keys, config_.head_dim, rotary, chunk.first);
+    ops_.append_kv(keys, key_value.column_range(kv_size, kv_size), chunk.first);
+}
+
+void Transformer::attend_and_mix(const Layer& layer, const Chunk& chunk, const Prepared& rotary,
+                                 const Workspace& work) {
+    const auto epsilon = static_cast<float>(config_.rms_norm_eps);
+    const auto rows = [&](const DeviceBuffer& buffer) {
+        return buffer.view().row_range(0, chunk.rows);
+    };
+    const DeviceMatrix hidden = work.hidden.view().row_range(chunk.first, chunk.rows);
+
+    ops_.rms_norm(hidden, *layer.attention_norm, epsilon, rows(work.normed));
+    ops_.matmul(rows(work.normed), *layer.query, rows(work.query));
+    ops_.rotate(rows(work.query), config_.head_dim, rotary, chunk.first);
+    ops_.attend(rows(work.query), chunk.first, rows(work.attended));
+    ops_.matmul_add(rows(work.attended), *layer.output, hidden);
+
+    ops_.rms_norm(hidden, *layer.mlp_norm, epsilon, rows(work.normed));
+    ops_.matmul(rows(work.normed), *layer.gate_up, rows(work.gate_up));
+    ops_.swiglu(rows(work.gate_up), rows(work.activated));
+    ops_.matmul_add(rows(work.activated), *layer.down, hidden);
+}
+
+std::vector<float> Transformer::token_nll(std::span<const std::int32_t> tokens,
+                                          const RotaryTable& rotary) {
+    const auto positions = static_cast<std::int64_t>(tokens.size());
+    if (positions < 2) {
+        throw EvaluatorError{
+            fmt::format("a document of {} positions cannot be scored: give at least 2", positions)};
+    }
+    assert(rotary.positions() >= positions);
+    const AttentionShape shape{config_.heads, config_.kv_heads, config_.head_dim};
+    const std::int64_t query_size = shape.heads * shape.head_dim;
+    const std::int64_t kv_size = shape.kv_heads * shape.head_dim;
+    const std::int64_t hidden_size = config_.hidden_size;
+    const std::int64_t inner = config_.intermediate_size;
+    const std::int64_t chunk_rows = std::min(ops_.chunk_rows(), positions);
+
+    const std::unique_ptr<Prepared> device_tokens = ops_.prepare_tokens(tokens);
+    const std::unique_ptr<Prepared> device_rotary = ops_.prepare_rotary(rotary);
+    const Workspace work{
+        .hidden = ops_.allocate(Storage::state, positions, hidden_size),
+        .losses = ops_.allocate(Storage::state, positions, 1),
+        .normed = ops_.allocate(Storage::operand, chunk_rows, hidden_size),
+        .key_value = ops_.allocate(Storage::product, chunk_rows, 2 * kv_size),
+        .query = ops_.allocate(Storage::product, chunk_rows, query_size),
+        .attended = ops_.allocate(Storage::operand, chunk_rows, query_size),
+        .gate_up = ops_.allocate(Storage::product, chunk_rows, 2 * inner),
+        .activated = ops_.allocate(Storage::operand, chunk_rows, inner),
+    };
+
+    const std::vector<Chunk> all_chunks = chunks(positions);
+    for (const Chunk& chunk : all_chunks) {
+        ops_.embed(*embedding_, *device_tokens, chunk.first,
+                   work.hidden.view().row_range(chunk.first, chunk.rows));
+    }
+    for (const Layer& layer : layers_) {
+        ops_.begin_layer_kv(shape, positions);
+        for (const Chunk& chunk : all_chunks) {
+            store_keys_and_values(layer, chunk, *device_rotary, work);
+        }
+        for (const Chunk& chunk : all_chunks) attend_and_mix(layer, chunk, *device_rotary, work);
+    }
+    for (const Chunk& chunk : chunks(positions - 1)) {  // the last position predicts nothing
+        const DeviceMatrix normed = work.normed.view().row_range(0, chunk.rows);
+        ops_.rms_norm(work.hidden.view().row_range(chunk.first, chunk.rows), *final_norm_,
+                      static_cast<float>(config_.rms_norm_eps), normed);
+        ops_.nll(normed, *head_, *device_tokens, chunk.first,
+                 work.losses.view().row_range(chunk.first, chunk.rows));
+    }
+    std::vector<float> losses(static_cast<std::size_t>(positions - 1));
+    ops_.download(work.losses.view().row_range(0, positions - 1), losses);
+    for (float& loss : losses) {
+        if (loss < 0.0F) loss = 0.0F;  // keeps NaN
+    }
+    return losses;
+}
+
+}  // namespace longrope::evaluator

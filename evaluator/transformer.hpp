@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "evaluator/device_ops.hpp"
+#include "evaluator/model/model_folder.hpp"
+#include "evaluator/rotary_table.hpp"
+
+namespace longrope::evaluator {
+
+/// The forward pass of a Llama-family decoder over one document, written once over DeviceOps.
+///
+/// Layer-major: for each layer, pass 1 walks all chunks of rows and leaves the layer's keys and
+/// values with the device; pass 2 walks them again with attention and the MLP. Device memory: the
+/// residual stream of one document, keys and values of one layer, the work of one chunk, the
+/// rotary table, the weights. Logits are reduced to losses where they arise.
+class Transformer {
+public:
+    /// Prepares all weights. `model` and `ops` must outlive the transformer.
+    /// @throws EvaluatorError naming a tensor that is missing or misshapen
+    Transformer(const ModelFolder& model, DeviceOps& ops);
+
+    /// Negative log-likelihood in nats of tokens 1..n-1 given those before them; values below 0
+    /// (rounding) are clamped. May contain NaN or infinity: a result, not an error.
+    /// @param tokens  shape [n], n >= 2, each in [0, vocabulary)
+    /// @param rotary  at least n positions
+    /// @returns       shape [n - 1]
+    [[nodiscard]] std::vector<float> token_nll(std::span<const std::int32_t> tokens,
+                                               const RotaryTable& rotary);
+
+    [[nodiscard]] std::uint64_t weight_bytes() const noexcept;
+
+private:
+    struct Layer {
+        std::unique_ptr<Prepared> attention_norm;  // [hidden]
+        std::unique_ptr<Prepared> query;           // [heads * head_dim, hidden]
+        std::unique_ptr<Prepared> key_value;       // [2 * kv_heads * head_dim, hidden]
+        std::unique_ptr<Prepared> output;          // [hidden, heads * head_dim]
+        std::unique_ptr<Prepared> mlp_norm;        // [hidden]
+        std::unique_ptr<Prepared> gate_up;         // [2 * intermediate, hidden]
+        std::unique_ptr<Prepared> down;            // [hidden, intermediate]
+    };
+    struct Workspace;
+    struct Chunk {
+        std::int64_t first;  // position of the first row
+        std::int64_t rows;
+    };
+
+    [[nodiscard]] Layer prepare_layer(const ModelFolder& model, std::uint32_t index) const;
+    /// Chunks of the first `positions` rows.
+    [[nodiscard]] std::vector<Chunk> chunks(std::int64_t positions) const;
+    void store_keys_and_values(const Layer& layer, const Chunk& chunk, const Prepared& rotary,
+                               const Workspace& work);
+    void attend_and_mix(const Layer& layer, const Chunk& chunk, const Prepared& rotary,
+                        const Workspace& work);
+
+    DeviceOps& ops_;
+    ModelConfig config_;
+    std::unique_ptr<Prepared> embedding_;
+    std::vector<Layer> layers_;
+    std::unique_ptr<Prepared> final_norm_;
+    std::unique_ptr<Prepared> head_;
+};
+
+}  // namespace longrope::evaluator
