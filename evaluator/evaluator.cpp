@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "evaluator/synthetic/synthetic_evaluator.hpp"
+#include "evaluator/transformer_evaluator.hpp"
+#include "evaluator/transformer_evaluator.hpp"
 
 namespace longrope::evaluator {
 
@@ -24,14 +26,18 @@ void require_one_of(const char* setting, const std::string& found,
 }  // namespace
 
 std::unique_ptr<Evaluator> make_evaluator(const EvaluatorSettings& settings) {
-    require_one_of("backend", settings.backend, {"synthetic"});
+    require_one_of("backend", settings.backend, {"auto", "cpu", "reference", "synthetic"});
     require_one_of("precision", settings.precision, {"f32", "bf16"});
     require_one_of("isa", settings.isa, {"auto", "baseline", "avx2", "avx512"});
     require_one_of("angles", settings.angles, {"double", "float32"});
     if (settings.threads == 0) {
         throw EvaluatorError{"evaluator.threads = 0, expected the number of threads, at least 1"};
     }
-    return std::make_unique<SyntheticEvaluator>(settings.synthetic);
+    if (settings.backend != "synthetic") return make_transformer_evaluator(settings);
+    if (settings.backend == "synthetic") {
+        return std::make_unique<SyntheticEvaluator>(settings.synthetic);
+    }
+    return make_transformer_evaluator(settings);
 }
 
 }  // namespace longrope::evaluator

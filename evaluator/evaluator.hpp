@@ -21,18 +21,18 @@ public:
 /// What one evaluator works with for its whole life.
 struct EvaluatorSettings {
     std::string backend = "auto";   ///< auto, cpu, reference, synthetic (cuda: a later backend)
-    std::string model_path;         ///< Hugging Face folder; unused by synthetic
-    std::string documents_path;     ///< HDF5 documents file; unused by synthetic
+    std::string model_path{};       ///< Hugging Face folder; unused by synthetic
+    std::string documents_path{};   ///< HDF5 documents file; unused by synthetic
     std::string precision = "f32";  ///< f32 or bf16: stored weights are widened or rounded to it
     std::string isa = "auto";       ///< auto, baseline, avx2, avx512: pins kernels and oneDNN
     std::string angles = "double";  ///< double, or float32 for parity with Hugging Face
     std::uint32_t threads = 1;      ///< threads of this evaluator, at least 1
-    SyntheticSettings synthetic;    ///< read by the synthetic backend only
+    SyntheticSettings synthetic{};  ///< read by the synthetic backend only
 };
 
 /// One factor vector on one document.
 struct EvaluationRequest {
-    std::vector<double> factors;     ///< lambda, shape [rotary_dim / 2]; each divides its frequency
+    std::vector<double> factors{};   ///< lambda, shape [rotary_dim / 2]; each divides its frequency
     std::uint32_t start_tokens = 0;  ///< n-hat: positions below it keep the original angles
     double attention_scale = 1.0;    ///< m: multiplies cos and sin (algorithm A4)
     std::uint64_t positions = 0;     ///< L': positions fed, BOS included; L'-1 tokens are scored

@@ -24,12 +24,18 @@ constexpr double start_curvature = 2e-4;     // nats per squared ln n-hat
 constexpr double best_start_tokens = 4.0;
 constexpr double overshoot = 0.08;       // ln lambda* ends this much above ln s
 constexpr double document_shift = 0.25;  // pairs by which a document moves the rise, at most
-constexpr double rise_width = 0.11;      // of the rise, as a share of the pairs
+constexpr double rise_width = 0.07;      // of the rise, as a share of the pairs
 
 void require(bool accepted, const char* name, double found, const char* expected) {
     if (accepted) return;
     throw EvaluatorError{
         fmt::format("evaluator.synthetic.{} = {}, expected {}", name, found, expected)};
+}
+
+double mean_magnitude_of_logarithms(const std::vector<double>& factors) {
+    double sum = 0.0;
+    for (const double factor : factors) sum += std::abs(std::log(factor));
+    return sum / static_cast<double>(factors.size());
 }
 
 }  // namespace
@@ -77,7 +83,7 @@ std::vector<double> Landscape::optimum(std::uint32_t document, std::uint64_t pos
     const double pairs = settings_.dimensions;
     const double height = std::log(stretch) + overshoot * std::min(1.0, std::log(stretch));
     // The rise ends a little after the critical pair, as YaRN's ramp does.
-    const double middle = critical_pair_ - 0.12 * pairs + shift;
+    const double middle = critical_pair_ - 0.15 * pairs + shift;
     std::vector<double> factors;
     for (std::uint32_t pair = 0; pair < settings_.dimensions; ++pair) {
         const double rise = 1.0 / (1.0 + std::exp((middle - pair) / (rise_width * pairs)));
@@ -112,11 +118,12 @@ double Landscape::mean_nll(const EvaluationRequest& request) const {
     const double temperature =
         std::log(request.attention_scale) - std::log(optimal_attention_scale(stretch));
     nll += attention_curvature * temperature * temperature;
-    // Position 0 has angle 0 under every factor: keeping one token or none is the same.
+    // Position 0 has angle 0 under every factor: keeping one token or none is the same. The more is
+    // rescaled, the more it matters.
+    const double rescaled = nothing_rescaled ? 0.0 : mean_magnitude_of_logarithms(request.factors);
     const double start =
-        nothing_rescaled ? 1.0 : std::max(1.0, static_cast<double>(request.start_tokens));
-    const double start_distance = std::log(start / best_start_tokens);
-    return nll + start_curvature * start_distance * start_distance;
+        std::log(std::max(1.0, static_cast<double>(request.start_tokens)) / best_start_tokens);
+    return nll + start_curvature * rescaled * start * start;
 }
 
 void Landscape::check_document(std::uint32_t document) const {

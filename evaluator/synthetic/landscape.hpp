@@ -16,7 +16,8 @@ namespace longrope::evaluator {
 /// stateless.
 ///
 /// Mean negative log-likelihood of document d at L' positions, s = L' / L:
-///   base_d + sum_i w_i (ln lambda_i - ln lambda*_{d,i}(s))^2 + a (ln m - ln m*(s))^2 + t(n-hat)
+///   base_d + sum_i w_i (ln lambda_i - ln lambda*_{d,i}(s))^2 + a (ln m - ln m*(s))^2 + t(n-hat,
+///   lambda)
 /// with the hidden optimum lambda*_d: a smooth rise from 1 to about 1.08 s around the critical
 /// pair, shifted a little for each document. It is close to YaRN's factors and better than them.
 class Landscape {
