@@ -33,7 +33,6 @@ std::unique_ptr<Evaluator> make_evaluator(const EvaluatorSettings& settings) {
     if (settings.threads == 0) {
         throw EvaluatorError{"evaluator.threads = 0, expected the number of threads, at least 1"};
     }
-    if (settings.backend != "synthetic") return make_transformer_evaluator(settings);
     if (settings.backend == "synthetic") {
         return std::make_unique<SyntheticEvaluator>(settings.synthetic);
     }

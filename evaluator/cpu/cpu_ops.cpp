@@ -22,7 +22,6 @@ namespace {
 /// cache between the product and the log-sum-exp.
 constexpr std::int64_t vocabulary_block = 1024;
 
-constexpr std::int64_t rows_per_thread = 384;  // a multiple of tile_rows and of attention_rows
 static_assert(rows_per_thread % tile_rows == 0 && rows_per_thread % attention_rows == 0);
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
@@ -331,6 +330,15 @@ private:
 };
 
 }  // namespace
+
+std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim) noexcept {
+    // Bfloat16 results wait behind the attention's own.
+    const std::int64_t attention =
+        kernels_of(detect_instruction_set()).attention_scratch_floats(group, head_dim) +
+        attention_rows * group * head_dim;
+    const std::int64_t floats = std::max(attention, tile_rows * vocabulary_block);
+    return static_cast<std::uint64_t>(floats) * sizeof(float);
+}
 
 std::unique_ptr<DeviceOps> make_cpu_ops(const CpuSettings& settings) {
     return std::make_unique<CpuOps>(settings);

@@ -23,6 +23,12 @@ struct CpuSettings {
 /// @throws EvaluatorError  as MatrixLibrary
 [[nodiscard]] std::unique_ptr<DeviceOps> make_cpu_ops(const CpuSettings& settings);
 
+/// Rows that one thread is given of a call: a multiple of the tiles of products and of attention.
+inline constexpr std::int64_t rows_per_thread = 384;
+
+/// Working memory of one thread: a tile's logits, or one attention task.
+[[nodiscard]] std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim) noexcept;
+
 /// Raised when the arithmetic of this backend changes.
 inline constexpr int kernel_revision = 1;
 

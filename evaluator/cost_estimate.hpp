@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "evaluator/model/model_config.hpp"
+#include "evaluator/precision.hpp"
+
+namespace longrope::evaluator {
+
+/// What one document costs. A multiply-add counts as 2 FLOP; norms, rotation and exponentials are
+/// left out (some percent).
+struct CostEstimate {
+    double linear_flop = 0.0;        ///< projections and MLP of all layers
+    double attention_flop = 0.0;     ///< causal: half of the square
+    double vocabulary_flop = 0.0;    ///< projection of the scored positions
+    std::uint64_t weight_bytes = 0;  ///< held as long as the evaluator lives
+    std::uint64_t document_bytes =
+        0;                         ///< residual stream, rotary table, keys and values of a layer
+    std::uint64_t work_bytes = 0;  ///< buffers of a chunk and of the threads
+    std::uint64_t peak_bytes = 0;  ///< sum of the three above; libraries add some 50 MiB
+
+    [[nodiscard]] double flop() const noexcept {
+        return linear_flop + attention_flop + vocabulary_flop;
+    }
+};
+
+/// Cost of a document of `positions` on the CPU backend, from the shapes alone.
+[[nodiscard]] CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions,
+                                         Precision precision, std::uint32_t threads);
+
+}  // namespace longrope::evaluator

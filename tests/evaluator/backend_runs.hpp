@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "evaluator/cpu/cpu_ops.hpp"
+#include "evaluator/reference/reference_ops.hpp"
+#include "evaluator/rotary_table.hpp"
+#include "evaluator/transformer.hpp"
+#include "tests/evaluator/random_model.hpp"
+
+namespace longrope::tests {
+
+/// How one document is run.
+struct RunSettings {
+    std::vector<double> factors;
+    std::uint32_t start_tokens = 0;
+    double attention_scale = 1.0;
+};
+
+inline std::vector<float> token_nll(const evaluator::ModelFolder& model, evaluator::DeviceOps& ops,
+                                    const std::vector<std::int32_t>& tokens,
+                                    const RunSettings& run) {
+    const evaluator::ModelConfig& config = model.config();
+    const evaluator::RotaryTable rotary{{.theta = config.rope_theta,
+                                         .rotary_dim = config.rotary_dim,
+                                         .factors = run.factors,
+                                         .start_tokens = run.start_tokens,
+                                         .attention_scale = run.attention_scale},
+                                        static_cast<std::int64_t>(tokens.size())};
+    return evaluator::Transformer{model, ops}.token_nll(tokens, rotary);
+}
+
+inline std::unique_ptr<evaluator::DeviceOps> cpu_ops(
+    std::uint32_t threads = 1, std::int64_t chunk_rows = 0,
+    evaluator::Precision precision = evaluator::Precision::f32) {
+    return evaluator::cpu::make_cpu_ops(
+        {.instruction_set = evaluator::cpu::choose_instruction_set(tested_isa()),
+         .precision = precision,
+         .threads = threads,
+         .chunk_rows = chunk_rows});
+}
+
+inline double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+    if (a.size() != b.size()) return INFINITY;
+    double largest = 0.0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const double difference = std::abs(double{a[i]} - double{b[i]});
+        if (!(difference <= largest)) largest = difference;  // a NaN is kept
+    }
+    return largest;
+}
+
+}  // namespace longrope::tests

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our losses against those of Hugging Face transformers, token by token.
+//
+// Theirs are float32 throughout with angles rounded to float32. The same pass in float64 differs
+// from them by up to 3.3e-4 nats per token (tests/fixtures/parity/README.md), hence the tolerance
+// of 2e-3 per token; such errors have no common sign, hence 1e-5 for the mean.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "evaluator/evaluator.hpp"
+#include "evaluator/transformer_evaluator.hpp"
+#include "tests/evaluator/backend_runs.hpp"
+#include "tests/evaluator/parity_fixture.hpp"
+
+namespace longrope::evaluator {
+namespace {
+
+using tests::largest_difference;
+using tests::RecordedMethod;
+using tests::RecordedModel;
+
+constexpr double tolerance = 2e-3;       // nats, for each token
+constexpr double mean_tolerance = 1e-5;  // relative
+
+std::unique_ptr<Evaluator> open(const RecordedModel& recorded, const std::string& backend) {
+    return make_transformer_evaluator({.backend = backend,
+                                       .model_path = recorded.model.string(),
+                                       .documents_path = recorded.documents.string(),
+                                       .isa = tests::tested_isa()});
+}
+
+std::vector<float> losses(Evaluator& evaluator, const RecordedMethod& method,
+                          std::uint32_t document, std::uint64_t positions) {
+    return evaluator
+        .evaluate({.factors = method.factors,
+                   .start_tokens = method.start_tokens,
+                   .attention_scale = method.attention_scale,
+                   .positions = positions,
+                   .document = document,
+                   .per_token = true})
+        .token_nll;
+}
+
+double mean(const std::vector<float>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// @param limit  positions evaluated at most: a prefix must agree with the whole's prefix
+void check_parity(const std::string& backend, std::uint64_t limit) {
+    const std::vector<RecordedModel> models = tests::recorded_models();
+    CHECK(models.size() >= 3);
+    for (const RecordedModel& recorded : models) {
+        const auto evaluator = open(recorded, backend);
+        for (const RecordedMethod& method : recorded.methods) {
+            const std::uint64_t positions = std::min(limit, method.positions);
+            for (std::uint32_t i = 0; i < method.token_nll.size(); ++i) {
+                INFO(recorded.name, ", method ", method.name, ", document ", i);
+                std::vector<float> theirs = method.token_nll[i];
+                theirs.resize(positions - 1);
+                const std::vector<float> ours = losses(*evaluator, method, i, positions);
+                CHECK(largest_difference(ours, theirs) <= tolerance);
+                CHECK(std::abs(mean(ours) - mean(theirs)) <= mean_tolerance * mean(theirs));
+            }
+        }
+    }
+}
+
+TEST_CASE("the cpu backend agrees with transformers on every token") {
+    check_parity("cpu", UINT64_MAX);
+}
+
+TEST_CASE("the reference agrees with transformers on every token") {
+    check_parity("reference", 400);  // plain loops: a longer prefix takes the demo minutes
+}
+
+TEST_CASE("wrong factors leave transformers' losses by far more than the tolerance") {
+    for (const RecordedModel& recorded : tests::recorded_models()) {
+        const auto evaluator = open(recorded, "cpu");
+        for (RecordedMethod method : recorded.methods) {
+            INFO(recorded.name, ", method ", method.name);
+            for (double& factor : method.factors) factor *= 1.1;
+            const std::vector<float> ours = losses(*evaluator, method, 0, method.positions);
+            CHECK(largest_difference(ours, method.token_nll[0]) >= 50.0 * tolerance);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace longrope::evaluator

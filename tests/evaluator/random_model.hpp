@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "evaluator/model/model_folder.hpp"
+#include "tests/evaluator/model/safetensors_builder.hpp"
+#include "tests/evaluator/temporary_folder.hpp"
+
+namespace longrope::tests {
+
+/// A small Llama with random weights, written as a Hugging Face folder.
+struct RandomModel {
+    std::int64_t hidden = 48;
+    std::int64_t layers = 2;
+    std::int64_t heads = 4;
+    std::int64_t kv_heads = 2;
+    std::int64_t head_dim = 12;
+    double partial_rotary_factor = 1.0;
+    std::int64_t intermediate = 80;
+    std::int64_t vocabulary = 101;
+    bool tied_embeddings = true;
+    std::string without = {};  ///< a tensor to leave out
+    unsigned seed = 1;
+
+    [[nodiscard]] std::int64_t rotary_dim() const {
+        return static_cast<std::int64_t>(static_cast<double>(head_dim) * partial_rotary_factor);
+    }
+
+    void write(const TemporaryFolder& folder) const {
+        folder.write("config.json", config());
+        folder.write("model.safetensors", tensors());
+    }
+
+    [[nodiscard]] std::string config() const {
+        return fmt::format(
+            R"({{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":{},)"
+            R"("num_hidden_layers":{},"num_attention_heads":{},"num_key_value_heads":{},)"
+            R"("head_dim":{},"partial_rotary_factor":{},"intermediate_size":{},"vocab_size":{},)"
+            R"("tie_word_embeddings":{},"rope_theta":10000.0,"rms_norm_eps":1e-5,)"
+            R"("hidden_act":"silu","max_position_embeddings":256}})",
+            hidden, layers, heads, kv_heads, head_dim, partial_rotary_factor, intermediate,
+            vocabulary, tied_embeddings);
+    }
+
+    [[nodiscard]] std::string tensors() const {
+        std::string header;
+        std::string data;
+        std::mt19937 random{seed};
+        const auto add = [&](const std::string& name, std::int64_t outputs, std::int64_t inputs) {
+            if (name == without) return;
+            const bool norm = inputs == 0;
+            const std::int64_t count = outputs * (norm ? 1 : inputs);
+            const double scale = norm ? 0.2 : 1.5 / std::sqrt(static_cast<double>(inputs));
+            std::vector<float> values(static_cast<std::size_t>(count));
+            for (float& value : values) {
+                const double uniform = static_cast<double>(random()) / 4294967296.0 - 0.5;
+                value = static_cast<float>((norm ? 1.0 : 0.0) + scale * 2.0 * uniform);
+            }
+            const std::size_t start = data.size();
+            data.resize(start + values.size() * sizeof(float));
+            std::memcpy(data.data() + start, values.data(), values.size() * sizeof(float));
+            const std::string shape =
+                norm ? fmt::format("{}", outputs) : fmt::format("{},{}", outputs, inputs);
+            header += fmt::format(R"({}"{}":{{"dtype":"F32","shape":[{}],"data_offsets":[{},{}]}})",
+                                  header.empty() ? "" : ",", name, shape, start, data.size());
+        };
+        add("model.embed_tokens.weight", vocabulary, hidden);
+        for (std::int64_t i = 0; i < layers; ++i) {
+            const std::string layer = fmt::format("model.layers.{}.", i);
+            add(layer + "input_layernorm.weight", hidden, 0);
+            add(layer + "self_attn.q_proj.weight", heads * head_dim, hidden);
+            add(layer + "self_attn.k_proj.weight", kv_heads * head_dim, hidden);
+            add(layer + "self_attn.v_proj.weight", kv_heads * head_dim, hidden);
+            add(layer + "self_attn.o_proj.weight", hidden, heads * head_dim);
+            add(layer + "post_attention_layernorm.weight", hidden, 0);
+            add(layer + "mlp.gate_proj.weight", intermediate, hidden);
+            add(layer + "mlp.up_proj.weight", intermediate, hidden);
+            add(layer + "mlp.down_proj.weight", hidden, intermediate);
+        }
+        add("model.norm.weight", hidden, 0);
+        if (!tied_embeddings) add("lm_head.weight", vocabulary, hidden);
+        return safetensors_bytes("{" + header + "}", data);
+    }
+
+    [[nodiscard]] std::vector<std::int32_t> tokens(std::int64_t count) const {
+        std::mt19937 random{seed + 1000};
+        std::vector<std::int32_t> result(static_cast<std::size_t>(count));
+        for (std::int32_t& token : result) {
+            token = static_cast<std::int32_t>(random() % static_cast<std::uint32_t>(vocabulary));
+        }
+        return result;
+    }
+
+    /// Increasing factors from 1 to 4.
+    [[nodiscard]] std::vector<double> factors() const {
+        const auto pairs = static_cast<std::size_t>(rotary_dim() / 2);
+        std::vector<double> result(pairs);
+        for (std::size_t i = 0; i < pairs; ++i) {
+            result[i] = 1.0 + 3.0 * static_cast<double>(i + 1) / static_cast<double>(pairs);
+        }
+        return result;
+    }
+};
+
+/// The instruction set that CPU tests pin. oneDNN takes one per process, so the tests run once more
+/// with LONGROPE_TEST_ISA for each of the others.
+inline std::string tested_isa() {
+    const char* setting = std::getenv("LONGROPE_TEST_ISA");
+    return setting == nullptr ? "auto" : setting;
+}
+
+}  // namespace longrope::tests
