@@ -74,5 +74,170 @@ TEST_CASE("the cpu backend computes what the reference defines") {
     }
 }
 
+/// A model whose documents span several chunks, tiles and attention tasks.
+RandomModel many_tiles() {
+    return {.hidden = 64, .heads = 4, .head_dim = 32, .intermediate = 96, .vocabulary = 300};
+}
+
+TEST_CASE("the cpu backend's bits depend neither on threads nor on the rows of a call") {
+    const TemporaryFolder folder;
+    const RandomModel shape = many_tiles();
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    const RunSettings run{shape.factors(), 8, 1.1};
+    for (const std::int64_t positions : {2, 385, 1100}) {
+        INFO("positions = ", positions);
+        const auto tokens = shape.tokens(positions);
+        const auto expected = token_nll(model, *cpu_ops(1), tokens, run);
+        for (const std::uint32_t threads : {1U, 2U, 3U, 8U}) {
+            for (const std::int64_t chunk_rows : {0, 384, 768}) {
+                INFO("threads = ", threads, ", chunk_rows = ", chunk_rows);
+                CHECK(token_nll(model, *cpu_ops(threads, chunk_rows), tokens, run) == expected);
+            }
+        }
+    }
+}
+
+TEST_CASE("the cpu backend's bits are the same in every run on the same evaluator") {
+    const TemporaryFolder folder;
+    const RandomModel shape = many_tiles();
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    const auto ops = cpu_ops(2);
+    const RunSettings run{shape.factors()};
+    const auto expected = token_nll(model, *ops, shape.tokens(500), run);
+    static_cast<void>(token_nll(model, *ops, shape.tokens(1000), run));  // leaves its values behind
+    static_cast<void>(token_nll(model, *ops, shape.tokens(130), run));
+    CHECK(token_nll(model, *ops, shape.tokens(500), run) == expected);
+}
+
+TEST_CASE("a later token changes no earlier loss") {
+    const TemporaryFolder folder;
+    const RandomModel shape = many_tiles();
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    const RunSettings run{shape.factors(), 4};
+    const auto tokens = shape.tokens(500);
+    const auto expected = token_nll(model, *cpu_ops(), tokens, run);
+    for (const std::size_t changed : {1U, 95U, 96U, 127U, 128U, 255U, 256U, 384U, 499U}) {
+        INFO("changed token ", changed);
+        auto other = tokens;
+        other[changed] = (other[changed] + 1) % static_cast<std::int32_t>(shape.vocabulary);
+        const auto found = token_nll(model, *cpu_ops(), other, run);
+        const auto kept = static_cast<std::ptrdiff_t>(changed - 1);  // token t is scored in t - 1
+        CHECK(std::equal(found.begin(), found.begin() + kept, expected.begin()));
+        CHECK(found[changed - 1] != expected[changed - 1]);
+    }
+}
+
+TEST_CASE("a prefix has the losses of the whole document") {
+    const TemporaryFolder folder;
+    const RandomModel shape = many_tiles();
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    const RunSettings run{shape.factors(), 4};
+    const auto tokens = shape.tokens(700);
+    const auto whole = token_nll(model, *cpu_ops(), tokens, run);
+    for (const std::ptrdiff_t length : {2, 97, 129, 384, 385, 699}) {
+        INFO("length = ", length);
+        const auto prefix =
+            token_nll(model, *cpu_ops(), {tokens.begin(), tokens.begin() + length}, run);
+        CHECK(std::equal(prefix.begin(), prefix.end(), whole.begin()));
+    }
+}
+
+TEST_CASE("factors 1 make start tokens irrelevant, other factors do not") {
+    const TemporaryFolder folder;
+    const RandomModel shape;
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    const auto tokens = shape.tokens(64);
+    const std::vector<double> ones(shape.factors().size(), 1.0);
+    CHECK(token_nll(model, *cpu_ops(), tokens, {ones, 0}) ==
+          token_nll(model, *cpu_ops(), tokens, {ones, 32}));
+    CHECK(largest_difference(token_nll(model, *cpu_ops(), tokens, {shape.factors(), 0}),
+                             token_nll(model, *cpu_ops(), tokens, {shape.factors(), 32})) > 0.01);
+}
+
+TEST_CASE("a document of more than 5,000 tokens agrees with the reference") {
+    const TemporaryFolder folder;
+    const RandomModel shape{.hidden = 16,
+                            .layers = 1,
+                            .heads = 2,
+                            .kv_heads = 1,
+                            .head_dim = 8,
+                            .intermediate = 16,
+                            .vocabulary = 50};
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    const RunSettings run{shape.factors(), 16, 1.1};
+    const auto tokens = shape.tokens(5001);
+    const auto expected =
+        token_nll(model, *reference::make_reference_ops(Precision::f32), tokens, run);
+    CHECK(largest_difference(token_nll(model, *cpu_ops(2), tokens, run), expected) < 1e-4);
+}
+
+TEST_CASE("the reference gives the same bits for any rows of a call") {
+    const TemporaryFolder folder;
+    const RandomModel shape;
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    const RunSettings run{shape.factors(), 4, 1.1};
+    const auto tokens = shape.tokens(70);
+    const auto expected =
+        token_nll(model, *reference::make_reference_ops(Precision::f32, 1000), tokens, run);
+    for (const std::int64_t chunk_rows : {1, 7, 69, 70}) {
+        const auto ops = reference::make_reference_ops(Precision::f32, chunk_rows);
+        CHECK(token_nll(model, *ops, tokens, run) == expected);
+    }
+}
+
+TEST_CASE("a weight that is not finite makes losses that are not finite, never an error") {
+    const TemporaryFolder folder;
+    RandomModel shape;
+    shape.write(folder);
+    std::string bytes = shape.tensors();
+    const std::uint32_t nan = 0x7FC00000U;
+    std::memcpy(bytes.data() + bytes.size() - 4, &nan, 4);  // the last weight of the final norm
+    folder.write("model.safetensors", bytes);
+    const ModelFolder model{folder.path()};
+    for (const auto& ops : {std::shared_ptr{cpu_ops()},
+                            std::shared_ptr{reference::make_reference_ops(Precision::f32)}}) {
+        for (const float nll : token_nll(model, *ops, shape.tokens(40), {shape.factors()})) {
+            CHECK(std::isnan(nll));
+        }
+    }
+}
+
+TEST_CASE("an attention score that overflows is not hidden") {
+    const TemporaryFolder folder;
+    const RandomModel shape;
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    // cos and sin of 1e30 send queries and keys beyond float32.
+    const RunSettings run{shape.factors(), 0, 1e30};
+    for (const float nll : token_nll(model, *cpu_ops(), shape.tokens(40), run)) {
+        CHECK_FALSE(std::isfinite(nll));
+    }
+}
+
+TEST_CASE("a missing tensor is named") {
+    for (const bool tied : {true, false}) {
+        RandomModel shape{.tied_embeddings = tied};
+        for (const std::string& name :
+             {std::string{"model.layers.1.self_attn.k_proj.weight"},
+              std::string{"model.norm.weight"}, std::string{"lm_head.weight"}}) {
+            if (tied && name == "lm_head.weight") continue;
+            const TemporaryFolder folder;
+            shape.without = name;
+            shape.write(folder);
+            const ModelFolder model{folder.path()};
+            const auto ops = cpu_ops();
+            CHECK_THROWS_WITH_AS(Transformer(model, *ops), doctest::Contains(name.c_str()),
+                                 EvaluatorError);
+        }
+    }
+}
+
 }  // namespace
 }  // namespace longrope::evaluator

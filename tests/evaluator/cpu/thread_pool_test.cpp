@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/cpu/thread_pool.hpp"
+
+#include <doctest/doctest.h>
+
+#include <numeric>
+#include <stdexcept>
+
+namespace longrope::evaluator::cpu {
+namespace {
+
+TEST_CASE("every item is worked on exactly once, in round after round") {
+    for (const std::uint32_t threads : {1U, 2U, 3U, 8U}) {
+        INFO("threads = ", threads);
+        ThreadPool pool{threads};
+        for (int round = 0; round < 500; ++round) {
+            const auto items = static_cast<std::size_t>(round % 17);
+            std::vector<int> done(items);
+            std::vector<int> by_thread(threads);
+            pool.run(static_cast<std::int64_t>(items),
+                     [&](std::int64_t item, std::uint32_t thread) {
+                         ++done[static_cast<std::size_t>(item)];
+                         ++by_thread[thread];
+                     });
+            REQUIRE(done == std::vector<int>(items, 1));
+            REQUIRE(std::accumulate(by_thread.begin(), by_thread.end(), 0) ==
+                    static_cast<int>(items));
+        }
+    }
+}
+
+TEST_CASE("an exception in a work item reaches the caller and the pool goes on") {
+    for (const std::uint32_t threads : {1U, 3U}) {
+        ThreadPool pool{threads};
+        const auto fail = [](std::int64_t item, std::uint32_t) {
+            if (item == 5) throw std::runtime_error{"item 5"};
+        };
+        CHECK_THROWS_WITH_AS(pool.run(20, fail), "item 5", std::runtime_error);
+        std::atomic<int> done = 0;
+        pool.run(20, [&](std::int64_t, std::uint32_t) { ++done; });
+        CHECK(done == 20);
+    }
+}
+
+}  // namespace
+}  // namespace longrope::evaluator::cpu
