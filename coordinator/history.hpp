@@ -18,6 +18,13 @@ public:
     using std::runtime_error::runtime_error;
 };
 
+/// A history that the system does not let us write or read: what was attempted, path, errno's text.
+/// The last snapshot is intact.
+class HistoryWriteError : public HistoryError {
+public:
+    using HistoryError::HistoryError;
+};
+
 /// State of one (row, document) cell. The numbers are those of the history file.
 enum class DocumentStatus : std::uint8_t { missing = 0, done = 1, not_finite = 2, skipped = 3 };
 
@@ -67,9 +74,7 @@ struct ScoreTable {
     std::vector<std::uint32_t> documents;         ///< shape [documents]: index in the file
     std::vector<std::string> document_titles;     ///< shape [documents]
     std::vector<std::uint64_t> document_tokens;   ///< shape [documents]: scored tokens of each
-    std::uint32_t dimensions = 0;
-
-    friend bool operator==(const ScoreTable&, const ScoreTable&) = default;
+    std::uint32_t dimensions = 0;                 ///< rotary frequencies: length of a factor vector
 };
 
 /// One row of /stages/<name>/generations.
@@ -117,6 +122,7 @@ struct StageHistory {
     ScoreTable<ScoreRow> baselines;  ///< on the search documents
     ScoreTable<EvaluationRow> evaluations;
     ScoreTable<ScoreRow> validation;
+    ScoreTable<ScoreRow> start_token_sweep;  ///< of the best, on the validation documents
     ScoreTable<ScoreRow> heldout;
     std::vector<GenerationRow> generations;
     std::vector<FailureRow> failures;
@@ -140,7 +146,8 @@ struct WorkerRow {
 /// How the last start of the program ended, for `status` and scripts.
 enum class RunState : std::uint8_t { running = 0, complete = 1, stopped_early = 2, failed = 3 };
 
-/// Everything that /search.h5 holds.
+/// Everything that run/search.h5 holds; history_format.md is its page. Compare contents by
+/// content_digest (history_digest.hpp): pending rows hold NaN, which equals nothing.
 struct RunHistory {
     std::string run_uuid;
     std::string program_version;
@@ -162,5 +169,11 @@ struct RunHistory {
     std::vector<StageHistory> stages;
     std::vector<WorkerRow> workers;
 };
+
+/// Whether the parts fit each other: row i is individual i, matrices have rows x columns values,
+/// stage names are distinct and can name a group. Both writer and reader insist on it.
+/// @param file  named in the message
+/// @throws HistoryError "<file>: <path>: found …, expected …"
+void require_consistent(const RunHistory& history, const std::string& file);
 
 }  // namespace longrope::coordinator

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/history_file.hpp"
+
+#include <cstddef>
+#include <vector>
+
+#include "coordinator/atomic_file.hpp"
+#include "coordinator/history_decoding.hpp"
+#include "coordinator/history_encoding.hpp"
+
+namespace longrope::coordinator {
+
+void write_history(const std::filesystem::path& file, const RunHistory& history,
+                   const std::function<void()>& before_rename) {
+    write_file_atomically(file, encode_history(history), before_rename);
+}
+
+std::optional<RunHistory> read_history(const std::filesystem::path& file) {
+    const std::optional<std::vector<std::byte>> content = read_whole_file(file);
+    if (!content) return std::nullopt;
+    return decode_history(*content, file.string());
+}
+
+}  // namespace longrope::coordinator
