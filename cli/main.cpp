@@ -1,1 +1,98 @@
-int main() { return 0; }
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <string_view>
+
+#include "cli/arguments.hpp"
+#include "cli/devices_command.hpp"
+#include "cli/evaluate_command.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/job.hpp"
+#include "cli/search_command.hpp"
+#include "cli/status_command.hpp"
+#include "cli/version.hpp"
+#include "worker/child_process.hpp"
+#include "worker/evaluator_process.hpp"
+
+namespace {
+
+using namespace longrope::cli;  // main is this room's front door
+
+constexpr std::string_view usage = R"(longrope: evolutionary search for LongRoPE rescale factors
+
+usage: longrope VERB [ARGUMENTS]
+
+  search CONFIG      search, or go on with a search (--check: only validate and estimate)
+  evaluate           perplexity of methods at several lengths
+  status DIRECTORY   how far a search is, while it runs or after
+  devices            what this machine offers to evaluators
+
+  longrope VERB --help says more; --version names version and commit.
+
+exit status: 0 done, 1 internal or system error, 2 usage, 3 configuration,
+  4 damaged or mismatching file, 5 no worker or no parents left,
+  7 run directory in use, 75 stopped early: run again, 130 second SIGINT
+)";
+
+ExitCode report_error() {
+    fmt::print(stderr, "longrope: {}\n", message_of_current_exception());
+    return exit_code_of_current_exception();
+}
+
+/// search and evaluate: the verbs that run on all ranks of a job.
+int run_job(int argc, char** argv, std::string_view verb, const Words& words) {
+    Job job{&argc, &argv};
+    if (!job.is_coordinator()) return job.work();
+    ExitCode code = ExitCode::done;
+    try {
+        code = verb == "search" ? run_search(job, words) : run_evaluate(job, words);
+    } catch (...) {
+        code = report_error();
+    }
+    return job.leave(code);
+}
+
+int run(int argc, char** argv) {
+    const std::string_view verb = argc > 1 ? argv[1] : "";
+    const Words words{argv + (argc > 1 ? 2 : 1), argv + argc};
+    if (verb == "search" || verb == "evaluate") return run_job(argc, argv, verb, words);
+    if (verb == "status") return static_cast<int>(run_status(words));
+    if (verb == "devices") return static_cast<int>(run_devices(words));
+    if (verb == "--version") {
+        std::cout << fmt::format("longrope {} ({})\n", program_version(), program_commit());
+        return 0;
+    }
+    if (verb == "--help" || verb == "-h" || verb == "help") {
+        std::cout << usage;
+        return 0;
+    }
+    if (verb.empty()) {
+        std::cerr << usage;
+    } else {
+        fmt::print(stderr,
+                   "longrope: unknown verb \"{}\"; there are search, evaluate, status and "
+                   "devices\n",
+                   verb);
+    }
+    return static_cast<int>(ExitCode::usage);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    // An evaluator process is this program started anew; it must not come near MPI.
+    if (argc == 3 && std::string_view{argv[1]} == evaluator_process_word) {
+        return longrope::worker::run_evaluator_process(longrope::worker::child_socket,
+                                                       std::atoi(argv[2]));
+    }
+    try {
+        return run(argc, argv);
+    } catch (...) {
+        return static_cast<int>(report_error());
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/arguments.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <iostream>
+#include <optional>
+
+namespace longrope::cli {
+namespace {
+
+struct SettingFlag {
+    const char* flag;
+    const char* key;
+    const char* meaning;
+};
+
+constexpr std::array<SettingFlag, 10> setting_flags{{
+    {"run-directory", "run.directory", "where history and log are kept"},
+    {"seed", "run.seed", "of all random choices"},
+    {"time-limit", "run.time_limit_seconds", "stop early after this many seconds, ready to go on"},
+    {"iterations", "stage.iterations", "generations after the first, of the stage"},
+    {"backend", "evaluator.backend", "auto, cpu, reference or synthetic"},
+    {"threads", "evaluator.threads", "per evaluator; 0: cores of the node / ranks of the node"},
+    {"isa", "evaluator.isa", "auto, baseline, avx2 or avx512"},
+    {"precision", "evaluator.precision", "f32 or bf16"},
+    {"attention-scale", "evaluator.attention_scale", "su, yarn, none or a number"},
+    {"allow-mixed-numerics", "run.allow_mixed_numerics",
+     "accept workers that compute in another numerics class"},
+}};
+
+}  // namespace
+
+void add_setting_flags(cxxopts::Options& options) {
+    auto add = options.add_options("Settings (override the file; see docs/configuration.md)");
+    for (const SettingFlag& setting : setting_flags) {
+        if (std::string_view{setting.flag} == "allow-mixed-numerics") {
+            add(setting.flag, setting.meaning);
+        } else {
+            add(setting.flag, setting.meaning, cxxopts::value<std::string>());
+        }
+    }
+    add("stage", "the stage that --iterations means, where there are several",
+        cxxopts::value<std::string>());
+}
+
+std::vector<coordinator::Override> overrides_of(const cxxopts::ParseResult& parsed) {
+    std::vector<coordinator::Override> overrides = coordinator::environment_overrides(environ);
+    for (const SettingFlag& setting : setting_flags) {
+        if (parsed.count(setting.flag) == 0) continue;
+        coordinator::Override given;
+        given.key = setting.key;
+        given.origin = fmt::format("--{}", setting.flag);
+        const bool is_switch = std::string_view{setting.flag} == "allow-mixed-numerics";
+        given.value = is_switch ? "true" : parsed[setting.flag].as<std::string>();
+        if (given.key.starts_with("stage.") && parsed.count("stage") > 0) {
+            given.stage = parsed["stage"].as<std::string>();
+        }
+        overrides.push_back(std::move(given));
+    }
+    return overrides;
+}
+
+std::optional<cxxopts::ParseResult> parse(cxxopts::Options& options, const Words& words) {
+    options.add_options()("h,help", "show this text");
+    std::vector<const char*> argv{"longrope"};
+    for (const std::string& word : words) argv.push_back(word.c_str());
+    try {
+        cxxopts::ParseResult parsed = options.parse(static_cast<int>(argv.size()), argv.data());
+        if (parsed.count("help") > 0) {
+            std::cout << options.help() << std::flush;
+            return std::nullopt;
+        }
+        return parsed;
+    } catch (const cxxopts::exceptions::exception& error) {
+        throw UsageError{fmt::format("{}; see longrope {} --help", error.what(),
+                                     options.program().substr(options.program().find(' ') + 1))};
+    }
+}
+
+std::string positional(const cxxopts::ParseResult& parsed, const std::string& name,
+                       const std::string& verb) {
+    std::vector<std::string> words = parsed.unmatched();
+    if (parsed.count(name) > 0) {
+        const auto given = parsed[name].as<std::vector<std::string>>();
+        words.insert(words.begin(), given.begin(), given.end());
+    }
+    if (words.size() == 1) return words.front();
+    throw UsageError{fmt::format("longrope {} takes one {}, found {}; see longrope {} --help", verb,
+                                 name, words.empty() ? "none" : fmt::format("{}", words.size()),
+                                 verb)};
+}
+
+std::vector<std::string> comma_separated(const std::string& text, const std::string& flag) {
+    std::vector<std::string> parts;
+    std::size_t begin = 0;
+    while (true) {
+        const std::size_t comma = text.find(',', begin);
+        parts.push_back(text.substr(begin, comma - begin));
+        if (parts.back().empty()) {
+            throw UsageError{fmt::format("{} {}: an empty part between commas", flag, text)};
+        }
+        if (comma == std::string::npos) return parts;
+        begin = comma + 1;
+    }
+}
+
+}  // namespace longrope::cli

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cxxopts.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "coordinator/configuration.hpp"
+
+namespace longrope::cli {
+
+/// A command line that cannot be understood; the message says what would be.
+class UsageError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// The words after the verb.
+using Words = std::vector<std::string>;
+
+/// The flags that override settings of a configuration file, for every verb that reads one.
+void add_setting_flags(cxxopts::Options& options);
+
+/// Settings from LONGROPE_* variables, then from flags, which win.
+[[nodiscard]] std::vector<coordinator::Override> overrides_of(const cxxopts::ParseResult& parsed);
+
+/// Parses the words; the help text goes to standard output if it is asked for.
+/// @returns nothing after --help
+/// @throws UsageError naming the flag
+[[nodiscard]] std::optional<cxxopts::ParseResult> parse(cxxopts::Options& options,
+                                                        const Words& words);
+
+/// The single positional word of a verb, called `name` in messages.
+[[nodiscard]] std::string positional(const cxxopts::ParseResult& parsed, const std::string& name,
+                                     const std::string& verb);
+
+/// Splits "256,512,1024" at the commas. Empty parts are an error.
+[[nodiscard]] std::vector<std::string> comma_separated(const std::string& text,
+                                                       const std::string& flag);
+
+}  // namespace longrope::cli

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/evaluation_plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include "cli/run_inputs.hpp"
+#include "coordinator/history_file.hpp"
+#include "genome/attention_scale.hpp"
+#include "genome/named_baselines.hpp"
+
+namespace longrope::cli {
+namespace {
+
+constexpr const char* default_methods = "none,pi,ntk,yarn";
+
+template <typename Number>
+Number parse_number(const std::string& text, const std::string& what) {
+    Number value{};
+    const char* end = text.data() + text.size();
+    const auto result = std::from_chars(text.data(), end, value);
+    if (result.ec != std::errc{} || result.ptr != end) {
+        throw UsageError{
+            fmt::format("{}: \"{}\" is not a number of the kind expected", what, text)};
+    }
+    return value;
+}
+
+std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
+    return parsed.count(flag) > 0 ? parsed[flag].as<std::string>() : std::string{};
+}
+
+/// The configuration file's settings, or defaults; flags win either way.
+coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) {
+    coordinator::Configuration configuration;
+    if (parsed.count("CONFIG") > 0) {
+        configuration = coordinator::read_configuration(positional(parsed, "CONFIG", "evaluate"),
+                                                        overrides_of(parsed));
+    } else {
+        const auto take = [&parsed](const char* flag, std::string& to) {
+            if (parsed.count(flag) > 0) to = parsed[flag].as<std::string>();
+        };
+        take("backend", configuration.evaluator.backend);
+        take("precision", configuration.evaluator.precision);
+        take("isa", configuration.evaluator.isa);
+        take("attention-scale", configuration.evaluator.attention_scale);
+        if (parsed.count("threads") > 0) {
+            configuration.evaluator.threads =
+                parse_number<std::uint32_t>(parsed["threads"].as<std::string>(), "--threads");
+        }
+        if (parsed.count("model") == 0 || parsed.count("documents") == 0) {
+            throw UsageError{
+                "longrope evaluate needs a configuration file, or --model and --documents; see "
+                "longrope evaluate --help"};
+        }
+    }
+    const auto override_text = [&parsed](const char* flag, std::string& to) {
+        if (parsed.count(flag) > 0) to = parsed[flag].as<std::string>();
+    };
+    override_text("model", configuration.model.path);
+    override_text("documents", configuration.documents.path);
+    override_text("angles", configuration.evaluator.angles);
+    if (parsed.count("original-window") > 0) {
+        configuration.model.original_window = parse_number<std::uint64_t>(
+            parsed["original-window"].as<std::string>(), "--original-window");
+    }
+    return configuration;
+}
+
+/// The factors that a run has chosen, if it got that far.
+std::optional<EvaluatedMethod> searched(const coordinator::Configuration& configuration) {
+    if (configuration.run.directory.empty()) return std::nullopt;
+    const auto history =
+        coordinator::read_history(std::filesystem::path{configuration.run.directory} / "search.h5");
+    if (!history || history->stages.empty()) return std::nullopt;
+    const coordinator::BestRecord& best = history->stages.back().best;
+    if (best.individual < 0) return std::nullopt;
+    return EvaluatedMethod{"searched", best.factors, best.start_tokens};
+}
+
+std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
+                                        const EvaluationPlan& plan) {
+    const genome::RotaryFacts rotary{plan.facts.rotary_pairs, plan.facts.theta,
+                                     static_cast<double>(plan.facts.original_window)};
+    const bool default_list = parsed.count("methods") == 0;
+    const auto from_run = searched(plan.configuration);
+    std::vector<EvaluatedMethod> methods;
+    for (const std::string& name : comma_separated(
+             default_list ? default_methods : text_of(parsed, "methods"), "--methods")) {
+        if (name == "searched") {
+            if (!from_run) {
+                throw UsageError{
+                    "--methods searched needs the configuration file of a run whose history holds "
+                    "a best individual"};
+            }
+            methods.push_back(*from_run);
+        } else if (auto factors = genome::named_baseline(name, rotary, plan.target_tokens)) {
+            methods.push_back({name, std::move(*factors)});
+        } else {
+            throw UsageError{
+                fmt::format("--methods: \"{}\" is not known; accepted are {} and "
+                            "searched",
+                            name, genome::accepted_baselines())};
+        }
+    }
+    if (default_list && from_run) methods.push_back(*from_run);
+    if (parsed.count("factors") > 0) {
+        const std::string file = text_of(parsed, "factors");
+        EvaluatedMethod custom{"factors", read_factors_file(file)};
+        if (custom.factors.size() != plan.facts.rotary_pairs) {
+            throw UsageError{fmt::format("--factors {}: {} factors; the model has {} rotary pairs",
+                                         file, custom.factors.size(), plan.facts.rotary_pairs)};
+        }
+        if (parsed.count("start-tokens") > 0) {
+            custom.start_tokens =
+                parse_number<std::uint32_t>(text_of(parsed, "start-tokens"), "--start-tokens");
+        }
+        methods.push_back(std::move(custom));
+    } else if (parsed.count("start-tokens") > 0) {
+        throw UsageError{"--start-tokens goes with --factors"};
+    }
+    return methods;
+}
+
+void choose_documents(EvaluationPlan& plan) {
+    const std::uint64_t longest = *std::ranges::max_element(plan.tokens);
+    for (std::uint32_t i = 0; i < plan.facts.documents.size(); ++i) {
+        const coordinator::DocumentFacts& document = plan.facts.documents[i];
+        if (document.split != plan.split) continue;
+        if (document.positions < longest) {
+            throw UsageError{
+                fmt::format("--tokens {}: document {} (\"{}\") fills only {} positions", longest, i,
+                            document.title, document.positions)};
+        }
+        plan.documents.push_back(i);
+        plan.titles.push_back(document.title);
+    }
+    if (plan.documents.empty()) {
+        throw UsageError{
+            fmt::format("--split {}: the documents file has no such document (splits "
+                        "are search, validation, heldout)",
+                        plan.split)};
+    }
+}
+
+}  // namespace
+
+void add_evaluation_flags(cxxopts::Options& options) {
+    auto add = options.add_options("Evaluation");
+    const auto text = [] { return cxxopts::value<std::string>(); };
+    add("model", "Hugging Face folder", text());
+    add("documents", "documents file (HDF5)", text());
+    add("split", "search, validation or heldout", text()->default_value("heldout"));
+    add("tokens", "lengths to evaluate, for example 256,512,2048", text());
+    add("methods",
+        fmt::format("rows: {}, searched (of the configuration's run); default {} and searched",
+                    genome::accepted_baselines(), default_methods),
+        text());
+    add("target-tokens",
+        "length that vectors and scale are built for (default: largest of "
+        "--tokens)",
+        text());
+    add("original-window", "tokens (default: of the model)", text());
+    add("angles", "double or float32 (as Hugging Face)", text());
+    add("factors", "file with one rescale factor per line, a further row", text());
+    add("start-tokens", "of --factors", text());
+    add("per-token", "HDF5 file for the negative log-likelihood of every token", text());
+    add("json", "print JSON with the scores of each document");
+}
+
+std::vector<double> read_factors_file(const std::filesystem::path& file) {
+    std::ifstream in{file};
+    if (!in) throw UsageError{fmt::format("--factors {}: the file cannot be read", file.string())};
+    std::vector<double> factors;
+    std::string line;
+    for (int number = 1; std::getline(in, line); ++number) {
+        if (line.empty() || line.front() == '#') continue;
+        std::istringstream cells{line};
+        for (std::string cell; std::getline(cells, cell, ',');) {
+            std::erase_if(cell, [](char c) { return c == ' ' || c == '\t' || c == '\r'; });
+            const std::string where = fmt::format("--factors {}:{}", file.string(), number);
+            const auto factor = parse_number<double>(cell, where);
+            if (!std::isfinite(factor) || factor <= 0.0) {
+                throw UsageError{fmt::format("{}: {} is not a finite factor above 0", where, cell)};
+            }
+            factors.push_back(factor);
+        }
+    }
+    return factors;
+}
+
+EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
+    EvaluationPlan plan;
+    plan.configuration = configuration_of(parsed);
+    plan.facts = read_facts(plan.configuration);
+    plan.split = text_of(parsed, "split").empty() ? parsed["split"].as<std::string>()
+                                                  : text_of(parsed, "split");
+    const std::uint64_t stage_target =
+        plan.configuration.stages.empty() ? 0 : plan.configuration.stages.back().target_tokens;
+    if (parsed.count("tokens") > 0) {
+        for (const std::string& part : comma_separated(text_of(parsed, "tokens"), "--tokens")) {
+            plan.tokens.push_back(parse_number<std::uint64_t>(part, "--tokens"));
+            if (plan.tokens.back() < 2) throw UsageError{"--tokens: at least 2"};
+        }
+    } else if (stage_target > 0) {
+        plan.tokens = {plan.facts.original_window, stage_target};
+    } else {
+        throw UsageError{"--tokens is missing: which lengths, for example --tokens 256,2048"};
+    }
+    if (parsed.count("target-tokens") > 0) {
+        plan.target_tokens = static_cast<double>(
+            parse_number<std::uint64_t>(text_of(parsed, "target-tokens"), "--target-tokens"));
+    } else {
+        plan.target_tokens = static_cast<double>(*std::ranges::max_element(plan.tokens));
+    }
+    const std::string& rule = plan.configuration.evaluator.attention_scale;
+    const auto scale = genome::AttentionScale::parse(rule);
+    if (!scale) {
+        throw UsageError{fmt::format("--attention-scale {}: expected {}", rule,
+                                     genome::AttentionScale::accepted())};
+    }
+    plan.attention_scale =
+        scale->value(static_cast<double>(plan.facts.original_window), plan.target_tokens);
+    plan.methods = methods_of(parsed, plan);
+    choose_documents(plan);
+    plan.per_token = text_of(parsed, "per-token");
+    return plan;
+}
+
+}  // namespace longrope::cli

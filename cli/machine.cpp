@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/machine.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <array>
+#include <fstream>
+
+#include "evaluator/cpu/instruction_set.hpp"
+
+namespace longrope::cli {
+namespace {
+
+/// The text after the colon of the first line that starts with `key`.
+std::string proc_value(const char* file, const std::string& key) {
+    std::ifstream in{file};
+    for (std::string line; std::getline(in, line);) {
+        if (!line.starts_with(key)) continue;
+        const std::size_t value = line.find_first_not_of(" \t", line.find(':') + 1);
+        return value == std::string::npos ? "" : line.substr(value);
+    }
+    return "";
+}
+
+std::uint64_t memory_value(const std::string& key) {
+    const std::string kilobytes = proc_value("/proc/meminfo", key);
+    return kilobytes.empty() ? 0 : std::stoull(kilobytes) * 1024;
+}
+
+}  // namespace
+
+Machine this_machine() {
+    Machine machine;
+    machine.cpu = proc_value("/proc/cpuinfo", "model name");
+    machine.memory_bytes = memory_value("MemTotal");
+    machine.available_bytes = memory_value("MemAvailable");
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (::sched_getaffinity(0, sizeof set, &set) == 0) {
+        machine.cores = static_cast<std::uint32_t>(CPU_COUNT(&set));
+    }
+    using evaluator::cpu::detect_instruction_set;
+    using evaluator::cpu::instruction_set_name;
+    machine.instruction_set = instruction_set_name(detect_instruction_set());
+    return machine;
+}
+
+double assumed_flops_per_core(const std::string& instruction_set) {
+    if (instruction_set == "avx512") return 100e9;
+    if (instruction_set == "avx2") return 50e9;
+    return 10e9;
+}
+
+std::string spell_bytes(std::uint64_t bytes) {
+    static constexpr std::array<const char*, 5> units{"B", "KiB", "MiB", "GiB", "TiB"};
+    auto value = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    for (; value >= 1024.0 && unit + 1 < units.size(); ++unit) value /= 1024.0;
+    return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
+}
+
+}  // namespace longrope::cli

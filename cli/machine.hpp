@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace longrope::cli {
+
+/// What this machine offers to CPU evaluators.
+struct Machine {
+    std::string cpu;                 ///< model name
+    std::uint32_t cores = 1;         ///< that this process may run on
+    std::uint64_t memory_bytes = 0;  ///< installed
+    std::uint64_t available_bytes = 0;
+    std::string instruction_set;  ///< baseline, avx2, avx512: what the kernels would use
+};
+[[nodiscard]] Machine this_machine();
+
+/// Sustained single-precision rate assumed per core for estimates, in FLOP/s.
+[[nodiscard]] double assumed_flops_per_core(const std::string& instruction_set);
+
+/// "1.5 GiB".
+[[nodiscard]] std::string spell_bytes(std::uint64_t bytes);
+
+}  // namespace longrope::cli

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/reporter.hpp"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <system_error>
+
+#include "cli/arguments.hpp"
+#include "coordinator/utc_time.hpp"
+
+namespace longrope::cli {
+namespace {
+
+constexpr std::size_t bar_cells = 24;
+constexpr std::uint64_t tasks_before_an_estimate = 4;
+
+std::size_t terminal_width() {
+    winsize size{};
+    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+    return 80;
+}
+
+}  // namespace
+
+ProgressStyle progress_style(const std::string& text) {
+    if (text == "bar") return ProgressStyle::bar;
+    if (text == "lines") return ProgressStyle::lines;
+    if (text != "auto") {
+        throw UsageError{fmt::format("--progress {}: expected auto, bar or lines", text)};
+    }
+    return ::isatty(STDERR_FILENO) != 0 ? ProgressStyle::bar : ProgressStyle::lines;
+}
+
+std::string spell_duration(double seconds) {
+    const auto whole = static_cast<std::uint64_t>(std::llround(std::max(seconds, 0.0)));
+    if (whole >= 3600) return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+    if (whole >= 60) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+    return fmt::format("{} s", whole);
+}
+
+Reporter::Reporter(ProgressStyle style, const std::filesystem::path& log_file)
+    : style_{style}, log_{std::fopen(log_file.c_str(), "a")} {
+    if (!log_) {
+        throw std::system_error{errno, std::generic_category(),
+                                fmt::format("cannot open {}", log_file.string())};
+    }
+}
+
+Reporter::~Reporter() {
+    clear_bar();
+}
+
+void Reporter::clear_bar() {
+    if (bar_.empty()) return;
+    fmt::print(stderr, "\r{:{}}\r", "", bar_.size());
+    bar_.clear();
+}
+
+void Reporter::log(const std::string& line) {
+    clear_bar();
+    fmt::print(stderr, "{}\n", line);
+    fmt::print(log_.get(), "{}  {}\n", coordinator::iso_8601(coordinator::utc_nanoseconds()), line);
+    std::fflush(log_.get());
+}
+
+void Reporter::generation(const coordinator::StageRun& stage,
+                          const coordinator::GenerationRow& row) {
+    std::string line = fmt::format("generation {}/{}  best {:.4f} ppl  evaluated {}  failed {}",
+                                   row.generation, stage.plan().settings.iterations,
+                                   row.best_perplexity, row.evaluated, row.failed);
+    if (row.skipped > 0) line += fmt::format("  skipped {}", row.skipped);
+    if (!time_left_.empty()) line += fmt::format("  left {}", time_left_);
+    log(line);
+}
+
+void Reporter::progress(const coordinator::Progress& progress) {
+    const std::uint64_t scored = progress.stage.scored();
+    const std::uint64_t total = std::max(progress.stage.plan().tasks(), scored);
+    time_left_.clear();
+    if (progress.computed >= tasks_before_an_estimate) {
+        const double rate = static_cast<double>(progress.computed) / progress.seconds;
+        time_left_ = spell_duration(static_cast<double>(total - scored) / rate);
+    }
+    if (style_ != ProgressStyle::bar) return;
+    const double share = static_cast<double>(scored) / static_cast<double>(total);
+    const auto filled = static_cast<std::size_t>(share * bar_cells);
+    const auto& best = progress.stage.history().best;
+    std::string bar =
+        fmt::format("[{:#<{}}{:.<{}}] {:3.0f} %  {}/{} tasks on {} workers", "", filled, "",
+                    bar_cells - filled, 100.0 * share, scored, total, progress.workers);
+    if (best.individual >= 0) bar += fmt::format("  best {:.3f}", best.perplexity);
+    if (!time_left_.empty()) bar += fmt::format("  left {}", time_left_);
+    bar.resize(std::min(bar.size(), terminal_width() - 1));
+    const std::size_t old = bar_.size();
+    fmt::print(stderr, "\r{:{}}", bar, std::max(old, bar.size()));
+    std::fflush(stderr);
+    bar_ = std::move(bar);
+}
+
+}  // namespace longrope::cli

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace longrope::cli {
+
+/// Sums of one factor vector on the documents of a report, in their order.
+struct MethodScores {
+    std::string name;
+    std::vector<double> nll;  ///< shape [documents]: sums in nats
+};
+
+/// Documents of one source: those whose titles agree but for the "i/n" at the end.
+struct DocumentGroup {
+    std::string name;
+    std::vector<std::size_t> documents;  ///< positions in the report
+};
+[[nodiscard]] std::vector<DocumentGroup> group_by_source(std::span<const std::string> titles);
+
+/// exp of the token-weighted mean negative log-likelihood.
+[[nodiscard]] double perplexity(const MethodScores& method, std::span<const std::uint64_t> tokens,
+                                std::span<const std::size_t> documents);
+
+/// How much worse than a reference method, paired by document: 100 (e^mean - 1) %, of the
+/// difference of mean negative log-likelihoods; the standard error is their deviation /
+/// sqrt(documents).
+struct PairedDifference {
+    double percent = 0.0;
+    double standard_error = 0.0;  ///< NaN for fewer than two documents
+};
+[[nodiscard]] PairedDifference paired_difference(const MethodScores& method,
+                                                 const MethodScores& reference,
+                                                 std::span<const std::uint64_t> tokens,
+                                                 std::span<const std::size_t> documents);
+
+/// A table: a row per method, per source its perplexity and the difference to `reference` with its
+/// standard error, and the same over all documents.
+/// @param reference  name of one of the methods; another name leaves the differences out
+[[nodiscard]] std::string score_table_text(std::span<const MethodScores> methods,
+                                           std::span<const std::string> titles,
+                                           std::span<const std::uint64_t> tokens,
+                                           const std::string& reference);
+
+}  // namespace longrope::cli

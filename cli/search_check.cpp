@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/search_check.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <vector>
+
+#include "cli/machine.hpp"
+#include "cli/reporter.hpp"
+#include "cli/run_inputs.hpp"
+#include "coordinator/history_file.hpp"
+#include "coordinator/run_plan.hpp"
+#include "evaluator/cost_estimate.hpp"
+#include "evaluator/model/model_folder.hpp"
+
+namespace longrope::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct StageEstimate {
+    const coordinator::StageRun* stage = nullptr;
+    double flop_per_task = 0.0;
+    std::uint64_t bytes_per_evaluator = 0;
+    double seconds = 0.0;  ///< for what is left, on all ranks
+};
+
+std::vector<StageEstimate> estimate(const coordinator::Configuration& configuration,
+                                    const coordinator::RunPlan& plan, int ranks) {
+    const Machine machine = this_machine();
+    const auto workers = static_cast<double>(ranks);
+    std::vector<StageEstimate> estimates;
+    for (const coordinator::StageRun& stage : plan.stages()) {
+        StageEstimate estimate;
+        estimate.stage = &stage;
+        const auto tasks = static_cast<double>(stage.plan().tasks() -
+                                               std::min(stage.plan().tasks(), stage.scored()));
+        if (configuration.evaluator.backend == "synthetic") {
+            estimate.seconds =
+                tasks * configuration.evaluator.synthetic.duration_ms / 1000.0 / workers;
+        } else {
+            const evaluator::ModelFolder model{configuration.model.path};
+            const std::uint32_t share =
+                std::max(1U, machine.cores / static_cast<std::uint32_t>(ranks));
+            const std::uint32_t threads =
+                configuration.evaluator.threads == 0 ? share : configuration.evaluator.threads;
+            const evaluator::CostEstimate cost = evaluator::estimate_cost(
+                model.config(), stage.plan().positions,
+                evaluator::parse_precision(configuration.evaluator.precision), threads);
+            const std::string isa = configuration.evaluator.isa == "auto"
+                                        ? machine.instruction_set
+                                        : configuration.evaluator.isa;
+            // Ranks beyond the cores share them.
+            const double cores = std::min(workers * threads, static_cast<double>(machine.cores));
+            estimate.flop_per_task = cost.flop();
+            estimate.bytes_per_evaluator = cost.peak_bytes;
+            estimate.seconds = tasks * cost.flop() / (assumed_flops_per_core(isa) * cores);
+        }
+        estimates.push_back(estimate);
+    }
+    return estimates;
+}
+
+/// The nearest folder that exists must be writable, or the search would fail at its first snapshot.
+void check_writable(const fs::path& directory) {
+    fs::path existing = fs::absolute(directory);
+    while (!fs::exists(existing)) existing = existing.parent_path();
+    if (::access(existing.c_str(), W_OK | X_OK) != 0) {
+        throw coordinator::ConfigurationError{
+            fmt::format("run.directory = \"{}\": {} cannot be written by this user",
+                        directory.string(), existing.string())};
+    }
+}
+
+}  // namespace
+
+ExitCode check_search(const coordinator::Configuration& configuration, int ranks, bool json) {
+    const fs::path directory{configuration.run.directory};
+    const coordinator::RunFacts facts = read_facts(configuration);
+    const coordinator::RunPlan plan{configuration, facts,
+                                    coordinator::read_history(directory / "search.h5")};
+    check_writable(directory);
+    const std::vector<StageEstimate> estimates = estimate(configuration, plan, ranks);
+    boost::json::array stages;
+    std::string text = fmt::format(
+        "The configuration is valid: {} rotary pairs, theta {}, original window {} tokens, {} "
+        "documents.\nRun directory {}: {}.\n",
+        facts.rotary_pairs, facts.theta, facts.original_window, facts.documents.size(),
+        directory.string(),
+        plan.complete() ? "the search there is complete"
+        : plan.resumed()
+            ? fmt::format("a search to go on with, {} document scores are there", plan.restored())
+            : std::string{"a new search"});
+    for (const StageEstimate& estimate : estimates) {
+        const coordinator::StagePlan& stage = estimate.stage->plan();
+        const std::uint64_t left =
+            stage.tasks() - std::min(stage.tasks(), estimate.stage->scored());
+        text += fmt::format(
+            "Stage \"{}\": {} -> {} tokens, attention scale {:.4f}; documents: {} search, {} "
+            "validation, {} held out.\n  {} individuals, {} tasks left",
+            stage.settings.name, stage.original_window, stage.positions, stage.attention_scale,
+            stage.search_documents.documents.size(), stage.validation_documents.documents.size(),
+            stage.heldout_documents.documents.size(),
+            stage.settings.population +
+                stage.settings.iterations * (stage.settings.mutations + stage.settings.crossovers),
+            left);
+        if (estimate.flop_per_task > 0.0) {
+            text += fmt::format(" of {:.1f} GFLOP; {} of memory per evaluator",
+                                estimate.flop_per_task / 1e9,
+                                spell_bytes(estimate.bytes_per_evaluator));
+        }
+        text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds), ranks,
+                            ranks == 1 ? "" : "s");
+        stages.push_back({{"name", stage.settings.name},
+                          {"positions", stage.positions},
+                          {"attention_scale", stage.attention_scale},
+                          {"tasks", stage.tasks()},
+                          {"tasks_left", left},
+                          {"flop_per_task", estimate.flop_per_task},
+                          {"bytes_per_evaluator", estimate.bytes_per_evaluator},
+                          {"seconds", estimate.seconds}});
+    }
+    if (json) {
+        std::cout << boost::json::serialize(
+                         boost::json::object{{"complete", plan.complete()},
+                                             {"restored", plan.restored()},
+                                             {"ranks", ranks},
+                                             {"rotary_pairs", facts.rotary_pairs},
+                                             {"original_window", facts.original_window},
+                                             {"stages", std::move(stages)}})
+                  << "\n";
+    } else {
+        const Machine machine = this_machine();
+        std::cout << text
+                  << fmt::format(
+                         "The time assumes {:.0f} GFLOP/s per core ({}) and nothing else on the "
+                         "machine; nothing was computed.\n",
+                         assumed_flops_per_core(machine.instruction_set) / 1e9,
+                         machine.instruction_set);
+    }
+    std::cout.flush();
+    return ExitCode::done;
+}
+
+}  // namespace longrope::cli

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/search_command.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <iostream>
+#include <optional>
+
+#include "cli/reporter.hpp"
+#include "cli/run_inputs.hpp"
+#include "cli/search_check.hpp"
+#include "cli/search_result.hpp"
+#include "cli/stop_signals.hpp"
+#include "cli/version.hpp"
+#include "coordinator/coordinate.hpp"
+#include "coordinator/atomic_file.hpp"
+#include "coordinator/history_file.hpp"
+#include "coordinator/run_lock.hpp"
+#include "coordinator/run_plan.hpp"
+
+namespace longrope::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string describe(const coordinator::RunPlan& plan, const fs::path& directory) {
+    if (!plan.resumed()) return fmt::format("starting a new search in {}", directory.string());
+    return fmt::format("continuing the search in {}: {} document scores are there",
+                       directory.string(), plan.restored());
+}
+
+void print_results(const coordinator::RunPlan& plan, const fs::path& history_file,
+                   const std::string& configuration_file) {
+    for (const coordinator::StageRun& stage : plan.stages()) {
+        std::cout << stage_result_text(stage.history());
+    }
+    std::cout << fmt::format(
+        "\nThe history is {}. Next:\n"
+        "  longrope status {}\n"
+        "  longrope evaluate {} --tokens {},{:.0f}\n",
+        history_file.string(), history_file.parent_path().string(), configuration_file,
+        static_cast<std::uint64_t>(plan.stages().back().history().original_window),
+        plan.stages().back().history().target_tokens);
+    std::cout.flush();
+}
+
+ExitCode search(Job& job, const coordinator::Configuration& configuration,
+                const std::string& configuration_file, ProgressStyle style) {
+    const coordinator::RunFacts facts = read_facts(configuration);
+    const fs::path directory{configuration.run.directory};
+    const fs::path history_file = directory / "search.h5";
+    const coordinator::RunLock lock{
+        directory, coordinator::this_process(), std::chrono::seconds{60},
+        [](const std::string& waiting) { fmt::print(stderr, "{}\n", waiting); }};
+    coordinator::RunPlan plan{configuration, facts, coordinator::read_history(history_file)};
+    if (plan.complete()) {
+        std::cout << fmt::format("The search in {} is complete; nothing is left to do.\n",
+                                 directory.string());
+        print_results(plan, history_file, configuration_file);
+        return ExitCode::done;
+    }
+    coordinator::remove_stale_temporaries(directory);
+    plan.header().program_version = program_version();
+    plan.header().program_commit = program_commit();
+    Reporter reporter{style, directory / "log.txt"};
+    reporter.log(fmt::format("longrope {} ({}): {}", program_version(), program_commit(),
+                             describe(plan, directory)));
+    catch_stop_signals();
+    try {
+        protocol::Transport& transport =
+            job.start_workers(setup_of(configuration), configuration.run.lease_seconds);
+        const coordinator::Ending ending =
+            coordinator::coordinate(plan, transport, history_file, lock, reporter, requested_stop);
+        if (ending == coordinator::Ending::stopped_early) {
+            reporter.log(
+                fmt::format("stopped early, {}; {} document scores are stored: run the "
+                            "same command to go on",
+                            plan.header().state_reason, reporter.stored_scores()));
+            return ExitCode::stopped_early;
+        }
+        reporter.log("the search is complete");
+    } catch (...) {
+        reporter.log(fmt::format("error: {}", message_of_current_exception()));
+        return exit_code_of_current_exception();
+    }
+    print_results(plan, history_file, configuration_file);
+    return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode run_search(Job& job, const Words& words) {
+    cxxopts::Options options{
+        "longrope search",
+        "Searches rescale factors as the configuration says; started again, it goes on where it "
+        "was.\nUnder mpirun every rank evaluates, and rank 0 coordinates besides:\n"
+        "  mpirun --bind-to none --enable-recovery -n RANKS longrope search CONFIG\n"};
+    options.positional_help("CONFIG");
+    options.add_options()("CONFIG", "configuration file (TOML)",
+                          cxxopts::value<std::vector<std::string>>());
+    options.add_options()("check", "validate everything, estimate memory and time, run nothing");
+    options.add_options()("progress", "auto, bar or lines",
+                          cxxopts::value<std::string>()->default_value("auto"));
+    options.add_options()("json", "with --check: print JSON");
+    options.parse_positional({"CONFIG"});
+    add_setting_flags(options);
+    const auto parsed = parse(options, words);
+    if (!parsed) return ExitCode::done;
+    const std::string file = positional(*parsed, "CONFIG", "search");
+    const ProgressStyle style = progress_style((*parsed)["progress"].as<std::string>());
+    const coordinator::Configuration configuration =
+        coordinator::read_configuration(file, overrides_of(*parsed));
+    if (parsed->count("check") > 0) {
+        return check_search(configuration, job.ranks(), parsed->count("json") > 0);
+    }
+    if (parsed->count("json") > 0) throw UsageError{"--json goes with --check"};
+    return search(job, configuration, file, style);
+}
+
+}  // namespace longrope::cli

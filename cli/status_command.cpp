@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/status_command.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <boost/json.hpp>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+#include "cli/search_result.hpp"
+#include "coordinator/history_file.hpp"
+#include "coordinator/run_lock.hpp"
+
+namespace longrope::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using coordinator::DocumentStatus;
+using coordinator::RunHistory;
+using coordinator::RunState;
+using coordinator::StageHistory;
+using coordinator::Status;
+
+constexpr std::chrono::seconds watch_interval{2};
+
+std::uint64_t scored(const StageHistory& stage) {
+    std::uint64_t count = 0;
+    const auto add = [&count](const auto& table) {
+        for (const DocumentStatus status : table.document_status) {
+            count += status == DocumentStatus::done || status == DocumentStatus::not_finite ? 1 : 0;
+        }
+    };
+    add(stage.baselines), add(stage.evaluations), add(stage.validation);
+    add(stage.start_token_sweep), add(stage.heldout);
+    return count;
+}
+
+std::uint64_t scored(const RunHistory& history) {
+    std::uint64_t count = 0;
+    for (const StageHistory& stage : history.stages) count += scored(stage);
+    return count;
+}
+
+/// Whether a coordinator is at work, as far as this host can see.
+bool owner_lives(const fs::path& directory) {
+    const auto owner = coordinator::lock_owner(directory);
+    if (!owner) return false;
+    if (owner->host != coordinator::this_process().host) return true;  // not visible from here
+    return ::kill(static_cast<pid_t>(owner->pid), 0) == 0;
+}
+
+std::string state_name(const RunHistory& history, bool lives) {
+    switch (history.state) {
+        case RunState::running:
+            return lives ? "running" : "interrupted";
+        case RunState::complete:
+            return "complete";
+        case RunState::stopped_early:
+            return "stopped early";
+        case RunState::failed:
+            return "failed";
+    }
+    return "unknown";
+}
+
+std::uint32_t finished_individuals(const StageHistory& stage) {
+    std::uint32_t count = 0;
+    for (const auto& row : stage.evaluations.rows) count += row.status != Status::pending ? 1U : 0U;
+    return count;
+}
+
+void print_text(const RunHistory& history, bool lives) {
+    std::cout << fmt::format("{}: {}\nbegun {}, stored {}, starts {}, numerics {}\n",
+                             state_name(history, lives), history.state_reason, history.created,
+                             history.updated, history.starts, history.numerics_class);
+    for (const StageHistory& stage : history.stages) {
+        std::cout << fmt::format(
+            "stage \"{}\" ({:.0f} -> {:.0f} tokens): {} generations, {} "
+            "individuals finished, {} document scores, {} faults",
+            stage.name, stage.original_window, stage.target_tokens, stage.generations.size(),
+            finished_individuals(stage), scored(stage), stage.failures.size());
+        if (stage.best.individual >= 0) {
+            std::cout << fmt::format("; best individual {} with perplexity {:.4f} (chosen by {})",
+                                     stage.best.individual, stage.best.perplexity,
+                                     stage.best.chosen_by);
+        }
+        std::cout << "\n";
+    }
+    for (const auto& worker : history.workers) {
+        std::cout << fmt::format("worker {} on {} ({}): {}, {} tasks, {} faults, busy {:.1f} s\n",
+                                 worker.rank, worker.host, worker.device, worker.state,
+                                 worker.tasks, worker.faults, worker.busy_seconds);
+    }
+    for (const StageHistory& stage : history.stages) {
+        if (stage.complete) std::cout << stage_result_text(stage);
+    }
+    std::cout.flush();
+}
+
+void print_json(const RunHistory& history, bool lives) {
+    boost::json::array stages;
+    for (const StageHistory& stage : history.stages) {
+        boost::json::object entry{{"name", stage.name},
+                                  {"target_tokens", stage.target_tokens},
+                                  {"original_window", stage.original_window},
+                                  {"complete", stage.complete},
+                                  {"generations", stage.generations.size()},
+                                  {"individuals_finished", finished_individuals(stage)},
+                                  {"document_scores", scored(stage)},
+                                  {"faults", stage.failures.size()}};
+        if (stage.best.individual >= 0) {
+            entry["best"] = {{"individual", stage.best.individual},
+                             {"chosen_by", stage.best.chosen_by},
+                             {"perplexity", stage.best.perplexity},
+                             {"start_tokens", stage.best.start_tokens},
+                             {"attention_scale", stage.best.attention_scale},
+                             {"factors", boost::json::value_from(stage.best.factors)}};
+        }
+        stages.push_back(std::move(entry));
+    }
+    boost::json::array workers;
+    for (const auto& worker : history.workers) {
+        workers.push_back({{"rank", worker.rank},
+                           {"host", worker.host},
+                           {"device", worker.device},
+                           {"state", worker.state},
+                           {"tasks", worker.tasks},
+                           {"faults", worker.faults},
+                           {"busy_seconds", worker.busy_seconds}});
+    }
+    const boost::json::object report{{"state", state_name(history, lives)},
+                                     {"reason", history.state_reason},
+                                     {"run_uuid", history.run_uuid},
+                                     {"created", history.created},
+                                     {"updated", history.updated},
+                                     {"starts", history.starts},
+                                     {"seed", history.seed},
+                                     {"numerics_class", history.numerics_class},
+                                     {"stages", std::move(stages)},
+                                     {"workers", std::move(workers)}};
+    std::cout << boost::json::serialize(report) << "\n" << std::flush;
+}
+
+/// After an early stop or a kill, if the last start stored anything new: otherwise a job that gets
+/// nowhere would be requeued for ever.
+bool should_requeue(const RunHistory& history, bool lives) {
+    const bool interrupted =
+        history.state == RunState::stopped_early || (history.state == RunState::running && !lives);
+    return interrupted && scored(history) > history.stored_at_start;
+}
+
+/// A run directory, or a configuration file that names one.
+fs::path run_directory(const std::string& word, const cxxopts::ParseResult& parsed) {
+    if (fs::is_directory(word) || !word.ends_with(".toml")) return word;
+    return coordinator::read_configuration(word, overrides_of(parsed)).run.directory;
+}
+
+}  // namespace
+
+ExitCode run_status(const Words& words) {
+    cxxopts::Options options{
+        "longrope status", "How far a search is, read from its history, while it runs or after.\n"};
+    options.positional_help("DIRECTORY|CONFIG");
+    options.add_options()("DIRECTORY", "run directory, or its configuration file",
+                          cxxopts::value<std::vector<std::string>>());
+    options.add_options()("watch", "print again every two seconds until the search ends");
+    options.add_options()("should-requeue",
+                          "print nothing; exit with 0 if the job should be queued again, else 1");
+    options.add_options()("json", "print JSON");
+    options.parse_positional({"DIRECTORY"});
+    add_setting_flags(options);
+    const auto parsed = parse(options, words);
+    if (!parsed) return ExitCode::done;
+    const fs::path directory = run_directory(positional(*parsed, "DIRECTORY", "status"), *parsed);
+    while (true) {
+        const auto history = coordinator::read_history(directory / "search.h5");
+        if (!history) {
+            throw coordinator::HistoryError{fmt::format(
+                "{} does not exist: no search was begun in {}, or its first snapshot is "
+                "still to come",
+                (directory / "search.h5").string(), directory.string())};
+        }
+        const bool lives = owner_lives(directory);
+        if (parsed->count("should-requeue") > 0) {
+            return should_requeue(*history, lives) ? ExitCode::done : ExitCode::system_error;
+        }
+        if (parsed->count("json") > 0) {
+            print_json(*history, lives);
+        } else {
+            print_text(*history, lives);
+        }
+        if (parsed->count("watch") == 0 || !lives) return ExitCode::done;
+        std::this_thread::sleep_for(watch_interval);
+        std::cout << "\n";
+    }
+}
+
+}  // namespace longrope::cli

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/stop_signals.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "cli/exit_code.hpp"
+
+namespace longrope::cli {
+namespace {
+
+// The one thing a signal handler can reach: a flag of the process.
+volatile sig_atomic_t caught = 0;
+
+extern "C" void note_signal(int signal) {
+    if (signal == SIGINT && caught == SIGINT) {
+        ::_exit(static_cast<int>(ExitCode::interrupted_twice));
+    }
+    caught = signal;
+}
+
+}  // namespace
+
+void catch_stop_signals() {
+    struct sigaction action {};
+    action.sa_handler = note_signal;
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+}
+
+std::optional<std::string> requested_stop() {
+    switch (caught) {
+        case SIGINT:
+            return "interrupted (SIGINT)";
+        case SIGTERM:
+            return "asked to end (SIGTERM)";
+        case SIGUSR1:
+            return "asked to stop (SIGUSR1)";
+        default:
+            return std::nullopt;
+    }
+}
+
+}  // namespace longrope::cli

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace longrope::cli {
+
+/// From now on SIGINT, SIGTERM and SIGUSR1 ask for an early stop instead of ending the process; a
+/// second SIGINT ends it at once with status 130.
+void catch_stop_signals();
+
+/// Which signal asked for a stop, if one did.
+[[nodiscard]] std::optional<std::string> requested_stop();
+
+}  // namespace longrope::cli

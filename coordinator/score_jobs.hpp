@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "coordinator/dispatcher.hpp"
+#include "worker/protocol/transport.hpp"
+
+namespace longrope::coordinator {
+
+/// What came of a job: per column the sum of negative log-likelihoods, per token if asked for.
+struct JobScores {
+    std::vector<double> sum_nll;                ///< nats, shape [documents]; NaN if it failed
+    std::vector<std::uint64_t> scored_tokens;   ///< shape [documents]
+    std::vector<std::vector<float>> token_nll;  ///< shape [documents][scored tokens] or empty
+    std::string failure;                        ///< why it failed; empty if it did not
+};
+
+/// Scores a fixed list of jobs, without search or history, on all workers of a transport.
+/// @param on_score     called after each document with (scores so far, scores in all)
+/// @param stop_reason  why to stop early, or nothing
+/// @returns in the order of the jobs; nothing if it was stopped early
+/// @throws NoWorkers
+[[nodiscard]] std::optional<std::vector<JobScores>> score_jobs(
+    const std::vector<Job>& jobs, protocol::Transport& transport, Dispatcher::Settings settings,
+    const std::function<void(std::uint64_t, std::uint64_t)>& on_score,
+    const std::function<std::optional<std::string>()>& stop_reason);
+
+}  // namespace longrope::coordinator
