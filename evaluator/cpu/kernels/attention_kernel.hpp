@@ -78,18 +78,18 @@ private:
     static constexpr std::int64_t padded(std::int64_t head_dim) {
         return (head_dim + value_panel - 1) / value_panel * value_panel;
     }
-    /// Of one row group: sums [R, width], accumulators [panels, R, value_panel], queries
-    /// [head_dim, R], maxima [R].
+    /// Of one row group: sums [R, width], maxima [R, width], accumulators [panels, R, value_panel],
+    /// queries [head_dim, R].
     static constexpr std::int64_t group_floats(std::int64_t head_dim) {
-        const std::int64_t floats = tile_rows * (width + padded(head_dim) + head_dim + 1);
+        const std::int64_t floats = tile_rows * (2 * width + padded(head_dim) + head_dim);
         return (floats + 15) / 16 * 16;
     }
 
     struct RowGroup {
         float* sums;
+        float* maxima;  // the same in every lane
         float* accumulators;
         float* queries;
-        float* maxima;
     };
 
     explicit AttentionKernel(const AttentionTask& task) : task_{task} {}
@@ -97,19 +97,24 @@ private:
     [[nodiscard]] RowGroup row_group(std::int64_t head, std::int64_t first) const {
         float* base = task_.scratch + scores_floats +
                       (head * row_groups + first / tile_rows) * group_floats(task_.head_dim);
-        float* accumulators = base + tile_rows * width;
+        float* maxima = base + tile_rows * width;
+        float* accumulators = maxima + tile_rows * width;
         float* queries = accumulators + tile_rows * padded(task_.head_dim);
-        return {base, accumulators, queries, queries + tile_rows * task_.head_dim};
+        return {base, maxima, accumulators, queries};
     }
 
     void start() const {
         for (std::int64_t head = 0; head < task_.group; ++head) {
             for (std::int64_t first = 0; first < task_.rows; first += tile_rows) {
                 const RowGroup state = row_group(head, first);
-                const std::int64_t zeros = tile_rows * (width + padded(task_.head_dim));
-                for (std::int64_t i = 0; i < zeros; ++i) state.sums[i] = 0.0F;
+                for (std::int64_t i = 0; i < tile_rows * width; ++i) {
+                    state.sums[i] = 0.0F;
+                    state.maxima[i] = -__builtin_inff();
+                }
+                for (std::int64_t i = 0; i < tile_rows * padded(task_.head_dim); ++i) {
+                    state.accumulators[i] = 0.0F;
+                }
                 for (std::int64_t r = 0; r < tile_rows; ++r) {
-                    state.maxima[r] = -__builtin_inff();
                     // Rows past the end repeat the last one; their results are dropped.
                     const std::int64_t last = task_.rows - 1;
                     const std::int64_t from = first + r < last ? first + r : last;
@@ -139,11 +144,8 @@ private:
                         scores + panel * key_panel);
         }
         mask(task_.first_position + first - block, panels * key_panel, scores);
-        Array<float, tile_rows> shrink;
-        for (int r = 0; r < tile_rows; ++r) {
-            shrink[r] = exponentiate(scores + r * score_stride, panels * key_panel, state.maxima[r],
-                                     state.sums + r * width);
-        }
+        Array<Floats, tile_rows> shrink;
+        exponentiate(scores, panels * key_panel, state, shrink);
         const std::int64_t value_panels = padded(task_.head_dim) / value_panel;
         for (std::int64_t panel = 0; panel < value_panels; ++panel) {
             mix_panel(
@@ -192,33 +194,48 @@ private:
         }
     }
 
-    /// scores = 2^(scores - new maximum); adds them to the lanes of `sums`.
-    /// @returns what earlier sums and accumulators must be multiplied by
-    [[gnu::always_inline]] static float exponentiate(float* scores, std::int64_t keys,
-                                                     float& maximum, float* sums) {
-        Floats tops = load<Isa>(scores);
-        for (std::int64_t k = width; k < keys; k += width) {
-            tops = Isa::max(tops, load<Isa>(scores + k));
-        }
-        const float block_top = max_lanes<Isa>(tops);
-        const float top = block_top > maximum ? block_top : maximum;
-        const Floats shrink = exp2<Isa>(broadcast<Isa>(maximum - top));
-        const Floats shift = broadcast<Isa>(top);
-        Floats sum = load<Isa>(sums) * shrink;
+    /// scores = 2^(scores - new maximum), added to the lanes of the sums.
+    /// shrink[r]: what earlier sums and accumulators of a row must be multiplied by.
+    /// All maxima first: the steps of one row's reduction wait for each other, those of twelve rows
+    /// overlap.
+    [[gnu::always_inline]] static void exponentiate(float* scores, std::int64_t keys,
+                                                    const RowGroup& state,
+                                                    Array<Floats, tile_rows>& shrink) {
+        for (int r = 0; r < tile_rows; ++r) {
+            const float* row = scores + r * score_stride;
+            Floats top = load<Isa>(row);
+            Floats other = load<Isa>(row + width);
 #pragma GCC unroll 4
-        for (std::int64_t k = 0; k < keys; k += width) {
-            const Floats weight = exp2<Isa>(load<Isa>(scores + k) - shift);
-            store<Isa>(scores + k, weight);
-            sum += weight;
+            for (std::int64_t k = 2 * width; k < keys; k += 2 * width) {
+                top = Isa::max(top, load<Isa>(row + k));
+                other = Isa::max(other, load<Isa>(row + k + width));
+            }
+            const Floats before = load<Isa>(state.maxima + r * width);
+            const Floats after = Isa::max(before, max_of_lanes<Isa>(Isa::max(top, other)));
+            store<Isa>(state.maxima + r * width, after);
+            shrink[r] = exp2<Isa>(before - after);
         }
-        store<Isa>(sums, sum);
-        maximum = top;
-        return shrink[0];
+        for (int r = 0; r < tile_rows; ++r) {
+            float* row = scores + r * score_stride;
+            const Floats top = load<Isa>(state.maxima + r * width);
+            Floats sum = load<Isa>(state.sums + r * width) * shrink[r];
+            Floats other{};
+#pragma GCC unroll 2
+            for (std::int64_t k = 0; k < keys; k += 2 * width) {
+                const Floats weight = exp2<Isa>(load<Isa>(row + k) - top);
+                const Floats next = exp2<Isa>(load<Isa>(row + k + width) - top);
+                store<Isa>(row + k, weight);
+                store<Isa>(row + k + width, next);
+                sum += weight;
+                other += next;
+            }
+            store<Isa>(state.sums + r * width, sum + other);
+        }
     }
 
     /// sums[r, .] = sums[r, .] * shrink[r] + Σ_k weights[r, k] values[k, .]
-    static void mix_panel(const float* weights, const float* shrink, const float* values,
-                          std::int64_t keys, float* sums) {
+    static void mix_panel(const float* weights, const Array<Floats, tile_rows>& shrink,
+                          const float* values, std::int64_t keys, float* sums) {
         constexpr int vectors = Isa::value_vectors;
         Tile<tile_rows, vectors> mixed;
 #pragma GCC unroll 16
@@ -258,11 +275,12 @@ private:
                 const std::int64_t r = row % tile_rows;
                 const float scale = 1.0F / sum_lanes<Isa>(load<Isa>(state.sums + r * width));
                 float* out = task_.out + row * task_.out_stride + head * task_.head_dim;
-                for (std::int64_t i = 0; i < task_.head_dim; ++i) {
-                    const std::int64_t panel = i / value_panel;
-                    out[i] =
-                        scale *
-                        state.accumulators[(panel * tile_rows + r) * value_panel + i % value_panel];
+                const float* from = state.accumulators + r * value_panel;
+                for (std::int64_t i = 0; i < task_.head_dim; i += value_panel) {
+                    const std::int64_t rest = task_.head_dim - i;
+                    const std::int64_t count = rest < value_panel ? rest : value_panel;
+                    for (std::int64_t k = 0; k < count; ++k) out[i + k] = scale * from[k];
+                    from += tile_rows * value_panel;
                 }
             }
         }

@@ -90,7 +90,7 @@ LogSumExp add_logits_to_row(const float* logits, std::int64_t columns, LogSumExp
     if (whole < columns) {
         tops = Isa::max(tops, load_part<Isa>(logits + whole, columns - whole, lowest));
     }
-    const float top = max_lanes<Isa>(tops);
+    const float top = max_of_lanes<Isa>(tops)[0];
     typename Isa::Floats sums{};
     for (std::int64_t i = 0; i < whole; i += width) {
         sums += exp2<Isa>((load<Isa>(logits + i) - top) * log2_e);

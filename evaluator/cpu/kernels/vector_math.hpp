@@ -26,7 +26,7 @@ template <class Isa>
 
 template <class Isa>
 [[gnu::always_inline]] inline typename Isa::Floats broadcast(float value) {
-    return typename Isa::Floats{} + value;
+    return value - typename Isa::Floats{};  // x - 0 is x for every x, and folded away; 0 + x is not
 }
 
 /// The first `count` < width floats, the rest `fill`.
@@ -55,17 +55,16 @@ template <class Isa>
     return lanes[0];
 }
 
-/// Largest lane; a NaN in any lane may or may not show (the caller's sums show it).
+/// The largest lane, in every lane; a NaN may or may not show (the caller's sums show it).
 template <class Isa>
-[[gnu::always_inline]] inline float max_lanes(typename Isa::Floats value) {
-    float lanes[Isa::width];
-    __builtin_memcpy(lanes, &value, sizeof lanes);
+[[gnu::always_inline]] inline typename Isa::Floats max_of_lanes(typename Isa::Floats value) {
+    typename Isa::Ints lanes;
+    for (int i = 0; i < Isa::width; ++i) lanes[i] = i;
+#pragma GCC unroll 4
     for (int half = Isa::width / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; ++i) {
-            lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-        }
+        value = Isa::max(value, __builtin_shuffle(value, lanes ^ half));
     }
-    return lanes[0];
+    return value;
 }
 
 /// 2^x for x <= 127, exactly 0 from x = -126.5 down to -infinity, NaN for NaN; 2^0 is exactly 1.
