@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
     // An evaluator process is this program started anew; it must not come near MPI.
     if (argc == 3 && std::string_view{argv[1]} == evaluator_process_word) {
         return longrope::worker::run_evaluator_process(longrope::worker::child_socket,
-                                                       std::atoi(argv[2]));
+                                                       std::atoi(argv[2]), program_commit());
     }
     try {
         return run(argc, argv);

@@ -13,8 +13,8 @@
 #include "cli/search_result.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/version.hpp"
-#include "coordinator/coordinate.hpp"
 #include "coordinator/atomic_file.hpp"
+#include "coordinator/coordinate.hpp"
 #include "coordinator/history_file.hpp"
 #include "coordinator/run_lock.hpp"
 #include "coordinator/run_plan.hpp"
@@ -63,6 +63,7 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     coordinator::remove_stale_temporaries(directory);
     plan.header().program_version = program_version();
     plan.header().program_commit = program_commit();
+    plan.header().libraries = library_versions();
     Reporter reporter{style, directory / "log.txt"};
     reporter.log(fmt::format("longrope {} ({}): {}", program_version(), program_commit(),
                              describe(plan, directory)));

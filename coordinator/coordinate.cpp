@@ -168,6 +168,12 @@ private:
         } else if (hello.documents_digest != header.documents_digest) {
             refusal = fmt::format("its documents have digest {}, the coordinator's {}",
                                   hello.documents_digest, header.documents_digest);
+        } else if (hello.build != header.program_commit) {
+            refusal = fmt::format("it runs build {}, the coordinator {}", hello.build,
+                                  header.program_commit);
+        } else if (const WorkerRow* other = sharing_device(known)) {
+            refusal = fmt::format("worker {} has the same device {} already", other->rank,
+                                  hello.device_uuid);
         } else if (header.numerics_class.empty()) {
             header.numerics_class = hello.numerics_class;
         } else if (hello.numerics_class != header.numerics_class && !run_.allow_mixed_numerics) {
@@ -189,6 +195,17 @@ private:
         note_host(hello.host);
         watcher_.log(fmt::format("worker {} on {}: {}, {}", worker, hello.host, hello.device_name,
                                  hello.numerics_class));
+    }
+
+    /// Another worker on the same device: two evaluators on one GPU slow each other down.
+    [[nodiscard]] const WorkerRow* sharing_device(const WorkerRow& worker) {
+        if (worker.device_uuid.empty()) return nullptr;
+        const auto& rows = plan_.header().workers;
+        const auto other = std::ranges::find_if(rows, [&worker](const WorkerRow& row) {
+            return row.rank != worker.rank && row.device_uuid == worker.device_uuid &&
+                   row.state != "lost" && row.state != "refused";
+        });
+        return other == rows.end() ? nullptr : &*other;
     }
 
     void note_host(const std::string& host) {

@@ -70,7 +70,7 @@ evaluator::EvaluatorSettings settings_of(const protocol::Setup& setup) {
     return settings;
 }
 
-protocol::Hello hello_of(const evaluator::EvaluatorIdentity& identity) {
+protocol::Hello hello_of(const evaluator::EvaluatorIdentity& identity, const std::string& build) {
     protocol::Hello hello;
     hello.model_digest = identity.model_digest;
     hello.documents_digest = identity.documents_digest;
@@ -81,6 +81,7 @@ protocol::Hello hello_of(const evaluator::EvaluatorIdentity& identity) {
     std::array<char, 256> host{};
     ::gethostname(host.data(), host.size() - 1);
     hello.host = host.data();
+    hello.build = build;
     hello.pid = ::getpid();
     return hello;
 }
@@ -123,7 +124,7 @@ void answer(int socket, evaluator::Evaluator& evaluator, protocol::Task task) {
     }
 }
 
-void serve(int socket) {
+void serve(int socket, const std::string& build) {
     protocol::FrameReader reader;
     const protocol::Message first = receive(socket, reader);
     const auto* setup = std::get_if<protocol::Setup>(&first);
@@ -138,7 +139,7 @@ void serve(int socket) {
         send_bytes(socket, protocol::encode(fault));
         throw;
     }
-    send_bytes(socket, protocol::encode(hello_of(evaluator->identity())));
+    send_bytes(socket, protocol::encode(hello_of(evaluator->identity(), build)));
     while (true) {
         protocol::Message message = receive(socket, reader);
         auto* task = std::get_if<protocol::Task>(&message);
@@ -157,13 +158,13 @@ void leave_job_signals_to_the_supervisor() {
 
 }  // namespace
 
-int run_evaluator_process(int socket, pid_t supervisor) {
+int run_evaluator_process(int socket, pid_t supervisor, const std::string& build) {
     const Descriptor owner{socket};
     leave_job_signals_to_the_supervisor();
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != supervisor) return 1;  // it died before the line above
     try {
-        serve(socket);
+        serve(socket, build);
     } catch (const ConnectionClosed&) {
         return 0;
     } catch (const std::exception& error) {

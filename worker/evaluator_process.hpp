@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <string>
+
 namespace longrope::worker {
 
 /// The whole life of an evaluator process: reads a Setup from `socket`, loads, says Hello, then
@@ -10,7 +12,8 @@ namespace longrope::worker {
 /// signals that end or warn a job, since its supervisor decides. Knows nothing of MPI.
 /// @param socket      descriptor of the connection to the supervisor
 /// @param supervisor  its process; another parent means that it has died
+/// @param build       names this program's build; all ranks of a job run the same
 /// @returns the exit status of the process
-int run_evaluator_process(int socket, pid_t supervisor);
+int run_evaluator_process(int socket, pid_t supervisor, const std::string& build = {});
 
 }  // namespace longrope::worker
