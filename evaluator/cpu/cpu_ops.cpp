@@ -20,7 +20,7 @@ namespace {
 
 /// Columns of logits that exist at a time, for one tile of rows: they stay in the second-level
 /// cache between the product and the log-sum-exp.
-constexpr std::int64_t vocabulary_block = 1024;
+constexpr std::int64_t vocabulary_block = 512;
 
 static_assert(rows_per_thread % tile_rows == 0 && rows_per_thread % attention_rows == 0);
 

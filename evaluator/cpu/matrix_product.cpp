@@ -26,11 +26,15 @@ private:
     int before_;
 };
 
-dnnl::cpu_isa library_isa(InstructionSet set, Precision precision) {
+/// The instruction set that oneDNN is held to. Its AVX-512 kernels for float32 are the same with
+/// and without the bfloat16 extension, which therefore stays in, so that one process can use both
+/// precisions; AMX stays out.
+dnnl::cpu_isa library_isa(InstructionSet set) {
     switch (set) {
         case InstructionSet::avx512:
-            return precision == Precision::bf16 ? dnnl::cpu_isa::avx512_core_bf16
-                                                : dnnl::cpu_isa::avx512_core;
+            if (__builtin_cpu_supports("avx512bf16")) return dnnl::cpu_isa::avx512_core_bf16;
+            return __builtin_cpu_supports("avx512vnni") ? dnnl::cpu_isa::avx512_core_vnni
+                                                        : dnnl::cpu_isa::avx512_core;
         case InstructionSet::avx2:
             return dnnl::cpu_isa::avx2;
         case InstructionSet::baseline:
@@ -40,15 +44,23 @@ dnnl::cpu_isa library_isa(InstructionSet set, Precision precision) {
 }
 
 /// oneDNN fixes its instruction set at the first primitive of the process.
-void restrict_library(InstructionSet set, Precision precision) {
-    const dnnl::cpu_isa wanted = library_isa(set, precision);
+void restrict_library(InstructionSet set) {
+    const dnnl::cpu_isa wanted = library_isa(set);
     const dnnl::status status = dnnl::set_max_cpu_isa(wanted);
     if (status == dnnl::status::success || dnnl::get_effective_cpu_isa() == wanted) return;
     throw EvaluatorError{fmt::format(
-        "oneDNN cannot be restricted to {} for precision {}: this process already uses it with "
-        "another instruction set (code {}); evaluate with one instruction set per process",
-        instruction_set_name(set), precision_name(precision),
-        static_cast<int>(dnnl::get_effective_cpu_isa()))};
+        "oneDNN cannot be restricted to {}: this process already uses it with another instruction "
+        "set (oneDNN's code {}); evaluate with one instruction set per process",
+        instruction_set_name(set), static_cast<int>(dnnl::get_effective_cpu_isa()))};
+}
+
+/// Attributes of every product: working memory is ours, and float32 stays float32 whatever
+/// DNNL_DEFAULT_FPMATH_MODE says.
+dnnl::primitive_attr strict_attributes() {
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);
+    return attributes;
 }
 
 dnnl::memory::data_type operand_type(Precision precision) {
@@ -80,7 +92,7 @@ struct MatrixLibrary::Handles {
 
 MatrixLibrary::MatrixLibrary(InstructionSet set, Precision precision, std::uint32_t threads)
     : precision_{precision} {
-    restrict_library(set, precision);
+    restrict_library(set);
     if (precision == Precision::bf16 &&
         (set != InstructionSet::avx512 || __builtin_cpu_supports("avx512bf16") == 0)) {
         throw EvaluatorError{fmt::format(
@@ -125,13 +137,10 @@ PackedMatrix::PackedMatrix(MatrixLibrary& library, std::span<const float> weight
         const memory::desc out{{tile_rows, outputs}, memory::data_type::f32, tag::ab};
         const memory::desc any{{inputs, outputs}, type, tag::any};
 
-        dnnl::primitive_attr plain;
-        plain.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-        const dnnl::matmul::primitive_desc multiply{dnnl::matmul::desc{in, any, out}, plain,
-                                                    handles.engine};
+        const dnnl::matmul::primitive_desc multiply{dnnl::matmul::desc{in, any, out},
+                                                    strict_attributes(), handles.engine};
 
-        dnnl::primitive_attr adding;
-        adding.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+        dnnl::primitive_attr adding = strict_attributes();
         dnnl::post_ops add;
         add.append_sum(1.0F);
         adding.set_post_ops(add);

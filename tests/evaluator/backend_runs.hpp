@@ -56,4 +56,10 @@ inline double largest_difference(const std::vector<float>& a, const std::vector<
     return largest;
 }
 
+inline double root_mean_square(const std::vector<float>& a, const std::vector<float>& b) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += std::pow(double{a[i]} - double{b[i]}, 2);
+    return std::sqrt(sum / static_cast<double>(a.size()));
+}
+
 }  // namespace longrope::tests

@@ -12,12 +12,14 @@ namespace {
 using tests::cpu_ops;
 using tests::largest_difference;
 using tests::RandomModel;
+using tests::root_mean_square;
 using tests::RunSettings;
 using tests::TemporaryFolder;
+using tests::tested_isa;
 using tests::token_nll;
 
 struct Case {
-    const char* name;
+    std::string name;
     RandomModel model;
     std::int64_t positions;
     std::uint32_t start_tokens = 0;
@@ -71,6 +73,31 @@ TEST_CASE("the cpu backend computes what the reference defines") {
         const auto found = token_nll(model, *cpu_ops(), tokens, run);
         CHECK(found.size() == static_cast<std::size_t>(example.positions - 1));
         CHECK(largest_difference(found, expected) < 1e-4);
+    }
+}
+
+TEST_CASE("the cpu backend rounds to bfloat16 where the reference does") {
+    if (__builtin_cpu_supports("avx512bf16") == 0 || tested_isa() != "auto") {
+        MESSAGE("skipped: bf16 needs AVX512_BF16");
+        return;
+    }
+    for (const Case& example : cases()) {
+        INFO(example.name);
+        const TemporaryFolder folder;
+        example.model.write(folder);
+        const ModelFolder model{folder.path()};
+        const auto tokens = example.model.tokens(example.positions);
+        const RunSettings run{example.model.factors(), example.start_tokens,
+                              example.attention_scale};
+        const auto exact =
+            token_nll(model, *reference::make_reference_ops(Precision::f32), tokens, run);
+        const auto rounded =
+            token_nll(model, *reference::make_reference_ops(Precision::bf16), tokens, run);
+        const auto found = token_nll(model, *cpu_ops(1, 0, Precision::bf16), tokens, run);
+        // Values near the middle between two bfloat16 round either way: the two agree much better
+        // with each other than with float32, not exactly.
+        CHECK(root_mean_square(found, rounded) < 0.25 * root_mean_square(rounded, exact));
+        CHECK(token_nll(model, *cpu_ops(3, 384, Precision::bf16), tokens, run) == found);
     }
 }
 

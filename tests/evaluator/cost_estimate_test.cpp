@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/cost_estimate.hpp"
+
+#include <doctest/doctest.h>
+
+namespace longrope::evaluator {
+namespace {
+
+ModelConfig smollm2_135m() {
+    ModelConfig config;
+    config.hidden_size = 576;
+    config.layers = 30;
+    config.heads = 9;
+    config.kv_heads = 3;
+    config.head_dim = 64;
+    config.rotary_dim = 64;
+    config.intermediate_size = 1536;
+    config.vocabulary = 49152;
+    return config;
+}
+
+TEST_CASE("the cost counts projections, causal attention and vocabulary as the papers do") {
+    // SmolLM2-135M, per token: 212.3 M + 56.6 M FLOP and 69,120 for each of n / 2 keys.
+    const double n = 8192;
+    const CostEstimate cost = estimate_cost(smollm2_135m(), 8192, Precision::f32, 1);
+    CHECK(cost.linear_flop / n == doctest::Approx(212.3e6).epsilon(1e-3));
+    CHECK(cost.vocabulary_flop / n == doctest::Approx(56.6e6).epsilon(1e-3));
+    CHECK(cost.attention_flop / n == doctest::Approx(69120.0 * n / 2.0).epsilon(1e-3));
+}
+
+TEST_CASE("nothing in the memory of a document grows with the square of its length") {
+    const auto bytes = [](std::uint64_t positions) {
+        return estimate_cost(smollm2_135m(), positions, Precision::f32, 2).document_bytes;
+    };
+    CHECK(bytes(200'000) == 2 * bytes(100'000));
+    CHECK(bytes(100'000) == 100'000 * 4 * (576 + 64 + 2 * 192 + 3));
+}
+
+TEST_CASE("bf16 halves the weights, and every thread adds its working memory") {
+    const CostEstimate f32 = estimate_cost(smollm2_135m(), 2048, Precision::f32, 1);
+    const CostEstimate bf16 = estimate_cost(smollm2_135m(), 2048, Precision::bf16, 1);
+    const CostEstimate two = estimate_cost(smollm2_135m(), 2048, Precision::f32, 2);
+    CHECK(static_cast<double>(bf16.weight_bytes) ==
+          doctest::Approx(0.5 * static_cast<double>(f32.weight_bytes)).epsilon(1e-3));
+    CHECK(two.work_bytes > f32.work_bytes);
+    CHECK(two.peak_bytes == two.weight_bytes + two.document_bytes + two.work_bytes);
+}
+
+}  // namespace
+}  // namespace longrope::evaluator

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/transformer_evaluator.hpp"
+
+#include <doctest/doctest.h>
+
+#include <numeric>
+
+#include "tests/evaluator/documents_builder.hpp"
+#include "tests/evaluator/random_model.hpp"
+
+namespace longrope::evaluator {
+namespace {
+
+using tests::DocumentsBuilder;
+using tests::RandomModel;
+using tests::TemporaryFolder;
+
+/// A model and documents of 40 and 20 tokens, to which a BOS is added.
+struct Inputs {
+    TemporaryFolder folder;
+    RandomModel model;
+
+    Inputs() {
+        model.write(folder);
+        DocumentsBuilder documents;
+        documents.tokens = model.tokens(60);
+        documents.offsets = {0, 40, 60};
+        documents.titles = {"long", "short"};
+        documents.splits = {0, 1};
+        documents.write(folder.path() / "documents.h5");
+    }
+    [[nodiscard]] EvaluatorSettings settings(const std::string& backend) const {
+        return {.backend = backend,
+                .model_path = folder.path().string(),
+                .documents_path = (folder.path() / "documents.h5").string(),
+                .isa = tests::tested_isa()};
+    }
+};
+
+TEST_CASE("the sum adds the losses of all tokens in order, in double") {
+    const Inputs inputs;
+    for (const char* backend : {"cpu", "reference"}) {
+        const auto evaluator = make_transformer_evaluator(inputs.settings(backend));
+        const EvaluationRequest request{.factors = inputs.model.factors(),
+                                        .start_tokens = 2,
+                                        .attention_scale = 1.1,
+                                        .positions = 41,
+                                        .document = 0,
+                                        .per_token = true};
+        const EvaluationResult result = evaluator->evaluate(request);
+        CHECK(result.scored_tokens == 40);
+        CHECK(result.token_nll.size() == 40);
+        CHECK(result.sum_nll ==
+              std::accumulate(result.token_nll.begin(), result.token_nll.end(), 0.0));
+        EvaluationRequest sum_only = request;
+        sum_only.per_token = false;
+        const EvaluationResult sum = evaluator->evaluate(sum_only);
+        CHECK(sum.sum_nll == result.sum_nll);
+        CHECK(sum.token_nll.empty());
+    }
+}
+
+TEST_CASE("the identity names model, documents and everything that decides bits") {
+    const Inputs inputs;
+    const auto reference = make_transformer_evaluator(inputs.settings("reference"));
+    CHECK(reference->identity().numerics_class == "reference-1;precision=f32;angles=double");
+    CHECK(reference->identity().model_digest.size() == 64);
+    CHECK(reference->identity().documents_digest.size() == 64);
+    CHECK(reference->identity().memory_bytes > 0);
+
+    const auto cpu = make_transformer_evaluator(inputs.settings("cpu"));
+    const std::string& found = cpu->identity().numerics_class;
+    INFO(found);
+    CHECK(found.starts_with("cpu-1;isa="));
+    CHECK(found.find(";onednn=") != std::string::npos);
+    CHECK(found.ends_with(";precision=f32;tile=128;angles=double"));
+    const auto automatic = make_transformer_evaluator(inputs.settings("auto"));
+    CHECK(automatic->identity().numerics_class == found);
+}
+
+TEST_CASE("what cannot be evaluated is refused with what would be accepted") {
+    const Inputs inputs;
+    const auto evaluator = make_transformer_evaluator(inputs.settings("cpu"));
+    const auto refused = [&](const EvaluationRequest& request, const char* words) {
+        CHECK_THROWS_WITH_AS(static_cast<void>(evaluator->evaluate(request)),
+                             doctest::Contains(words), EvaluatorError);
+    };
+    const EvaluationRequest good{.factors = inputs.model.factors(), .positions = 10};
+    EvaluationRequest request = good;
+    request.document = 2;
+    refused(request, "document 2 was asked for, but the documents file has 2 (0 to 1)");
+    request = good;
+    request.factors.pop_back();
+    refused(request, "5 rescale factors");
+    request = good;
+    request.positions = 42;
+    refused(request, "41");
+    request = good;
+    request.positions = 1;
+    refused(request, "at least 2");
+    CHECK(evaluator->evaluate(good).scored_tokens == 9);
+}
+
+TEST_CASE("a vocabulary too small for the documents is refused") {
+    const Inputs inputs;
+    RandomModel small = inputs.model;
+    small.vocabulary = 50;
+    small.write(inputs.folder);
+    CHECK_THROWS_AS(static_cast<void>(make_transformer_evaluator(inputs.settings("cpu"))),
+                    EvaluatorError);
+}
+
+TEST_CASE("settings that no backend serves are refused") {
+    const Inputs inputs;
+    const auto refused = [](const EvaluatorSettings& settings, const char* words) {
+        CHECK_THROWS_WITH_AS(static_cast<void>(make_transformer_evaluator(settings)),
+                             doctest::Contains(words), EvaluatorError);
+    };
+    EvaluatorSettings settings = inputs.settings("cpu");
+    settings.precision = "f64";
+    refused(settings, "\"f32\" or \"bf16\"");
+    settings = inputs.settings("tpu");
+    refused(settings, "\"auto\", \"cpu\" or \"reference\"");
+    settings = inputs.settings("cpu");
+    settings.threads = 0;
+    refused(settings, "at least 1 thread");
+}
+
+}  // namespace
+}  // namespace longrope::evaluator
