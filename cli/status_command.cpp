@@ -2,7 +2,6 @@
 #include "cli/status_command.hpp"
 
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <boost/json.hpp>
 #include <chrono>
@@ -48,9 +47,8 @@ std::uint64_t scored(const RunHistory& history) {
 /// Whether a coordinator is at work, as far as this host can see.
 bool owner_lives(const fs::path& directory) {
     const auto owner = coordinator::lock_owner(directory);
-    if (!owner) return false;
-    if (owner->host != coordinator::this_process().host) return true;  // not visible from here
-    return ::kill(static_cast<pid_t>(owner->pid), 0) == 0;
+    return owner && coordinator::holder_state(*owner, coordinator::this_process()) !=
+                        coordinator::Holder::gone;
 }
 
 std::string state_name(const RunHistory& history, bool lives) {

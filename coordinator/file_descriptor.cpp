@@ -14,8 +14,8 @@ namespace longrope::coordinator {
 
 void throw_errno(const std::string& action) {
     const int number = errno;
-    throw HistoryError{fmt::format("cannot {}: {} (errno {})", action,
-                                   std::generic_category().message(number), number)};
+    throw HistoryWriteError{fmt::format("cannot {}: {} (errno {})", action,
+                                        std::generic_category().message(number), number)};
 }
 
 FileDescriptor::FileDescriptor(int descriptor, const std::string& action)

@@ -7,14 +7,14 @@
 
 namespace longrope::coordinator {
 
-/// @throws HistoryError "cannot <action>: <text of errno> (errno <number>)"; the action names the
+/// @throws HistoryWriteError "cannot <action>: <text of errno> (errno <number>)"; the action names the
 ///         path
 [[noreturn]] void throw_errno(const std::string& action);
 
 /// Owns one file descriptor and closes it exactly once.
 class FileDescriptor {
 public:
-    /// @throws HistoryError (see throw_errno) if `descriptor` is the -1 of a failed call
+    /// @throws HistoryWriteError (see throw_errno) if `descriptor` is the -1 of a failed call
     FileDescriptor(int descriptor, const std::string& action);
     FileDescriptor(const FileDescriptor&) = delete;
     FileDescriptor& operator=(const FileDescriptor&) = delete;
@@ -22,10 +22,10 @@ public:
 
     [[nodiscard]] int get() const noexcept { return descriptor_; }
 
-    /// Writes all of `content`. @throws HistoryError (errno and action)
+    /// Writes all of `content`. @throws HistoryWriteError (errno and action)
     void write_all(std::span<const std::byte> content, const std::string& action) const;
     /// Closes now: network file systems report a failed write here at the latest.
-    /// @throws HistoryError (errno and action)
+    /// @throws HistoryWriteError (errno and action)
     void close(const std::string& action);
 
 private:
