@@ -44,6 +44,33 @@ TEST_CASE("start tokens keep the original angles up to the position before n-hat
     }
 }
 
+TEST_CASE("scores depend on the distance of two positions alone, except across n-hat") {
+    const std::vector<double> factors{1.0, 2.5};
+    const double scale = 1.3;
+    // What pair 1 of equal query and key contributes: m² cos(φ(a) - φ(b)).
+    const auto product = [&](const RotaryTable& table, std::size_t a, std::size_t b) {
+        const auto value = [](std::span<const float> part, std::size_t position) {
+            return double{part[2 * position + 1]};
+        };
+        return value(table.cosines(), a) * value(table.cosines(), b) +
+               value(table.sines(), a) * value(table.sines(), b);
+    };
+    RotarySettings settings{
+        .theta = 100.0, .rotary_dim = 4, .factors = factors, .attention_scale = scale};
+    const RotaryTable plain{settings, 200};
+    settings.start_tokens = 16;
+    const RotaryTable with_start{settings, 200};
+    const double expected = scale * scale * std::cos(30.0 * 0.1 / 2.5);
+    for (const std::size_t a : {0U, 10U, 16U, 100U}) {
+        INFO("positions ", a, " and ", a + 30);
+        CHECK(product(plain, a, a + 30) == doctest::Approx(expected).epsilon(1e-6));
+        if (a >= 16) {
+            CHECK(product(with_start, a, a + 30) == doctest::Approx(expected).epsilon(1e-6));
+        }
+    }
+    CHECK(std::abs(product(with_start, 10, 40) - expected) > 0.1);
+}
+
 TEST_CASE("angles stay exact to float32 rounding at two million positions") {
     const std::vector<double> factors{1.0, 1.0, 1.0, 1.0};
     const std::int64_t positions = 2'000'001;
