@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every header compiles on its own, with the options of a source file beside it.
+
+Usage: COMPILE_COMMANDS=build/release/compile_commands.json \
+       python tests/run_python_test.py tests/structure/headers_compile_alone_test.py
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import shlex
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import include_graph
+
+# Of a compile command, what names its source, its products and how they are optimised.
+DROPPED = {"-c", "-O1", "-O2", "-O3", "-g", "-g1"}
+DROPPED_WITH_VALUE = {"-o", "-MF", "-MT", "-MQ"}
+
+
+def common_parts(left: Path, right: Path) -> int:
+    return len(os.path.commonpath([left, right]).split(os.sep))
+
+
+def check_options(command: str, source: Path) -> list[str]:
+    """The compiler and options of a compile command, for a syntax check of standard input."""
+    words = shlex.split(command)
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in DROPPED_WITH_VALUE:
+            skip = True
+        elif word not in DROPPED and not word.startswith("-M") and Path(word) != source:
+            kept.append(word)
+    return [*kept, "-O0", "-fsyntax-only", "-x", "c++", "-"]
+
+
+class Commands:
+    """The compile commands of a build folder, by room."""
+
+    def __init__(self, file: Path, root: Path) -> None:
+        self._by_room: dict[str, list[tuple[Path, dict[str, str]]]] = {}
+        for entry in json.loads(file.read_text()):
+            source = Path(entry["file"])
+            if source.is_relative_to(root):
+                room = include_graph.room_of(source.relative_to(root).as_posix())
+                if room is not None:
+                    self._by_room.setdefault(room, []).append((source, entry))
+
+    def check(self, header: Path, root: Path) -> str:
+        """Compiles `header` alone, twice over; returns what the compiler says if it does not."""
+        name = header.relative_to(root).as_posix()
+        room = include_graph.room_of(name)
+        candidates = self._by_room.get(room or "")
+        if not candidates:
+            return f"{name}: no source file of {room} is in the compile commands\n"
+        source, entry = max(candidates, key=lambda candidate: common_parts(candidate[0], header))
+        done = subprocess.run(
+            check_options(entry["command"], source),
+            input=f'#include "{name}"\n#include "{name}"\n',
+            cwd=entry["directory"],
+            text=True,
+            capture_output=True,
+        )
+        return "" if done.returncode == 0 else f"{name}:\n{done.stderr}"
+
+
+def failures(root: Path, commands: Commands) -> tuple[int, list[str]]:
+    headers = [path for path in include_graph.sources(root) if path.suffix == ".hpp"]
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        results = list(pool.map(lambda header: commands.check(header, root), headers))
+    return len(headers), [result for result in results if result]
+
+
+class HeadersCompileAlone(unittest.TestCase):
+    def test_every_header_of_this_repository(self) -> None:
+        root = include_graph.ROOT
+        count, found = failures(root, Commands(Path(os.environ["COMPILE_COMMANDS"]), root))
+        self.assertGreater(count, 20)
+        self.assertEqual("", "\n".join(found))
+
+    def test_a_header_that_needs_another_is_found(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder).resolve()
+            (root / "genome").mkdir()
+            for name, text in (
+                ("whole.hpp", "#pragma once\n#include <vector>\nstd::vector<int> f();\n"),
+                ("needy.hpp", "#pragma once\nstd::vector<int> g();\n"),
+                ("twice.hpp", "struct Unguarded {};\n"),
+            ):
+                (root / "genome" / name).write_text(text)
+            source = root / "genome" / "genome.cpp"
+            entry = {
+                "file": str(source),
+                "directory": folder,
+                "command": f"c++ -I{folder} -std=c++20 -O3 -MF a.d -o genome.o -c {source}",
+            }
+            (root / "compile_commands.json").write_text(json.dumps([entry]))
+            count, found = failures(root, Commands(root / "compile_commands.json", root))
+        self.assertEqual(count, 3)
+        self.assertEqual(
+            [text.partition(":")[0] for text in found], ["genome/needy.hpp", "genome/twice.hpp"]
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

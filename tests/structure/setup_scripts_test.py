@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/install_dependencies.sh on systems that are not this one: nothing is installed.
+
+Usage: python tests/run_python_test.py tests/structure/setup_scripts_test.py
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
+TOOLS = "bash env cat grep awk sed tail mktemp rm dirname uname sleep touch nproc".split()
+
+
+class ImaginedSystem:
+    """A checkout and a PATH of their own; every command that could change something is a fake."""
+
+    def __init__(
+        self, folder: Path, installed: str = "*", uid: int = 1000, apt: bool = True
+    ) -> None:
+        self.root = folder / "checkout"
+        self._bin = folder / "bin"
+        self._calls = folder / "calls"
+        (self.root / "scripts").mkdir(parents=True)
+        for name in ("install_dependencies.sh", "requirements.txt", "requirements-training.txt"):
+            shutil.copy(ROOT / "scripts" / name, self.root / "scripts")
+        self._bin.mkdir()
+        for tool in TOOLS:
+            found = shutil.which(tool)
+            assert found is not None, tool
+            (self._bin / tool).symlink_to(found)
+        self.add("id", f"echo {uid}")
+        (self.root / ".venv" / "bin").mkdir(parents=True)
+        self.add("python", "exit 0", self.root / ".venv" / "bin")
+        if apt:
+            self.add("apt-get", "exit 0")
+            self.add("apt-cache", "exit 0")
+            # dpkg-query -W -f=FORMAT NAME
+            self.add("dpkg-query", f'case "$3" in {installed}) printf installed;; *) exit 1;; esac')
+
+    def add(self, name: str, script: str, folder: Path | None = None) -> None:
+        file = (folder or self._bin) / name
+        file.write_text(f'#!/bin/sh\necho "{name} $*" >>{self._calls}\n{script}\n')
+        file.chmod(0o755)
+
+    def calls(self, name: str) -> list[str]:
+        lines = self._calls.read_text().splitlines() if self._calls.exists() else []
+        return [line for line in lines if line.startswith(name + " ")]
+
+    def install(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", self.root / "scripts" / "install_dependencies.sh", *arguments],
+            env={"PATH": str(self._bin), "TMPDIR": str(self._bin.parent), "APT_LOCK_SECONDS": "1"},
+            stdin=subprocess.DEVNULL,
+            text=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+
+class InstallDependencies(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def test_nothing_is_asked_of_apt_when_everything_is_there(self) -> None:
+        system = ImaginedSystem(self.folder)
+        done = system.install()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(system.calls("apt-get"), [])
+
+    def test_root_installs_what_is_missing_and_removes_nothing(self) -> None:
+        system = ImaginedSystem(self.folder, installed="[!g]*", uid=0)
+        done = system.install()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        update, install = system.calls("apt-get")
+        self.assertTrue(update.endswith(" update"), update)
+        self.assertTrue(install.endswith(" --no-remove g++ git"), install)
+
+    def test_a_user_with_sudo_installs_through_it(self) -> None:
+        system = ImaginedSystem(self.folder, installed="[!g]*")
+        system.add("sudo", 'case "$1" in -n) exit 0;; esac; exec "$@"')
+        done = system.install()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(system.calls("apt-get")[-1].endswith("g++ git"))
+
+    def test_a_user_without_sudo_is_told_what_to_ask_for(self) -> None:
+        for sudo in (None, "exit 1"):
+            with self.subTest(sudo=sudo), tempfile.TemporaryDirectory() as folder:
+                system = ImaginedSystem(Path(folder), installed="[!g]*")
+                if sudo:
+                    system.add("sudo", sudo)
+                done = system.install()
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(
+                    "Ask an administrator for\n    apt-get install g++ git\n", done.stderr
+                )
+                self.assertEqual(system.calls("apt-get"), [])
+
+    def test_an_apt_failure_is_shown_with_advice(self) -> None:
+        for said, advice in (
+            ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by 12", "wait until"),
+            ("E: Unable to locate package libdnnl-dev", "Debian 12's"),
+            ("E: Failed to fetch http://x/g++.deb  Could not resolve 'x'", "cannot be reached"),
+            ("E: You don't have enough free space in /var/cache", "disk is full"),
+            ("E: Packages need to be removed but remove is disabled.", "Decide that yourself"),
+        ):
+            with self.subTest(said=said), tempfile.TemporaryDirectory() as folder:
+                system = ImaginedSystem(Path(folder), installed="[!g]*", uid=0)
+                system.add(
+                    "apt-get", f'case "$*" in *update) exit 0;; esac; echo "{said}" >&2; exit 100'
+                )
+                done = system.install()
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(said, done.stderr)
+                self.assertIn(advice, done.stderr)
+                self.assertNotIn("everything is installed", done.stderr)
+
+    def test_lists_that_cannot_be_renewed_do_not_stop_an_installation(self) -> None:
+        system = ImaginedSystem(self.folder, installed="[!g]*", uid=0)
+        system.add("apt-get", 'case "$*" in *update) echo "E: broken source"; exit 100;; esac')
+        done = system.install()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("E: broken source", done.stderr)
+
+    def test_another_boost_is_explained_rather_than_removed(self) -> None:
+        system = ImaginedSystem(self.folder, uid=0)
+        system.add(
+            "dpkg-query",
+            'case "$3" in "libboost[0-9]*-dev") printf "libboost1.74-dev installed\\n";;'
+            " libboost*) exit 1;; *) printf installed;; esac",
+        )
+        done = system.install()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("libboost1.74-dev", done.stderr)
+        self.assertEqual(system.calls("apt-get"), [])
+
+    def test_another_system_is_told_what_it_needs(self) -> None:
+        system = ImaginedSystem(self.folder, apt=False)
+        done = system.install()
+        self.assertEqual(done.returncode, 1)
+        for needed in ("Boost 1.81", "oneDNN", "not found: g++ cmake ninja git mpirun python3"):
+            self.assertIn(needed, done.stderr)
+        for name in ("g++", "cmake", "ninja", "git", "mpirun", "python3"):
+            system.add(name, "exit 0")
+        self.assertEqual(system.install().returncode, 0)
+
+    def test_training_adds_its_packages(self) -> None:
+        system = ImaginedSystem(self.folder)
+        system.install()
+        self.assertNotIn("requirements-training.txt", system.calls("python")[-1])
+        system.install("--training")
+        self.assertIn("requirements-training.txt", system.calls("python")[-1])
+
+    def test_a_failing_pip_fails_the_script(self) -> None:
+        system = ImaginedSystem(self.folder)
+        system.add("python", 'case "$3" in install) exit 1;; esac', system.root / ".venv" / "bin")
+        done = system.install()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("pip could not install", done.stderr)
+
+
+class EveryScript(unittest.TestCase):
+    def test_help_is_printed_and_changes_nothing(self) -> None:
+        for script in SCRIPTS:
+            with self.subTest(script=script.name):
+                done = subprocess.run(
+                    [script, "--help"], text=True, capture_output=True, timeout=60
+                )
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn(f"usage: scripts/{script.name}", done.stdout)
+
+    def test_an_unknown_argument_is_refused(self) -> None:
+        for script in SCRIPTS:
+            with self.subTest(script=script.name):
+                done = subprocess.run(
+                    [script, "--wrong"], text=True, capture_output=True, timeout=60
+                )
+                self.assertEqual(done.returncode, 2)
+                self.assertIn("--wrong", done.stderr)
+
+    def test_scripts_are_executable_and_parse(self) -> None:
+        for script in SCRIPTS:
+            with self.subTest(script=script.name):
+                self.assertTrue(os.access(script, os.X_OK))
+                subprocess.run(["bash", "-n", script], check=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
