@@ -100,7 +100,8 @@ advice() {
     elif grep -qE 'Unable to locate package|has no installation candidate' "$log"; then
         echo "These names are Debian 12's; this is $system. Its section 'main' must be among the sources
 (/etc/apt/sources.list*). For another Boost: BOOST_VERSION=1.83 scripts/install_dependencies.sh"
-    elif grep -qE 'Could not resolve|Temporary failure|Unable to connect|Could not connect|timed out|Failed to fetch' "$log"; then
+    elif grep -qE 'Could not resolve|Temporary failure|(Unable to|Could not) connect|timed out|Failed to fetch' \
+        "$log"; then
         echo "The package mirror cannot be reached: check the network, the proxy and /etc/apt/sources.list*."
     elif grep -q 'remove is disabled' "$log"; then
         echo "Installed packages are in conflict with these and would be removed. Decide that yourself: as root,
@@ -120,13 +121,13 @@ install_packages() {
     fi
     refuse_other_boost
     if ! find_root; then
-        fail "${#missing[@]} packages are missing, and installing them takes root or sudo.
+        fail "packages are missing, and installing them takes root or sudo.
 Ask an administrator for
     apt-get install ${missing[*]}
 and run this again. Everything else works as an ordinary user."
     fi
-    say "installing ${missing[*]} (a few minutes)"
-    local updated=yes
+    say "installing ${missing[*]} (all of them take about three minutes)"
+    local updated=yes begun=$SECONDS
     update_lists || { updated=no; say "apt-get update failed, trying with the lists there are:"; said >&2; }
     : >"$log"
     apt install --yes --no-install-recommends --no-remove "${missing[@]}" || {
@@ -138,6 +139,7 @@ $hint"
 $(said)
 $hint"
     }
+    say "installed ${#missing[@]} packages in $((SECONDS - begun)) s"
 }
 
 # Images often come without package lists, and the demo's texts are downloaded by them.
@@ -194,7 +196,8 @@ for argument in "$@"; do
 done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-system=$(. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-$ID}" || uname -s)
+# shellcheck disable=SC1091
+system=$(. /etc/os-release 2>/dev/null; echo "${PRETTY_NAME:-$(uname -s)}")
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
