@@ -21,6 +21,8 @@ namespace longrope::worker {
 namespace {
 
 constexpr std::size_t tail_bytes = 4096;
+constexpr std::size_t most_pieces = 64;  // read in one go: some children never stop printing
+constexpr int kill_patience_ms = 5000;
 constexpr int first_free_descriptor = 10;  // above the numbers that the child's actions assign
 
 [[noreturn]] void fail(std::string_view what, int error = errno) {
@@ -137,32 +139,39 @@ ChildProcess::~ChildProcess() {
 
 void ChildProcess::read_output() {
     std::array<char, 4096> piece{};
-    for (ssize_t got = 0; (got = ::read(output_.get(), piece.data(), piece.size())) > 0;) {
+    for (std::size_t pieces = 0; pieces < most_pieces; ++pieces) {
+        const ssize_t got = ::read(output_.get(), piece.data(), piece.size());
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return;
         tail_.append(piece.data(), static_cast<std::size_t>(got));
         if (tail_.size() > tail_bytes) tail_.erase(0, tail_.size() - tail_bytes);
     }
 }
 
 std::optional<std::string> ChildProcess::ended() {
-    if (!ending_) {
+    if (ending_) return ending_;
+    siginfo_t seen{};
+    const int error = ::waitid(P_PID, static_cast<id_t>(pid_), &seen, WEXITED | WNOHANG | WNOWAIT);
+    if (error == 0 && seen.si_pid == pid_) {
+        ::kill(-pid_, SIGKILL);  // as long as it is not reaped its number names no other group
         int status = 0;
-        if (::waitpid(pid_, &status, WNOHANG) == pid_) ending_ = describe(status);
+        if (::waitpid(pid_, &status, 0) == pid_) ending_ = describe(status);
+    } else if (error != 0 && errno == ECHILD) {
+        ending_ = "was reaped elsewhere";
     }
     return ending_;
 }
 
+void ChildProcess::begin_kill() {
+    if (ending_) return;
+    ::kill(-pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);  // the group may not exist yet
+}
+
 std::string ChildProcess::kill() {
-    if (!ending_) {
-        ::kill(-pid_, SIGKILL);
-        ::kill(pid_, SIGKILL);  // the group may not exist yet
-        int status = 0;
-        pid_t waited = 0;
-        do {
-            waited = ::waitpid(pid_, &status, 0);
-        } while (waited < 0 && errno == EINTR);
-        ending_ = waited == pid_ ? describe(status) : std::string{"was reaped elsewhere"};
-    }
-    return *ending_;
+    begin_kill();
+    for (int wait = 0; wait < kill_patience_ms && !ended(); ++wait) ::usleep(1000);
+    return ending_.value_or("does not end although it was killed");
 }
 
 }  // namespace longrope::worker

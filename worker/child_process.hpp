@@ -41,7 +41,7 @@ inline constexpr int child_socket = 3;
 
 /// A child in a process group of its own, with a stream socket on descriptor 3, standard output and
 /// error in one pipe, standard input empty and every other descriptor closed. Killed with its group
-/// and reaped when the owner goes.
+/// and reaped when the owner goes or when it ends.
 class ChildProcess {
 public:
     /// @param program    file to execute
@@ -62,10 +62,13 @@ public:
     void read_output();
     [[nodiscard]] const std::string& output_tail() const noexcept { return tail_; }
 
-    /// How it ended ("exited with status 3", "killed by signal 11 (Segmentation fault)"), if it
-    /// did.
+    /// How it ended ("exited with status 3", "was killed by signal 11 (Segmentation fault)"), if it
+    /// did; then what is left of its group is killed too.
     [[nodiscard]] std::optional<std::string> ended();
-    /// Kills the group and waits for the child. @returns how it ended
+    /// Kills the group and does not wait: `ended` tells when the child is gone.
+    void begin_kill();
+    /// Kills the group and waits for the child, some seconds at most: one that a driver holds in
+    /// the kernel ends when that lets go. @returns how it ended
     std::string kill();
 
 private:

@@ -3,11 +3,10 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <string_view>
 #include <utility>
 
 namespace longrope::worker {
@@ -15,15 +14,22 @@ namespace {
 
 constexpr std::uint32_t max_failed_starts = 3;
 constexpr std::chrono::milliseconds start_backoff{500};
+// A process that closed its socket is about to end, and its own end says more than our kill.
+constexpr std::chrono::seconds patience_with_the_dying{2};
+constexpr std::size_t quoted_output = 1500;  // leaves room for the reason in a Fault
 
 Supervisor::Clock::duration seconds(double value) {
     return std::chrono::duration_cast<Supervisor::Clock::duration>(
         std::chrono::duration<double>{value});
 }
 
-std::string with_output(std::string reason, const std::string& tail) {
-    if (tail.empty()) return reason;
-    return fmt::format("{}; it had printed: {}", reason, tail);
+std::string with_output(std::string reason, std::string_view tail) {
+    const std::size_t last = tail.find_last_not_of(" \t\r\n");
+    if (last == std::string_view::npos) return reason;
+    tail = tail.substr(0, last + 1);
+    const bool cut = tail.size() > quoted_output;
+    if (cut) tail.remove_prefix(tail.size() - quoted_output);
+    return fmt::format("{}; it had printed: {}{}", reason, cut ? "…" : "", tail);
 }
 
 }  // namespace
@@ -35,7 +41,7 @@ void Supervisor::submit(protocol::Task task) {
 }
 
 std::vector<int> Supervisor::descriptors() const {
-    if (!child_) return {};
+    if (!child_ || killed_ || hung_up_) return {};  // a closed socket is readable for ever
     return {child_->socket(), child_->output()};
 }
 
@@ -49,9 +55,10 @@ void Supervisor::stop() {
 
 void Supervisor::start(Clock::time_point now) {
     reader_ = {};
-    broken_.clear();
-    ready_ = false;
     refused_ = false;
+    hung_up_ = false;
+    hung_up_until_.reset();
+    answered_ = false;
     outbox_ = protocol::encode(launch_.setup);
     start_deadline_ = now + seconds(launch_.setup.start_deadline_seconds);
     child_ = std::make_unique<ChildProcess>(launch_.program, launch_.arguments, launch_.cores);
@@ -59,7 +66,14 @@ void Supervisor::start(Clock::time_point now) {
 
 std::vector<protocol::Message> Supervisor::step(Clock::time_point now) {
     std::vector<protocol::Message> events;
-    if (stopped_ || given_up_) return events;
+    if (stopped_) return events;
+    if (killed_) {
+        // Until it is gone its device is not free: no fresh one is started before.
+        if (!child_->ended()) return events;
+        child_.reset();
+        killed_ = false;
+    }
+    if (given_up_) return events;
     if (!child_) {
         if (now < next_start_) return events;
         try {
@@ -70,9 +84,11 @@ std::vector<protocol::Message> Supervisor::step(Clock::time_point now) {
         }
     }
     child_->read_output();
-    read(events);
+    if (!hung_up_) read(events);
     if (!broken_.empty()) {
         fail(broken_, now, events);
+    } else if (hung_up_) {
+        if (closed(now)) fail("the evaluator process closed its connection", now, events);
     } else if (!ready_ && now >= start_deadline_) {
         fail(fmt::format("the evaluator process did not get ready within {} s",
                          launch_.setup.start_deadline_seconds),
@@ -94,19 +110,28 @@ std::vector<protocol::Message> Supervisor::step(Clock::time_point now) {
     return events;
 }
 
+bool Supervisor::closed(Clock::time_point now) {
+    if (!hung_up_until_) hung_up_until_ = now + patience_with_the_dying;
+    return child_->ended() || now >= *hung_up_until_;
+}
+
 void Supervisor::read(std::vector<protocol::Message>& events) {
     std::array<std::byte, 65536> piece{};
-    while (broken_.empty()) {
+    while (broken_.empty() && !hung_up_) {
         const ssize_t got = ::recv(child_->socket(), piece.data(), piece.size(), 0);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
         if (got <= 0) {
-            broken_ = "the evaluator process closed its connection";
+            hung_up_ = true;
             return;
         }
         reader_.append(std::span{piece}.first(static_cast<std::size_t>(got)));
         try {
-            while (auto message = reader_.next()) accept(std::move(*message), events);
+            while (broken_.empty()) {
+                auto message = reader_.next();
+                if (!message) break;
+                accept(std::move(*message), events);
+            }
         } catch (const protocol::ProtocolError& error) {
             broken_ = fmt::format("the evaluator process sent garbage: {}", error.what());
         }
@@ -114,9 +139,8 @@ void Supervisor::read(std::vector<protocol::Message>& events) {
 }
 
 void Supervisor::accept(protocol::Message message, std::vector<protocol::Message>& events) {
-    if (std::holds_alternative<protocol::Hello>(message)) {
+    if (std::holds_alternative<protocol::Hello>(message) && !ready_) {
         ready_ = true;
-        failed_starts_ = 0;
         events.push_back(std::move(message));
         return;
     }
@@ -125,7 +149,7 @@ void Supervisor::accept(protocol::Message message, std::vector<protocol::Message
     };
     if (const auto* result = std::get_if<protocol::Result>(&message);
         result && is_current(*result)) {
-        running_.reset();
+        finish_task();
         events.push_back(std::move(message));
     } else if (const auto* scores = std::get_if<protocol::TokenScores>(&message);
                scores && is_current(*scores)) {
@@ -133,14 +157,20 @@ void Supervisor::accept(protocol::Message message, std::vector<protocol::Message
     } else if (const auto* fault = std::get_if<protocol::Fault>(&message);
                fault && !ready_ && fault->at_start) {
         refused_ = true;
-        broken_ = fault->reason;
+        broken_ = fault->reason.empty() ? "the evaluator refuses to start" : fault->reason;
     } else if (fault && is_current(*fault)) {
-        running_.reset();
+        finish_task();
         events.push_back(std::move(message));
     } else {
         broken_ = fmt::format("the evaluator process sent an unexpected message of type {}",
                               message.index());
     }
+}
+
+void Supervisor::finish_task() {
+    running_.reset();
+    answered_ = true;
+    failed_starts_ = 0;
 }
 
 void Supervisor::write() {
@@ -152,41 +182,34 @@ void Supervisor::write() {
     }
 }
 
-void Supervisor::fail(const std::string& reason, Clock::time_point now,
+void Supervisor::fail(std::string reason, Clock::time_point now,
                       std::vector<protocol::Message>& events) {
-    protocol::Fault fault;
-    fault.reason = reason;
     if (child_) {
-        const bool already_dead = child_->ended().has_value();
-        // A process that closed its socket is about to end: its own end says more than our kill.
-        if (!already_dead && broken_ == "the evaluator process closed its connection") {
-            for (int wait = 0; wait < 50 && !child_->ended(); ++wait) ::usleep(1000);
-        }
-        const bool ended_alone = child_->ended().has_value();
-        const std::string ending = child_->kill();
         child_->read_output();
-        if (ended_alone && !refused_) {
-            fault.reason = fmt::format("the evaluator process (pid {}) {}", child_->pid(), ending);
-            if (ending.find("signal 9") != std::string::npos) {
-                fault.reason += ", perhaps by the kernel for lack of memory";
+        if (const auto ending = child_->ended(); ending && hung_up_) {
+            reason = fmt::format("the evaluator process (pid {}) {}", child_->pid(), *ending);
+            if (ending->find("signal 9 ") != std::string::npos) {
+                reason += ", perhaps by the kernel for lack of memory";
             }
         }
-        if (!refused_) fault.reason = with_output(fault.reason, child_->output_tail());
+        if (!refused_) reason = with_output(std::move(reason), child_->output_tail());
+        child_->begin_kill();
+        killed_ = true;
     }
-    child_.reset();
+    protocol::Fault fault;
+    fault.reason = std::move(reason);
+    next_start_ = now;
     if (ready_ && running_) {
         fault.id = running_->task.id;
         fault.attempt = running_->task.attempt;
-        next_start_ = now;
-    } else if (ready_) {
-        fault.at_start = true;  // it died between tasks: no task pays for it
-        next_start_ = now;
     } else {
-        fault.at_start = true;
-        ++failed_starts_;
-        given_up_ = refused_ || failed_starts_ >= max_failed_starts;
-        fault.given_up = given_up_;
-        next_start_ = now + start_backoff * failed_starts_;
+        fault.at_start = true;  // no task pays for it
+        if (!answered_) {
+            ++failed_starts_;
+            given_up_ = refused_ || failed_starts_ >= max_failed_starts;
+            fault.given_up = given_up_;
+            next_start_ = now + start_backoff * failed_starts_;
+        }
     }
     running_.reset();
     ready_ = false;

@@ -17,7 +17,10 @@ namespace longrope::worker {
 
 /// Keeps one evaluator process alive and busy. Never computes and never waits: `step` does what can
 /// be done now. A crash, a hang past the deadline or garbage on the socket costs the process, which
-/// is replaced, and is reported as a Fault of the task it was on.
+/// is replaced once it is gone and has freed its device, and is reported as a Fault of the task it
+/// was on. The third process in a row that ends without a task, before it answered anything, is the
+/// last: its Fault says `given_up`. So does the first one where the evaluator itself says why it
+/// cannot start.
 class Supervisor {
 public:
     using Clock = std::chrono::steady_clock;
@@ -42,7 +45,7 @@ public:
     [[nodiscard]] std::vector<protocol::Message> step(Clock::time_point now);
     /// Descriptors whose readability means that `step` has something to do.
     [[nodiscard]] std::vector<int> descriptors() const;
-    /// Kills the evaluator process and drops all tasks.
+    /// Kills the evaluator process, waits for its end and drops all tasks.
     void stop();
     [[nodiscard]] bool given_up() const noexcept { return given_up_; }
 
@@ -55,9 +58,10 @@ private:
     void start(Clock::time_point now);
     void read(std::vector<protocol::Message>& events);
     void accept(protocol::Message message, std::vector<protocol::Message>& events);
+    void finish_task();
     void write();
-    void fail(const std::string& reason, Clock::time_point now,
-              std::vector<protocol::Message>& events);
+    [[nodiscard]] bool closed(Clock::time_point now);
+    void fail(std::string reason, Clock::time_point now, std::vector<protocol::Message>& events);
 
     Launch launch_;
     std::unique_ptr<ChildProcess> child_;
@@ -68,8 +72,12 @@ private:
     bool ready_ = false;  ///< Hello seen
     bool given_up_ = false;
     bool stopped_ = false;
-    bool refused_ = false;             ///< the evaluator itself said why it cannot start
-    std::string broken_;               ///< why the connection is of no use
+    bool killed_ = false;   ///< the child has been reported and is about to end
+    bool refused_ = false;  ///< the evaluator itself said why it cannot start
+    bool hung_up_ = false;  ///< the child closed its connection
+    std::optional<Clock::time_point> hung_up_until_;  ///< when it must have ended by itself
+    std::string broken_;                              ///< why the connection is of no use
+    bool answered_ = false;            ///< this process has finished a task or reported a fault
     std::uint32_t failed_starts_ = 0;  ///< in a row
     Clock::time_point start_deadline_{};
     Clock::time_point next_start_{};

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cmath>
+#include <string>
+
+#include "tests/worker/orphans.hpp"
+#include "tests/worker/supervised_evaluator.hpp"
+#include "worker/supervisor.hpp"
+
+using namespace longrope;
+using namespace longrope::worker;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+/// Faults at start until the supervisor gives up; between them the clock jumps over the back-off.
+int faults_until_given_up(SupervisedEvaluator& evaluator, std::string& last_reason) {
+    for (int faults = 1; faults <= 10; ++faults) {
+        const auto fault = evaluator.await<protocol::Fault>();
+        CHECK(fault.at_start);
+        last_reason = fault.reason;
+        if (fault.given_up) return faults;
+        evaluator.jump(std::chrono::seconds{10});
+    }
+    return 0;
+}
+
+}  // namespace
+
+TEST_CASE("a crash is the fault of the task under way and costs the tasks behind it nothing") {
+    SupervisedEvaluator evaluator{synthetic_launch("crash", 2)};
+    for (std::uint64_t id = 1; id <= 3; ++id) evaluator.submit(small_task(id));
+    CHECK(evaluator.await<protocol::Result>().id == 1);
+    const pid_t first = evaluator.pid();
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK(fault.id == 2);
+    CHECK(fault.attempt == 1);
+    CHECK_FALSE(fault.at_start);
+    CHECK_FALSE(fault.given_up);
+    CHECK(contains(fault.reason, "(pid " + std::to_string(first) + ") was killed by signal 9"));
+    CHECK(contains(fault.reason, "lack of memory"));
+    CHECK(evaluator.await<protocol::Result>().id == 3);
+    CHECK(evaluator.pid() != first);
+}
+
+TEST_CASE("a task that passes its deadline counts as hanging and its evaluator is replaced") {
+    SupervisedEvaluator evaluator{synthetic_launch("hang", 2)};
+    for (std::uint64_t id = 1; id <= 3; ++id) evaluator.submit(small_task(id));
+    CHECK(evaluator.await<protocol::Result>().id == 1);
+    (void)evaluator.step();
+    evaluator.jump(std::chrono::seconds{599});
+    CHECK(evaluator.step().empty());
+    evaluator.jump(std::chrono::seconds{2});
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK(fault.id == 2);
+    CHECK(contains(fault.reason, "did not finish within 600 s and counts as hanging"));
+    CHECK(evaluator.await<protocol::Result>().id == 3);
+}
+
+TEST_CASE("bytes that are no message cost the evaluator, and the reason says so") {
+    SupervisedEvaluator evaluator{synthetic_launch("garbage", 2)};
+    for (std::uint64_t id = 1; id <= 3; ++id) evaluator.submit(small_task(id));
+    CHECK(evaluator.await<protocol::Result>().id == 1);
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK(fault.id == 2);
+    CHECK(contains(fault.reason, "sent garbage"));
+    CHECK(evaluator.await<protocol::Result>().id == 3);
+}
+
+TEST_CASE("a score that is not finite is a result like others") {
+    SupervisedEvaluator evaluator{synthetic_launch("not_finite", 1)};
+    evaluator.submit(small_task(1));
+    const auto result = evaluator.await<protocol::Result>();
+    CHECK(result.id == 1);
+    CHECK(std::isnan(result.sum_nll));
+}
+
+TEST_CASE("a task that does not fit the model is refused in words, and the evaluator lives on") {
+    SupervisedEvaluator evaluator{synthetic_launch()};
+    protocol::Task task = small_task(1);
+    task.factors.pop_back();
+    evaluator.submit(task);
+    evaluator.submit(small_task(2));
+    evaluator.await<protocol::Hello>();
+    const pid_t pid = evaluator.pid();
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK(fault.id == 1);
+    CHECK(contains(fault.reason, "15"));
+    CHECK(evaluator.await<protocol::Result>().id == 2);
+    CHECK(evaluator.pid() == pid);
+}
+
+TEST_CASE("an evaluator that says why it cannot start is given up at once in its own words") {
+    SupervisedEvaluator evaluator{synthetic_launch("start")};
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK(fault.at_start);
+    CHECK(fault.given_up);
+    CHECK(fault.reason == "synthetic fault: start, the evaluator refuses to begin");
+    CHECK(evaluator.supervisor().given_up());
+    evaluator.jump(std::chrono::seconds{3600});
+    REQUIRE(comes_true([&] { return evaluator.step().empty() && !has_children(); }));
+}
+
+TEST_CASE("an evaluator that crashes before its Hello is tried three times, then given up") {
+    SupervisedEvaluator evaluator{shell_launch("echo no such device >&2; exit 3")};
+    std::string reason;
+    CHECK(faults_until_given_up(evaluator, reason) == 3);
+    CHECK(contains(reason, "exited with status 3; it had printed: no such device"));
+}
+
+TEST_CASE("an evaluator that never says Hello, or says it wrong, is a failed start") {
+    std::string reason;
+    SupervisedEvaluator silent{shell_launch("sleep 1000")};
+    CHECK(silent.step().empty());
+    silent.jump(std::chrono::seconds{599});
+    CHECK(silent.step().empty());
+    silent.jump(std::chrono::seconds{2});
+    const auto fault = silent.await<protocol::Fault>();
+    CHECK(fault.at_start);
+    CHECK_FALSE(fault.given_up);
+    CHECK(contains(fault.reason, "did not get ready within 600 s"));
+
+    SupervisedEvaluator babbling{shell_launch("echo good morning, supervisor >&3; sleep 1000")};
+    CHECK(faults_until_given_up(babbling, reason) == 3);
+    CHECK(contains(reason, "sent garbage"));
+
+    Supervisor::Launch missing = synthetic_launch();
+    missing.program = "/nowhere/longrope";
+    SupervisedEvaluator absent{missing};
+    CHECK(faults_until_given_up(absent, reason) == 3);
+    CHECK(reason == "cannot start /nowhere/longrope: No such file or directory");
+}
+
+TEST_CASE("an evaluator killed between two tasks costs no task anything") {
+    SupervisedEvaluator evaluator{synthetic_launch()};
+    for (std::uint64_t id = 1; id <= 6; ++id) {  // more often than starts may fail in a row
+        evaluator.submit(small_task(id));
+        CHECK(evaluator.await<protocol::Result>().id == id);
+        REQUIRE(::kill(evaluator.pid(), SIGKILL) == 0);
+        const auto fault = evaluator.await<protocol::Fault>();
+        CHECK(fault.at_start);
+        CHECK_FALSE(fault.given_up);
+    }
+}
+
+TEST_CASE("evaluators that die idle again and again before they answered anything are given up") {
+    SupervisedEvaluator evaluator{synthetic_launch()};
+    for (int deaths = 1; deaths <= 3; ++deaths) {
+        evaluator.await<protocol::Hello>();
+        REQUIRE(::kill(evaluator.pid(), SIGKILL) == 0);
+        const auto fault = evaluator.await<protocol::Fault>();
+        CHECK(fault.at_start);
+        CHECK(fault.given_up == (deaths == 3));
+        evaluator.jump(std::chrono::seconds{10});
+    }
+}
+
+TEST_CASE("an evaluator killed during a task is that task's fault, with signal and pid") {
+    SupervisedEvaluator evaluator{synthetic_launch("hang", 1)};
+    evaluator.submit(small_task(1));
+    evaluator.await<protocol::Hello>();
+    (void)evaluator.step();  // the task is sent, if the Hello's step did not send it already
+    const pid_t pid = evaluator.pid();
+    REQUIRE(::kill(pid, SIGALRM) == 0);
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK(fault.id == 1);
+    CHECK_FALSE(fault.at_start);
+    CHECK(contains(fault.reason, "was killed by signal 14 (Alarm clock)"));
+    CHECK_FALSE(contains(fault.reason, "memory"));
+}
+
+TEST_CASE("the reason of a fault fits a message: how it ended comes first, then the last words") {
+    SupervisedEvaluator evaluator{
+        shell_launch("i=0; while [ $i -lt 2000 ]; do echo word $i; i=$((i+1)); done; exit 7")};
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK(fault.reason.size() <= protocol::max_reason);
+    CHECK(contains(fault.reason, "exited with status 7; it had printed: …"));
+    CHECK(fault.reason.ends_with("word 1998\nword 1999"));
+}
+
+TEST_CASE("no fresh evaluator is started before the old one is gone") {
+    SupervisedEvaluator evaluator{synthetic_launch("hang", 1)};
+    evaluator.submit(small_task(1));
+    evaluator.await<protocol::Hello>();
+    for (int rounds = 0; rounds < 3; ++rounds) {
+        const pid_t old = evaluator.pid();
+        (void)evaluator.step();
+        evaluator.jump(std::chrono::seconds{601});
+        CHECK(evaluator.await<protocol::Fault>().id == static_cast<std::uint64_t>(rounds + 1));
+        evaluator.submit(small_task(static_cast<std::uint64_t>(rounds + 2)));
+        evaluator.await<protocol::Hello>();
+        CHECK(::kill(old, 0) == -1);
+    }
+}
