@@ -8,17 +8,17 @@
 
 namespace longrope::evaluator {
 
-/// What one document costs. A multiply-add counts as 2 FLOP; norms, rotation and exponentials are
-/// left out (some percent).
+/// What one document costs. Pages of the mapped model files come on top while the system has room
+/// for them; it takes them back when it needs the memory. A multiply-add counts as 2 FLOP; norms,
+/// rotation and exponentials are left out (some percent).
 struct CostEstimate {
-    double linear_flop = 0.0;        ///< projections and MLP of all layers
-    double attention_flop = 0.0;     ///< causal: half of the square
-    double vocabulary_flop = 0.0;    ///< projection of the scored positions
-    std::uint64_t weight_bytes = 0;  ///< held as long as the evaluator lives
-    std::uint64_t document_bytes =
-        0;                         ///< residual stream, rotary table, keys and values of a layer
-    std::uint64_t work_bytes = 0;  ///< buffers of a chunk and of the threads
-    std::uint64_t peak_bytes = 0;  ///< sum of the three above; libraries add some 50 MiB
+    double linear_flop = 0.0;          ///< projections and MLP of all layers
+    double attention_flop = 0.0;       ///< causal: half of the square
+    double vocabulary_flop = 0.0;      ///< projection of the scored positions
+    std::uint64_t weight_bytes = 0;    ///< held as long as the evaluator lives
+    std::uint64_t document_bytes = 0;  ///< residual stream, rotary table, a layer's keys and values
+    std::uint64_t work_bytes = 0;      ///< buffers of a chunk and of the threads
+    std::uint64_t peak_bytes = 0;      ///< sum of the three above; libraries add some 50 MiB
 
     [[nodiscard]] double flop() const noexcept {
         return linear_flop + attention_flop + vocabulary_flop;

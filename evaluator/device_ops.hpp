@@ -89,7 +89,8 @@ public:
     /// Rows that one call should be given, and the grid on which calls begin.
     [[nodiscard]] virtual std::int64_t chunk_rows() const noexcept = 0;
 
-    /// @param table  shape [vocabulary, hidden]; a backend may go on reading it where it lies
+    /// @param table  shape [vocabulary, hidden]; must outlive the result, which may read it in
+    /// place
     [[nodiscard]] virtual std::unique_ptr<Prepared> prepare_embedding(const TensorView& table) = 0;
     /// Weights of y = x Wᵀ; several tensors are stacked, their outputs lying side by side.
     /// @param stacked  shapes [outputs_i, inputs], all with the same inputs
@@ -100,6 +101,7 @@ public:
     [[nodiscard]] virtual std::unique_ptr<Prepared> prepare_vector(const TensorView& values) = 0;
     [[nodiscard]] virtual std::unique_ptr<Prepared> prepare_tokens(
         std::span<const std::int32_t> tokens) = 0;
+    /// @param table  must outlive the result, which may read it in place
     [[nodiscard]] virtual std::unique_ptr<Prepared> prepare_rotary(const RotaryTable& table) = 0;
 
     /// Zero-filled. A backend may add rows beyond `rows` for its own padding.
