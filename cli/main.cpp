@@ -12,6 +12,7 @@
 #include "cli/devices_command.hpp"
 #include "cli/evaluate_command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/init_command.hpp"
 #include "cli/job.hpp"
 #include "cli/search_command.hpp"
 #include "cli/status_command.hpp"
@@ -31,6 +32,7 @@ usage: longrope VERB [ARGUMENTS]
   evaluate           perplexity of methods at several lengths
   status DIRECTORY   how far a search is, while it runs or after
   devices            what this machine offers to evaluators
+  init               write a commented configuration for a model and documents
 
   longrope VERB --help says more; --version names version and commit.
 
@@ -62,6 +64,7 @@ int run(int argc, char** argv) {
     const Words words{argv + (argc > 1 ? 2 : 1), argv + argc};
     if (verb == "search" || verb == "evaluate") return run_job(argc, argv, verb, words);
     if (verb == "status") return static_cast<int>(run_status(words));
+    if (verb == "init") return static_cast<int>(run_init(words));
     if (verb == "devices") return static_cast<int>(run_devices(words));
     if (verb == "--version") {
         std::cout << fmt::format("longrope {} ({})\n", program_version(), program_commit());
@@ -75,8 +78,8 @@ int run(int argc, char** argv) {
         std::cerr << usage;
     } else {
         fmt::print(stderr,
-                   "longrope: unknown verb \"{}\"; there are search, evaluate, status and "
-                   "devices\n",
+                   "longrope: unknown verb \"{}\"; there are search, evaluate, status, "
+                   "devices and init\n",
                    verb);
     }
     return static_cast<int>(ExitCode::usage);

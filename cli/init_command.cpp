@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/init_command.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <iostream>
+#include <map>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "cli/run_inputs.hpp"
+#include "coordinator/configuration.hpp"
+#include "coordinator/toml_document.hpp"
+#include "worker/child_process.hpp"
+
+namespace longrope::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// From here on the paper halves population, mutants and crossovers (arXiv:2402.13753,
+/// section 4.1); the parents go with them, since as many parents as individuals would select
+/// nothing.
+constexpr std::uint64_t halved_from_tokens = 512 * 1024;
+
+constexpr std::array<std::string_view, 5> table_order{"model", "documents", "evaluator", "run",
+                                                      "stage"};
+
+std::string table_of(const std::string& key) {
+    return key.substr(0, key.rfind('.'));
+}
+
+std::string name_of(const std::string& key) {
+    return key.substr(key.rfind('.') + 1);
+}
+
+/// Every setting of a table: those in `given` set, the others as comments with their defaults.
+std::string table_text(std::string_view table, const std::map<std::string, std::string>& given) {
+    std::string text = table == "stage" ? "[[stage]]\n" : fmt::format("[{}]\n", table);
+    for (const coordinator::SettingDeclaration& setting : coordinator::declared_settings()) {
+        if (table_of(setting.key) != table) continue;
+        const auto value = given.find(setting.key);
+        const std::string line =
+            value != given.end()
+                ? fmt::format("{} = {}", name_of(setting.key), value->second)
+                : fmt::format("# {} = {}", name_of(setting.key), setting.default_value);
+        std::string comment = setting.description;
+        if (!setting.unit.empty()) comment += fmt::format(" ({})", setting.unit);
+        if (!setting.range.empty()) comment += fmt::format("; {}", setting.range);
+        text += fmt::format("{:<34} # {}\n", line, comment);
+    }
+    return text + "\n";
+}
+
+/// How many documents of a split are long enough for the target.
+std::uint32_t long_enough(const coordinator::RunFacts& facts, std::string_view split,
+                          std::uint64_t target) {
+    return static_cast<std::uint32_t>(
+        std::ranges::count_if(facts.documents, [&](const coordinator::DocumentFacts& document) {
+            return document.split == split && document.positions >= target;
+        }));
+}
+
+void check_documents(const coordinator::RunFacts& facts, const std::string& file,
+                     std::uint64_t target) {
+    std::uint64_t longest = 0;
+    for (const coordinator::DocumentFacts& document : facts.documents) {
+        longest = std::max(longest, document.positions);
+    }
+    for (const char* split : {"search", "validation", "heldout"}) {
+        const auto all = static_cast<std::uint32_t>(std::ranges::count(
+            facts.documents, std::string{split}, &coordinator::DocumentFacts::split));
+        const std::uint32_t usable = long_enough(facts, split, target);
+        if (usable < all || (usable == 0 && std::string_view{split} == "search")) {
+            throw coordinator::ConfigurationError{fmt::format(
+                "{}: {} of {} documents of the split \"{}\" fill {} positions (the longest of the "
+                "file fills {}): tokenise longer documents with scripts/tokenize_documents.py, or "
+                "use a smaller --target",
+                file, usable, all, split, target, longest)};
+        }
+    }
+}
+
+/// Writes a new file; an existing one is left alone unless `force`.
+void write_new_file(const fs::path& file, const std::string& text, bool force) {
+    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL);
+    const worker::Descriptor descriptor{::open(file.c_str(), flags, 0666)};
+    if (descriptor.get() < 0 && errno == EEXIST) {
+        throw UsageError{fmt::format("{} exists: give another --output, or --force to replace it",
+                                     file.string())};
+    }
+    std::string_view left = text;
+    while (descriptor.get() >= 0 && !left.empty()) {
+        const ssize_t written = ::write(descriptor.get(), left.data(), left.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) break;
+        left.remove_prefix(static_cast<std::size_t>(written));
+    }
+    if (descriptor.get() < 0 || !left.empty()) {
+        throw std::system_error{errno, std::generic_category(),
+                                fmt::format("cannot write {}", file.string())};
+    }
+}
+
+std::uint64_t target_of(const cxxopts::ParseResult& parsed, const coordinator::RunFacts& facts) {
+    const auto target = parsed["target"].as<std::uint64_t>();
+    if (target > facts.original_window) return target;
+    throw UsageError{fmt::format(
+        "--target {}: the model's original window has {} tokens already; give a larger number",
+        target, facts.original_window)};
+}
+
+}  // namespace
+
+ExitCode run_init(const Words& words) {
+    cxxopts::Options options{
+        "longrope init",
+        "Writes a commented configuration for a model, documents and a target length.\n"};
+    auto add = options.add_options();
+    add("model", "Hugging Face folder", cxxopts::value<std::string>());
+    add("documents", "documents file of scripts/tokenize_documents.py",
+        cxxopts::value<std::string>());
+    add("target", "length to extend to, in tokens", cxxopts::value<std::uint64_t>());
+    add("output", "file to write", cxxopts::value<std::string>()->default_value("longrope.toml"));
+    add("run-directory", "where the search will keep its history (default: runs/TARGET)",
+        cxxopts::value<std::string>());
+    add("force", "replace an existing file");
+    const auto parsed = parse(options, words);
+    if (!parsed) return ExitCode::done;
+    for (const char* needed : {"model", "documents", "target"}) {
+        if (parsed->count(needed) == 0) {
+            throw UsageError{
+                fmt::format("longrope init needs --{}; see longrope init --help", needed)};
+        }
+    }
+    coordinator::Configuration configuration;
+    configuration.model.path = (*parsed)["model"].as<std::string>();
+    configuration.documents.path = (*parsed)["documents"].as<std::string>();
+    const coordinator::RunFacts facts = read_facts(configuration);
+    const std::uint64_t target = target_of(*parsed, facts);
+    check_documents(facts, configuration.documents.path, target);
+
+    std::map<std::string, std::string> given{
+        {"model.path", coordinator::toml_string(configuration.model.path)},
+        {"documents.path", coordinator::toml_string(configuration.documents.path)},
+        // The paper searches on five documents.
+        {"documents.search", fmt::to_string(std::min(5U, long_enough(facts, "search", target)))},
+        {"run.directory",
+         coordinator::toml_string(parsed->count("run-directory") > 0
+                                      ? (*parsed)["run-directory"].as<std::string>()
+                                      : fmt::format("runs/{}", target))},
+        {"stage.name", coordinator::toml_string(fmt::to_string(target))},
+        {"stage.target_tokens", fmt::to_string(target)}};
+    if (target >= halved_from_tokens) {
+        given.insert({{"stage.population", "32"},
+                      {"stage.parents", "16"},
+                      {"stage.mutations", "8"},
+                      {"stage.crossovers", "8"}});
+    }
+    std::string text = fmt::format(
+        "# LongRoPE search, {} to {} tokens. Lines that start with # hold the defaults.\n\n",
+        facts.original_window, target);
+    for (const std::string_view table : table_order) text += table_text(table, given);
+    text.pop_back();
+    const fs::path file{(*parsed)["output"].as<std::string>()};
+    write_new_file(file, text, parsed->count("force") > 0);
+    std::cout << fmt::format(
+        "Wrote {}. Next:\n  longrope search --check {}\n  mpirun --bind-to none --enable-recovery "
+        "-n RANKS longrope search {}\n",
+        file.string(), file.string(), file.string());
+    std::cout.flush();
+    return ExitCode::done;
+}
+
+}  // namespace longrope::cli
