@@ -48,6 +48,17 @@ std::vector<double> geometric(std::size_t count, double last) {
     return factors;
 }
 
+/// r_i in [0, 1]: where each pair stands on YaRN's ramp; shape [D].
+std::vector<double> ramp_positions(const RotaryFacts& facts, YarnTurns turns) {
+    const YarnRamp ramp = yarn_ramp(facts, turns);
+    std::vector<double> positions(facts.rotary_pairs);
+    for (std::size_t i = 0; i < positions.size(); ++i) {
+        const double pair = static_cast<double>(i);
+        positions[i] = std::clamp((pair - ramp.low) / (ramp.high - ramp.low), 0.0, 1.0);
+    }
+    return positions;
+}
+
 }  // namespace
 
 std::vector<double> unscaled_factors(const RotaryFacts& facts) {
@@ -103,12 +114,28 @@ YarnRamp yarn_ramp(const RotaryFacts& facts, YarnTurns turns) {
 
 std::vector<double> yarn_factors(const RotaryFacts& facts, double target_window, YarnTurns turns) {
     const double s = extension(facts, target_window);
-    const YarnRamp ramp = yarn_ramp(facts, turns);
+    std::vector<double> factors = ramp_positions(facts, turns);
+    for (double& value : factors) value = s / (s * (1.0 - value) + value);
+    return factors;
+}
+
+std::vector<double> ramp_factors(const RotaryFacts& facts, double target_window, YarnTurns turns) {
+    const double s = extension(facts, target_window);
+    std::vector<double> factors = ramp_positions(facts, turns);
+    for (double& value : factors) value = s * value + (1.0 - value);
+    return factors;
+}
+
+std::vector<double> llama3_factors(const RotaryFacts& facts, double target_window) {
+    constexpr double low_turns = 1.0;
+    constexpr double high_turns = 4.0;
+    const double s = extension(facts, target_window);
     std::vector<double> factors(facts.rotary_pairs);
     for (std::size_t i = 0; i < factors.size(); ++i) {
-        const double position = static_cast<double>(i);
-        const double mix = std::clamp((position - ramp.low) / (ramp.high - ramp.low), 0.0, 1.0);
-        factors[i] = s / (s * (1.0 - mix) + mix);
+        const double exponent = static_cast<double>(i) / static_cast<double>(factors.size());
+        const double turns = facts.original_window / (two_pi * std::pow(facts.theta, exponent));
+        const double mix = std::clamp((turns - low_turns) / (high_turns - low_turns), 0.0, 1.0);
+        factors[i] = s / ((1.0 - mix) + s * mix);
     }
     return factors;
 }

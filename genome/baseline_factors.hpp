@@ -59,4 +59,17 @@ struct YarnRamp {
 [[nodiscard]] std::vector<double> yarn_factors(const RotaryFacts& facts, double target_window,
                                                YarnTurns turns = {});
 
+/// YaRN's ramp applied to factors instead of frequencies: lambda_i = s r_i + (1 - r_i). It is what
+/// the published code of LongRoPE seeds its search with, under the name of YaRN; the middle pairs
+/// are stretched far more than YaRN stretches them.
+/// Source: github.com/microsoft/LongRoPE, evolution/search.py.
+[[nodiscard]] std::vector<double> ramp_factors(const RotaryFacts& facts, double target_window,
+                                               YarnTurns turns = {});
+
+/// Llama 3.1's rule: pairs with a period below a quarter of the original window L are left alone,
+/// those with one above L are interpolated by s; between the two, frequencies are mixed by g =
+/// (turns within L - 1) / 3: 1 / lambda_i = (1 - g) / s + g. Source: Hugging Face's rope type
+/// "llama3" with low_freq_factor 1 and high_freq_factor 4.
+[[nodiscard]] std::vector<double> llama3_factors(const RotaryFacts& facts, double target_window);
+
 }  // namespace longrope::genome

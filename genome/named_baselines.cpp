@@ -10,8 +10,8 @@ namespace longrope::genome {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> fixed_names{"none",        "pi",           "ntk",
-                                                      "dynamic-ntk", "ntk-critical", "yarn"};
+constexpr std::array<std::string_view, 8> fixed_names{
+    "none", "pi", "ntk", "dynamic-ntk", "ntk-critical", "llama3", "ramp", "yarn"};
 constexpr std::array<std::string_view, 7> seed_names{
     "pi", "ntk", "yarn", "ntk-critical", "yarn-64-1", "yarn-16-1", "yarn-32-2"};
 
@@ -54,6 +54,8 @@ std::optional<std::vector<double>> named_baseline(std::string_view name, const R
     if (name == "ntk") return ntk_factors(facts, target_window);
     if (name == "dynamic-ntk") return dynamic_ntk_factors(facts, target_window);
     if (name == "ntk-critical") return critical_dimension_ntk_factors(facts, target_window);
+    if (name == "llama3") return llama3_factors(facts, target_window);
+    if (name == "ramp") return ramp_factors(facts, target_window);
     if (name == "yarn") return yarn_factors(facts, target_window);
     if (const auto turns = parse_yarn(name)) return yarn_factors(facts, target_window, *turns);
     return std::nullopt;

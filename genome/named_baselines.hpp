@@ -11,8 +11,8 @@
 
 namespace longrope::genome {
 
-/// The fixed names: none, pi, ntk, dynamic-ntk, ntk-critical, yarn. "yarn-FAST-SLOW" with other
-/// turns than 32 and 1, for example "yarn-64-1", is accepted besides.
+/// The fixed names: none, pi, ntk, dynamic-ntk, ntk-critical, llama3, ramp, yarn. "yarn-FAST-SLOW"
+/// with other turns than 32 and 1, for example "yarn-64-1", is accepted besides.
 [[nodiscard]] std::span<const std::string_view> baseline_names() noexcept;
 
 /// All that is accepted, for messages: "none, pi, ..., yarn, yarn-FAST-SLOW".

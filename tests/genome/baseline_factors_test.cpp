@@ -62,6 +62,30 @@ TEST_CASE("YaRN mixes frequencies, not factors") {
     CHECK(factors[63] == 32.0);
 }
 
+TEST_CASE("the published code's ramp mixes factors, and stretches the middle far more than YaRN") {
+    const std::vector<double> factors = ramp_factors(llama2, 32 * 4096);
+    CHECK(factors[0] == 1.0);
+    CHECK(factors[20] == 1.0);
+    CHECK(factors[21] == doctest::Approx(1.0 + 31.0 / 26.0).epsilon(1e-12));
+    CHECK(factors[32] == doctest::Approx(15.3).epsilon(0.001));
+    CHECK(factors[46] == 32.0);
+    CHECK(factors[63] == 32.0);
+    const std::vector<double> mistral = ramp_factors(llama2, 32 * 4096, {128, 2});
+    CHECK(mistral[11] == 1.0);
+    CHECK(mistral[41] == 32.0);
+}
+
+TEST_CASE("Llama 3.1's rule leaves pairs of four turns alone and stretches those below one") {
+    // The values between come from the published formula, worked out apart from this code.
+    const std::vector<double> factors = llama3_factors(llama3, 8 * 8192);
+    CHECK(factors[28] == 1.0);
+    CHECK(factors[29] == doctest::Approx(1.20748).epsilon(1e-5));
+    CHECK(factors[32] == doctest::Approx(2.69453).epsilon(1e-5));
+    CHECK(factors[34] == doctest::Approx(5.25733).epsilon(1e-5));
+    CHECK(factors[35] == 8.0);
+    CHECK(factors[63] == 8.0);
+}
+
 TEST_CASE("NTK scaling leaves the first pair alone and gives the last one the extension") {
     const std::vector<double> factors = ntk_factors(llama2, 32 * 4096);
     CHECK(factors.front() == 1.0);
@@ -115,13 +139,16 @@ TEST_CASE("baselines are found by name") {
     CHECK(named_baseline("none", phi3, 8192) == std::vector<double>(48, 1.0));
     CHECK(named_baseline("pi", phi3, 8192) == std::vector<double>(48, 4.0));
     CHECK(named_baseline("yarn", phi3, 8192) == yarn_factors(phi3, 8192, {32, 1}));
+    CHECK(named_baseline("ramp", phi3, 8192) == ramp_factors(phi3, 8192, {32, 1}));
+    CHECK(named_baseline("llama3", phi3, 8192) == llama3_factors(phi3, 8192));
     CHECK(named_baseline("yarn-64-1", phi3, 8192) == yarn_factors(phi3, 8192, {64, 1}));
     CHECK(named_baseline("yarn-64-0.5", phi3, 8192) == yarn_factors(phi3, 8192, {64, 0.5}));
     for (const char* name : {"", "yarN", "yarn-", "yarn-64", "yarn-64-", "yarn-64-1x", "linear"}) {
         INFO(name);
         CHECK_FALSE(named_baseline(name, phi3, 8192));
     }
-    CHECK(accepted_baselines() == "none, pi, ntk, dynamic-ntk, ntk-critical, yarn, yarn-FAST-SLOW");
+    CHECK(accepted_baselines() ==
+          "none, pi, ntk, dynamic-ntk, ntk-critical, llama3, ramp, yarn, yarn-FAST-SLOW");
 }
 
 TEST_CASE("a search starts from seven baselines, the paper's three first") {
