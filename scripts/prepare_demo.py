@@ -245,16 +245,20 @@ def _document_books() -> list[Book]:
     return [book for book in BOOKS if book.role in SEGMENTS]
 
 
-def is_complete(output: Path, tokenizer: Path) -> bool:
-    """Whether `output` is the documents file that this program would write, undamaged."""
+def is_complete(
+    output: Path, tokenizer: Path, plan: list[tokenize_documents.Text], books: list[Book]
+) -> bool:
+    """Whether `output` is the documents file of this plan and these books, undamaged.
+
+    @param plan  of the titles alone, one text for each of `books`
+    """
     import h5py
 
-    plan = document_plan({})
     expected = {
         "format_version": tokenize_documents.FORMAT_VERSION,
         "tokenizer_sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest(),
         "text_sha256": tokenize_documents.combined_digest(
-            [(book.title, book.sha256) for book in _document_books()]
+            [(book.title, book.sha256) for book in books]
         ),
     }
     try:
@@ -313,7 +317,9 @@ def main() -> int:
                 f"there is no tokenizer {arguments.tokenizer}: run this in the root of the "
                 "repository, or give --tokenizer"
             )
-        if not arguments.force and is_complete(arguments.output, arguments.tokenizer):
+        if not arguments.force and is_complete(
+            arguments.output, arguments.tokenizer, document_plan({}), _document_books()
+        ):
             print(f"{arguments.output} is complete; --force rebuilds it")
             return 0
         texts = provide_books(arguments.cache, arguments.packages)
