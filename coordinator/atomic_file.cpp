@@ -8,8 +8,8 @@
 
 #include <array>
 #include <cerrno>
-#include <regex>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -40,6 +40,21 @@ std::string temporary_suffix() {
     std::array<char, 256> host{};
     if (::gethostname(host.data(), host.size() - 1) != 0) throw_errno("read the host name");
     return fmt::format(".{}.{}.tmp", host.data(), ::getpid());
+}
+
+/// Whether `name` is "<file>.h5.<host>.<pid>.tmp".
+bool is_temporary(std::string_view name) {
+    constexpr std::string_view ending = ".tmp";
+    constexpr std::string_view stem_ending = ".h5.";
+    if (!name.ends_with(ending)) return false;
+    name.remove_suffix(ending.size());
+    const std::size_t stem = name.find(stem_ending);
+    const std::size_t dot = name.rfind('.');
+    if (stem == std::string_view::npos || stem == 0 || dot <= stem + stem_ending.size()) {
+        return false;
+    }
+    const std::string_view pid = name.substr(dot + 1);
+    return !pid.empty() && pid.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 }  // namespace
@@ -94,14 +109,13 @@ std::optional<std::vector<std::byte>> read_whole_file(const std::filesystem::pat
 }
 
 std::size_t remove_stale_temporaries(const std::filesystem::path& run_directory) {
-    const std::regex temporary_name{R"(.+\.h5\..+\.[0-9]+\.tmp)"};
     const std::string own_suffix = temporary_suffix();
     std::error_code error;
     std::size_t removed = 0;
     std::filesystem::directory_iterator entry{run_directory, error};
     for (; !error && entry != std::filesystem::directory_iterator{}; entry.increment(error)) {
         const std::string name = entry->path().filename().string();
-        if (!std::regex_match(name, temporary_name) || name.ends_with(own_suffix)) continue;
+        if (!is_temporary(name) || name.ends_with(own_suffix)) continue;
         if (::unlink(entry->path().c_str()) == 0) {
             ++removed;
         } else if (errno != ENOENT) {

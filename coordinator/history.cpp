@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <set>
+#include <utility>
 
 #include "coordinator/history_layout.hpp"
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -80,7 +81,7 @@ void add(Sha256& sha, const std::string& text) {
 /// Rows and records are their fields, arrays their length and elements.
 template <typename Record>
 requires std::is_class_v<Record>
-void add_fields(Sha256& sha, const Record& record) {
+void add(Sha256& sha, const Record& record) {
     for_each_field<Record>([&](const auto& field) { add(sha, record.*field.member); });
 }
 
@@ -89,10 +90,8 @@ void add_all(Sha256& sha, const std::vector<Element>& elements) {
     add(sha, std::uint64_t{elements.size()});
     if constexpr (std::is_arithmetic_v<Element> || std::is_enum_v<Element>) {
         sha.add(std::as_bytes(std::span{elements}));
-    } else if constexpr (std::is_same_v<Element, std::string>) {
-        for (const std::string& text : elements) add(sha, text);
     } else {
-        for (const Element& element : elements) add_fields(sha, element);
+        for (const Element& element : elements) add(sha, element);
     }
 }
 
@@ -112,7 +111,7 @@ void add_table(Sha256& sha, const ScoreTable<Row>& table) {
 
 std::string content_digest(const RunHistory& history) {
     Sha256 sha;
-    add_fields(sha, history);
+    add(sha, history);
     add(sha, std::uint64_t{history.identity.size()});
     for (const auto& [key, value] : history.identity) {
         add(sha, key);
@@ -121,12 +120,12 @@ std::string content_digest(const RunHistory& history) {
     add(sha, std::uint64_t{history.stages.size()});
     for (const StageHistory& stage : history.stages) {
         add(sha, stage.name);
-        add_fields(sha, stage);
+        add(sha, stage);
         add_table(sha, stage.evaluations);
         for (const ScoreGroup& group : score_groups) add_table(sha, stage.*group.member);
         add_all(sha, stage.generations);
         add_all(sha, stage.failures);
-        add_fields(sha, stage.best);
+        add(sha, stage.best);
         add_all(sha, stage.best.factors);
     }
     add_all(sha, history.workers);

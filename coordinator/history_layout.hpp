@@ -20,6 +20,10 @@ struct Field {
     const char* description;
 };
 
+// Clang before 17 does not deduce the arguments of an aggregate.
+template <typename Record, typename Value>
+Field(const char*, Value Record::*, const char*, const char*) -> Field<Record, Value>;
+
 /// The names of an enumeration's values, by their number in the file.
 template <typename Enum>
 inline constexpr auto legend = std::array<const char*, 0>{};

@@ -19,19 +19,36 @@
 #include "tests/coordinator/sample_history.hpp"
 #include "tests/evaluator/temporary_folder.hpp"
 
+#ifdef __SANITIZE_ADDRESS__
+// LeakSanitizer asks for this: HDF5 1.10 loses a few hundred bytes of its own with most damaged
+// files. That we close what we open is checked by HDF5's own count instead.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() {
+    return "leak:libhdf5";
+}
+#endif
+
 using namespace longrope::coordinator;
 using longrope::tests::TemporaryFolder;
 
 namespace {
 
-/// The message with which the bytes are refused, "" if they are not.
-std::string refusal(const std::vector<std::byte>& image) {
+/// What came of reading bytes: the digest of the history, or the message of the refusal.
+struct Outcome {
+    std::string digest;
+    std::string refusal;
+};
+
+Outcome read(const std::vector<std::byte>& image) {
     try {
-        (void)decode_history(image, "search.h5");
+        return {content_digest(decode_history(image, "search.h5")), ""};
     } catch (const HistoryError& error) {
-        return error.what();
+        return {"", error.what()};
     }
-    return "";
+}
+
+std::string refusal(const std::vector<std::byte>& image) {
+    return read(image).refusal;
 }
 
 /// The sample's bytes after `edit` had the file open.
@@ -176,20 +193,16 @@ TEST_CASE("a truncated file is refused at every length") {
 
 TEST_CASE("a flipped bit is refused, or lies where no value is") {
     const std::vector<std::byte> image = encode_history(sample_history({4, 2, 1}));
-    const std::string digest = content_digest(decode_history(image, "search.h5"));
+    const std::string digest = read(image).digest;
     std::size_t refused = 0;
     std::size_t flips = 0;
     for (std::size_t at = 3; at < image.size(); at += 151, ++flips) {
         INFO("byte ", at);
         std::vector<std::byte> flipped = image;
         flipped[at] ^= std::byte{1} << (at % 8);
-        std::string found = digest;
-        try {
-            found = content_digest(decode_history(flipped, "search.h5"));
-        } catch (const HistoryError&) {
-            ++refused;
-        }
-        CHECK(found == digest);
+        const Outcome outcome = read(flipped);
+        if (!outcome.refusal.empty()) ++refused;
+        CHECK((outcome.digest == digest || !outcome.refusal.empty()));
     }
     CHECK(refused > flips / 3);
 }

@@ -2,6 +2,7 @@
 #include "coordinator/history_file.hpp"
 
 #include <doctest/doctest.h>
+#include <hdf5.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -72,6 +73,7 @@ TEST_CASE("what was written is read, value for value") {
         CHECK(content_digest(*read) == content_digest(histories[i]));
     }
     CHECK(files_in(folder.path()) == 1);
+    CHECK(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL) == 0);
 }
 
 TEST_CASE("fields of every kind come back as they were") {

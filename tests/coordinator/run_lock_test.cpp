@@ -41,7 +41,12 @@ public:
         reap();
     }
     [[nodiscard]] pid_t pid() const { return pid_; }
-    void kill() const { ::kill(pid_, SIGKILL); }
+    /// Ends it; until reap() it is a zombie.
+    void kill() const {
+        ::kill(pid_, SIGKILL);
+        siginfo_t ignored;
+        waitid(P_PID, static_cast<id_t>(pid_), &ignored, WEXITED | WNOWAIT);
+    }
     int reap() {
         int status = 0;
         if (!reaped_) waitpid(pid_, &status, 0);
@@ -133,7 +138,6 @@ TEST_CASE("the lock of a living process of this host is respected, of a dead one
         earlier.process_start -= 1;
         leave_lock(folder.path(), earlier);
     }
-    usleep(50'000);  // a killed process becomes a zombie in its own time
     const RunLock lock{folder.path(), this_process()};
     lock.check();
     CHECK(lock_owner(folder.path())->pid == getpid());
@@ -170,13 +174,11 @@ TEST_CASE("the lock of another host is watched: touched means alive, untouched t
     }
     SUBCASE("touched between") {
         const RunLock other{folder.path(), on_other_host()};
-        std::jthread heartbeat{[&](const std::stop_token& stop) {
-            while (!stop.stop_requested()) {
-                other.touch();
-                std::this_thread::sleep_for(milliseconds{10});
-            }
-        }};
-        CHECK_THROWS_AS((RunLock{folder.path(), this_process(), milliseconds{100}}),
+        const auto touch = [&](const std::string&) {
+            usleep(20'000);  // beyond the resolution of the kernel's time stamps
+            other.touch();
+        };
+        CHECK_THROWS_AS((RunLock{folder.path(), this_process(), milliseconds{20}, touch}),
                         RunDirectoryInUse);
         other.check();
     }
