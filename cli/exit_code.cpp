@@ -12,6 +12,7 @@
 #include "coordinator/search.hpp"
 #include "evaluator/evaluator.hpp"
 #include "genome/genome.hpp"
+#include "genome/reference_operators.hpp"
 
 namespace longrope::cli {
 
@@ -35,6 +36,8 @@ ExitCode exit_code_of_current_exception() {
     } catch (const coordinator::NoWorkers&) {
         return ExitCode::nobody_left;
     } catch (const coordinator::NoParents&) {
+        return ExitCode::nobody_left;
+    } catch (const genome::PassesExhausted&) {
         return ExitCode::nobody_left;
     } catch (const coordinator::RunDirectoryInUse&) {
         return ExitCode::directory_in_use;

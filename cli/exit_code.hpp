@@ -10,7 +10,7 @@ enum class ExitCode : int {
     usage = 2,
     configuration = 3,
     bad_file = 4,     ///< damaged or mismatching history, model or documents
-    nobody_left = 5,  ///< no worker or no parents left
+    nobody_left = 5,  ///< no worker, no parents or no child left
     directory_in_use = 7,
     stopped_early = 75,  ///< run the same command again
     interrupted_twice = 130

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 #include "coordinator/given_settings.hpp"
 #include "coordinator/setting_declarations.hpp"
@@ -79,6 +80,28 @@ void check_synthetic(Configuration& configuration, const GivenSettings& given) {
     }
 }
 
+/// The published code leaves no choice in these settings: they follow from the method, and one that
+/// is given must agree.
+void fix_reference_settings(Configuration& configuration, const GivenSettings& given,
+                            std::size_t stage) {
+    if (configuration.stages[stage].method != "reference") return;
+    Configuration fixed = configuration;
+    fixed.stages[stage].grid_step = 0.01;
+    fixed.stages[stage].bound = "1+s";
+    fixed.stages[stage].start_tokens = "none";
+    for (const Setting& setting : settings()) {
+        if (!setting.per_stage() || !given.is_given(setting.key(), stage)) continue;
+        const std::string only = field_toml(setting.field(fixed, stage));
+        if (field_toml(setting.field(configuration, stage)) == only) continue;
+        throw ConfigurationError{fmt::format(
+            "{}\nThe reference's search has {} = {}: leave the setting out, or use stage.method = "
+            "\"paper\".",
+            disagreement(configuration, given, setting.key(), "stage.method", stage), setting.key(),
+            only)};
+    }
+    configuration = std::move(fixed);
+}
+
 }  // namespace
 
 Configuration read_configuration(const std::filesystem::path& file,
@@ -91,6 +114,7 @@ Configuration read_configuration(const std::filesystem::path& file,
     for (std::size_t stage = 0; stage < configuration.stages.size(); ++stage) {
         check_parents(configuration, given, stage);
         check_children(configuration, given, stage);
+        fix_reference_settings(configuration, given, stage);
     }
     return configuration;
 }

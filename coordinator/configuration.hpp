@@ -86,10 +86,10 @@ struct StageSettings {
     std::uint32_t crossovers = 16;
     double mutation_probability = 0.3;
     std::uint32_t iterations = 40;
-    std::string method = "paper";
+    std::string method = "paper";  ///< paper, reference; the latter fixes the next three
     double grid_step = 0.001;
     std::string bound = "1.25s";        ///< "1.25s", "1+s", or a number >= 1
-    std::string start_tokens = "gene";  ///< gene, sweep
+    std::string start_tokens = "gene";  ///< gene, sweep, none
     std::string schedule = "generational";
 
     friend bool operator==(const StageSettings&, const StageSettings&) = default;

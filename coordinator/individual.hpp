@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "genome/genome.hpp"
+#include "genome/breeder.hpp"
 
 namespace longrope::coordinator {
 
@@ -26,8 +26,8 @@ struct Individual {
     Origin origin = Origin::seed;
     std::int32_t parent_a = -1;  ///< number of an individual, or -1
     std::int32_t parent_b = -1;
-    std::uint32_t frontier = 0;            ///< it saw the results of individuals 0..frontier-1
-    std::optional<genome::Genome> genome;  ///< empty: skipped
+    std::uint32_t frontier = 0;  ///< it saw the results of individuals 0..frontier-1
+    std::optional<genome::Candidate> candidate;  ///< empty: skipped
 };
 
 }  // namespace longrope::coordinator

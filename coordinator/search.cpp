@@ -8,8 +8,10 @@
 #include <span>
 #include <utility>
 
-#include "genome/breeding.hpp"
+#include "genome/genome.hpp"
 #include "genome/initial_population.hpp"
+#include "genome/paper_breeder.hpp"
+#include "genome/reference_breeder.hpp"
 #include "genome/selection.hpp"
 
 namespace longrope::coordinator {
@@ -34,6 +36,23 @@ SearchSettings checked(SearchSettings settings) {
     return settings;
 }
 
+std::unique_ptr<genome::Breeder> breeder_of(const SearchSettings& settings) {
+    if (settings.method == Method::paper) {
+        return std::make_unique<genome::PaperBreeder>(settings.space, settings.seed_factors,
+                                                      settings.mutation_probability,
+                                                      settings.positions);
+    }
+    if (settings.seed_factors.size() != 1) {
+        throw genome::InvalidGenome{fmt::format("{} seeds; the reference starts from one vector",
+                                                settings.seed_factors.size())};
+    }
+    return std::make_unique<genome::ReferenceBreeder>(
+        settings.seed_factors.front(),
+        genome::ReferenceSpace{.max_factor = settings.space.max_factor(),
+                               .step = settings.space.grid_step(),
+                               .redraw_probability = settings.mutation_probability});
+}
+
 std::int32_t parent_number(std::uint32_t number) {
     return static_cast<std::int32_t>(number);
 }
@@ -46,8 +65,7 @@ Search::Search(SearchSettings settings)
                  .mutations = settings_.mutations,
                  .crossovers = settings_.crossovers,
                  .iterations = settings_.iterations}},
-      seeds_{genome::seed_genomes(settings_.space, settings_.seed_factors, settings_.positions)},
-      seen_{settings_.positions} {}
+      breeder_{breeder_of(settings_)} {}
 
 std::optional<Individual> Search::next() {
     const std::uint32_t number = bred();
@@ -57,11 +75,10 @@ std::optional<Individual> Search::next() {
     if (frontier > 0) see_parents(frontier);
 
     Individual individual = breed(number);
-    if (individual.genome) seen_.insert(*individual.genome);
-    statuses_.push_back(individual.genome ? Status::pending : Status::skipped);
+    statuses_.push_back(individual.candidate ? Status::pending : Status::skipped);
     scores_.push_back(std::numeric_limits<double>::infinity());
     individuals_.push_back(individual);
-    if (!individual.genome) count_committed();
+    if (!individual.candidate) count_committed();
     return individual;
 }
 
@@ -110,8 +127,8 @@ std::optional<double> Search::mean_nll(std::uint32_t number) const {
 }
 
 std::vector<double> Search::factors(std::uint32_t number) const {
-    const auto& genome = individuals_.at(number).genome;
-    return genome ? settings_.space.factors(*genome) : std::vector<double>{};
+    const auto& candidate = individuals_.at(number).candidate;
+    return candidate ? candidate->factors : std::vector<double>{};
 }
 
 void Search::see_parents(std::uint32_t frontier) {
@@ -127,7 +144,7 @@ void Search::see_parents(std::uint32_t frontier) {
     parents_frontier_ = frontier;
 }
 
-Individual Search::breed(std::uint32_t number) const {
+Individual Search::breed(std::uint32_t number) {
     genome::RandomStream random{settings_.seed, settings_.stage_name, number};
     Individual individual;
     individual.number = number;
@@ -143,41 +160,35 @@ Individual Search::breed(std::uint32_t number) const {
     return individual;
 }
 
-void Search::breed_first_population(Individual& individual, genome::RandomStream& random) const {
-    const auto seeds = static_cast<std::uint32_t>(seeds_.size());
-    if (individual.number < seeds) {
+void Search::breed_first_population(Individual& individual, genome::RandomStream& random) {
+    if (individual.number < breeder_->seeds()) {
         individual.origin = Origin::seed;
-        individual.genome = seeds_[individual.number];
+        individual.candidate = breeder_->breed_seed();
         return;
     }
-    const std::uint32_t seed = genome::seed_of_member(individual.number, seeds);
+    const std::uint32_t seed = genome::seed_of_member(individual.number, breeder_->seeds());
     individual.origin = Origin::initial_mutation;
     individual.parent_a = parent_number(seed);
-    individual.genome = genome::breed_mutant(seeds_[seed], settings_.space,
-                                             settings_.mutation_probability, seen_, random);
+    individual.candidate = breeder_->breed_mutant(seed, random);
 }
 
-void Search::breed_mutation(Individual& individual, genome::RandomStream& random) const {
+void Search::breed_mutation(Individual& individual, genome::RandomStream& random) {
     const auto count = static_cast<std::uint32_t>(parents_.size());
     const std::uint32_t parent = parents_[random.uniform_integer(count)];
     individual.origin = Origin::mutation;
     individual.parent_a = parent_number(parent);
-    individual.genome = genome::breed_mutant(*individuals_[parent].genome, settings_.space,
-                                             settings_.mutation_probability, seen_, random);
+    individual.candidate = breeder_->breed_mutant(parent, random);
 }
 
-void Search::breed_crossover(Individual& individual, genome::RandomStream& random) const {
+void Search::breed_crossover(Individual& individual, genome::RandomStream& random) {
     const auto ranks = genome::draw_pair(static_cast<std::uint32_t>(parents_.size()), random);
     const std::uint32_t a = parents_[ranks.better];
     const std::uint32_t b = parents_[ranks.worse];
-    auto child =
-        genome::breed_crossover(*individuals_[a].genome, *individuals_[b].genome, settings_.space,
-                                settings_.mutation_probability, seen_, random);
-    const bool crossed = !child || !child->mutated;
-    individual.origin = crossed ? Origin::crossover : Origin::mutation;
+    genome::Crossing crossing = breeder_->breed_crossover(a, b, random);
+    individual.origin = crossing.mutated ? Origin::mutation : Origin::crossover;
     individual.parent_a = parent_number(a);
-    individual.parent_b = crossed ? parent_number(b) : -1;
-    if (child) individual.genome = std::move(child->genome);
+    individual.parent_b = crossing.mutated ? -1 : parent_number(b);
+    individual.candidate = std::move(crossing.child);
 }
 
 }  // namespace longrope::coordinator

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -10,16 +11,22 @@
 
 #include "coordinator/individual.hpp"
 #include "coordinator/schedule.hpp"
-#include "genome/genome.hpp"
+#include "genome/breeder.hpp"
 #include "genome/random_stream.hpp"
 #include "genome/search_space.hpp"
-#include "genome/seen_genomes.hpp"
 
 namespace longrope::coordinator {
+
+/// Whose operators breed: docs/method.md sets them side by side.
+enum class Method : std::uint8_t {
+    paper,     ///< genome::PaperBreeder
+    reference  ///< genome::ReferenceBreeder: one seed; of the space, its bound and its step alone
+};
 
 /// Everything that decides the trajectory of one stage's search. All of it is identity but
 /// `iterations`: more of them continue the same trajectory.
 struct SearchSettings {
+    Method method = Method::paper;
     genome::SearchSpace space;
     std::vector<std::vector<double>> seed_factors;  ///< shape [seeds][D], in their order
     std::uint32_t population = 64;                  ///< P, individuals of the first generation
@@ -47,9 +54,10 @@ struct Outcome {
 };
 
 /// The evolutionary search of one stage: LongRoPE (arXiv:2402.13753), Algorithm 1, with the last
-/// generation scored too. A pure state machine, without clock, file or communication: individual k
-/// depends on the settings and on the results of individuals 0..frontier-1 alone, in whatever order
-/// they were committed. To resume is to run it again from the start with the stored results.
+/// generation scored too. The method's breeder makes the children; selection and order are here. A
+/// pure state machine, without clock, file or communication: individual k depends on the settings
+/// and on the results of individuals 0..frontier-1 alone, in whatever order they were committed. To
+/// resume is to run it again from the start with the stored results.
 class Search {
 public:
     /// @throws std::invalid_argument on sizes or a probability outside the ranges above
@@ -57,10 +65,11 @@ public:
     ///         does not fit the space
     explicit Search(SearchSettings settings);
 
-    /// Breeds the next individual, in the order of numbers. One without a genome is skipped: no
+    /// Breeds the next individual, in the order of numbers. One without a candidate is skipped: no
     /// unseen child was found; it counts as committed.
     /// @returns nothing while results that its frontier needs are missing, or when all are bred
     /// @throws NoParents if fewer than two of the individuals it may see have a finite score
+    /// @throws genome::PassesExhausted if the method "reference" finds no child
     [[nodiscard]] std::optional<Individual> next();
 
     /// Takes the result of a bred individual, in any order.
@@ -92,17 +101,16 @@ public:
     [[nodiscard]] std::vector<double> factors(std::uint32_t number) const;
 
 private:
-    [[nodiscard]] Individual breed(std::uint32_t number) const;
-    void breed_first_population(Individual& individual, genome::RandomStream& random) const;
-    void breed_mutation(Individual& individual, genome::RandomStream& random) const;
-    void breed_crossover(Individual& individual, genome::RandomStream& random) const;
+    [[nodiscard]] Individual breed(std::uint32_t number);
+    void breed_first_population(Individual& individual, genome::RandomStream& random);
+    void breed_mutation(Individual& individual, genome::RandomStream& random);
+    void breed_crossover(Individual& individual, genome::RandomStream& random);
     void see_parents(std::uint32_t frontier);
     void count_committed();
 
     SearchSettings settings_;
     Schedule schedule_;
-    std::vector<genome::Genome> seeds_;
-    genome::SeenGenomes seen_;
+    std::unique_ptr<genome::Breeder> breeder_;
     std::vector<Individual> individuals_;  // index = number
     std::vector<Status> statuses_;         // of individuals_
     std::vector<double> scores_;           // of individuals_; +infinity unless done

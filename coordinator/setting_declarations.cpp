@@ -160,8 +160,9 @@ std::vector<Setting> declare_settings() {
         {"stage", "iterations", "iterations", IntegerRange{0, most_individuals}, operational,
          optional, "generations after the first population; raising it continues a run",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).iterations; }},
-        {"stage", "method", "", Choice{{"paper"}, {"reference", "cma"}}, identity, optional,
-         "operators of the search",
+        {"stage", "method", "", Choice{{"paper", "reference"}, {"cma"}}, identity, optional,
+         "operators of the search (docs/method.md): those of LongRoPE's paper, or those of its "
+         "published code, which fix grid_step = 0.01, bound = \"1+s\" and start_tokens = \"none\"",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).method; }},
         {"stage", "grid_step", "", RealRange{0, 1, true}, identity, optional,
          "spacing of the rescale factors; the paper has 0.01",
@@ -171,9 +172,9 @@ std::vector<Setting> declare_settings() {
                  canonical_bound, true},
          identity, optional, "largest rescale factor, with s = target / original window",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).bound; }},
-        {"stage", "start_tokens", "", Choice{{"gene", "sweep"}, {}}, identity, optional,
+        {"stage", "start_tokens", "", Choice{{"gene", "sweep", "none"}, {}}, identity, optional,
          "leading tokens that keep their positions: bred with the factors, or held at 0 and then "
-         "swept on the best",
+         "swept on the best, or none at all",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).start_tokens; }},
         {"stage", "schedule", "", Choice{{"generational"}, {"pipelined"}}, identity, optional,
          "which results an individual is bred from: all of the generations before its own",

@@ -75,21 +75,25 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     const auto window = static_cast<double>(facts.original_window);
     const auto target = static_cast<double>(stage.target_tokens);
     const genome::RotaryFacts rotary{facts.rotary_pairs, facts.theta, window};
-    const bool sweep = stage.start_tokens == "sweep";
     const std::vector<std::uint32_t> choices =
-        sweep ? std::vector<std::uint32_t>{0} : start_token_choices;
+        stage.start_tokens == "gene" ? start_token_choices : std::vector<std::uint32_t>{0};
     std::vector<genome::NamedFactors> seeds = genome::seed_baselines(rotary, target);
 
-    SearchSettings search{genome::SearchSpace{facts.rotary_pairs, stage.grid_step,
-                                              max_factor(stage.bound, target / window), choices},
-                          {}};
+    SearchSettings search{
+        .method = stage.method == "reference" ? Method::reference : Method::paper,
+        .space = genome::SearchSpace{facts.rotary_pairs, stage.grid_step,
+                                     max_factor(stage.bound, target / window), choices}};
     if (search.space.is_single_point()) {
         throw ConfigurationError{
             fmt::format("stage \"{}\": bound = \"{}\" with grid_step = {} leaves a single point, "
                         "all factors 1: raise the bound",
                         stage.name, stage.bound, stage.grid_step)};
     }
-    for (const genome::NamedFactors& seed : seeds) search.seed_factors.push_back(seed.factors);
+    if (search.method == Method::reference) {
+        search.seed_factors.push_back(genome::ramp_factors(rotary, target));
+    } else {
+        for (const genome::NamedFactors& seed : seeds) search.seed_factors.push_back(seed.factors);
+    }
     search.population = stage.population;
     search.parents = stage.parents;
     search.mutations = stage.mutations;
@@ -110,7 +114,7 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     plan.attention_scale = scale->value(window, target);
     plan.baselines.push_back({"none", *genome::named_baseline("none", rotary, target)});
     for (genome::NamedFactors& seed : seeds) plan.baselines.push_back(std::move(seed));
-    if (sweep) {
+    if (stage.start_tokens == "sweep") {
         // 0 is what the search used, and 1 is the same function.
         for (const std::uint32_t choice : start_token_choices) {
             if (choice > 1) plan.swept_start_tokens.push_back(choice);

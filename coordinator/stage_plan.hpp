@@ -42,7 +42,7 @@ struct StagePlan {
     double theta = 0.0;
     double attention_scale = 1.0;  ///< m, the same for every factor vector of the stage
     std::uint64_t positions = 0;   ///< L'
-    std::vector<genome::NamedFactors> baselines;  ///< none first, then the seeds
+    std::vector<genome::NamedFactors> baselines;  ///< none first, then the seeds of "paper"
     DocumentSet search_documents;
     DocumentSet validation_documents;  ///< empty: the choice is made on the search documents
     DocumentSet heldout_documents;     ///< empty: no held-out scores

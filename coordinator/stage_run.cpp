@@ -144,9 +144,9 @@ void StageRun::check_replay(const Individual& individual,
     same("origin", static_cast<int>(stored.origin), static_cast<int>(individual.origin));
     same("parent_a", stored.parent_a, individual.parent_a);
     same("parent_b", stored.parent_b, individual.parent_b);
-    same("skipped", stored.status == Status::skipped, !individual.genome.has_value());
-    if (!individual.genome) return;
-    same("start_tokens", stored.start_tokens, individual.genome->start_tokens());
+    same("skipped", stored.status == Status::skipped, !individual.candidate.has_value());
+    if (!individual.candidate) return;
+    same("start_tokens", stored.start_tokens, individual.candidate->start_tokens);
     const auto stored_factors = factors_of(earlier_->evaluations, individual.number);
     for (std::size_t i = 0; i < factors.size(); ++i) {
         same(fmt::format("factor {}", i).c_str(), stored_factors[i], factors[i]);
@@ -162,7 +162,7 @@ void StageRun::add_individual(const Individual& individual, std::vector<Numbered
     row.parent_a = individual.parent_a;
     row.parent_b = individual.parent_b;
     row.frontier = individual.frontier;
-    row.start_tokens = individual.genome ? individual.genome->start_tokens() : 0;
+    row.start_tokens = individual.candidate ? individual.candidate->start_tokens : 0;
     const std::size_t at = append_row(history_.evaluations, row, factors);
     if (earlier_ && at < earlier_->evaluations.rows.size()) {
         check_replay(individual, factors);
@@ -172,7 +172,7 @@ void StageRun::add_individual(const Individual& individual, std::vector<Numbered
         restored_ += held;
         scored_ += held;
     }
-    if (!individual.genome) {
+    if (!individual.candidate) {
         close_row(history_.evaluations, at, Status::skipped);
     } else if (history_.evaluations.rows[at].status != Status::pending ||
                settle_row(history_.evaluations, at)) {
@@ -361,7 +361,7 @@ ScoreRow StageRun::row_of_individual(std::uint32_t number) const {
     ScoreRow row;
     row.name = fmt::format("individual {}", number);
     row.individual = static_cast<std::int32_t>(number);
-    row.start_tokens = search_.individual(number).genome->start_tokens();
+    row.start_tokens = search_.individual(number).candidate->start_tokens;
     return row;
 }
 

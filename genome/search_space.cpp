@@ -38,6 +38,7 @@ SearchSpace::SearchSpace(std::size_t dimensions, double grid_step, double max_fa
                          std::vector<std::uint32_t> start_token_choices)
     : dimensions_{dimensions},
       grid_step_{grid_step},
+      max_factor_{max_factor},
       max_grid_step_{largest_step(grid_step, max_factor)},
       start_token_choices_{std::move(start_token_choices)} {
     if (dimensions_ == 0) throw InvalidGenome{"a search space needs at least one rescale factor"};

@@ -26,6 +26,8 @@ public:
 
     [[nodiscard]] std::size_t dimensions() const noexcept { return dimensions_; }
     [[nodiscard]] double grid_step() const noexcept { return grid_step_; }
+    /// lambda_max as given; the largest factor of the grid may lie a little below.
+    [[nodiscard]] double max_factor() const noexcept { return max_factor_; }
     /// G: the largest grid step, floor((max_factor - 1) / grid_step + 1e-9).
     [[nodiscard]] std::uint32_t max_grid_step() const noexcept { return max_grid_step_; }
     [[nodiscard]] std::span<const std::uint32_t> start_token_choices() const noexcept {
@@ -58,6 +60,7 @@ public:
 private:
     std::size_t dimensions_;
     double grid_step_;
+    double max_factor_;
     std::uint32_t max_grid_step_ = 0;
     std::vector<std::uint32_t> start_token_choices_;
 };

@@ -70,6 +70,27 @@ TEST_CASE("the last override wins over the file, before anything is checked") {
     CHECK(configuration.run.allow_mixed_numerics);
 }
 
+TEST_CASE(
+    "the method \"reference\" brings its grid, bound and start tokens, and agrees with them") {
+    const std::string given = "grid_step = 0.010\nbound = \"1+s\"\nstart_tokens = \"none\"\n";
+    for (const std::string& text :
+         {complete_configuration + "method = \"reference\"\n",
+          complete_configuration + given + "method = \"reference\"\nmutations = 20\n"}) {
+        const StageSettings stage = read(text).stages[0];
+        CHECK(stage.method == "reference");
+        CHECK(stage.grid_step == 0.01);
+        CHECK(stage.bound == "1+s");
+        CHECK(stage.start_tokens == "none");
+    }
+    const Configuration two =
+        read(complete_configuration +
+             "[[stage]]\nname = \"second\"\ntarget_tokens = 4096\nmethod = \"reference\"\n");
+    CHECK(two.stages[0].grid_step == 0.001);
+    CHECK(two.stages[1].grid_step == 0.01);
+    CHECK(read(to_toml(two)) == two);
+    CHECK(identity_settings(two).at("stage.second.bound") == "\"1+s\"");
+}
+
 TEST_CASE("an override with a stage's name changes that stage alone") {
     const Configuration configuration =
         read(complete_configuration + "[[stage]]\nname = \"4096\"\ntarget_tokens = 4096\n",

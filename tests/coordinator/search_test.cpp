@@ -93,7 +93,7 @@ TEST_CASE("an exhausted space leaves skipped individuals, and the search still e
     int evaluated = 0;
     for (std::uint32_t number = 0; number < search.total(); ++number) {
         const bool skipped = search.status(number) == Status::skipped;
-        CHECK(search.individual(number).genome.has_value() == !skipped);
+        CHECK(search.individual(number).candidate.has_value() == !skipped);
         CHECK(search.factors(number).size() == (skipped ? 0 : 1));
         if (!skipped) ++evaluated;
     }

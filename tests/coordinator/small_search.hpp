@@ -60,7 +60,7 @@ inline Outcome evaluate(const Search& search, std::uint32_t number) {
 inline Search run_in_order(SearchSettings settings) {
     Search search{std::move(settings)};
     while (const auto individual = search.next()) {
-        if (individual->genome)
+        if (individual->candidate)
             search.commit(individual->number, evaluate(search, individual->number));
     }
     return search;
