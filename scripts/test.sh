@@ -48,10 +48,11 @@ scripts/build.sh --preset "$preset" -- -DLONGROPE_TESTS=ON -DLONGROPE_WARNINGS_A
 .venv/bin/python scripts/prepare_demo.py >&2 || fail "the tests with the demo model need its documents (above)"
 
 log=build/$preset/test-output.txt
-status=0
+begun=$SECONDS status=0
+say "the tests; dependencies, build and documents took $begun s"
 ctest --preset "$preset" --parallel "$JOBS" --no-tests=error "${selection[@]}" \
     --output-junit "$PWD/build/$preset/tests.xml" </dev/null 2>&1 | tee "$log" || status=$?
-say "CTest took ${SECONDS} s; its output is in $log"
+say "the tests took $((SECONDS - begun)) s; their output is in $log"
 # CTest lists skipped and failed tests after its summary: the summary once more, as the last line.
 grep -E '^[0-9]+% tests passed' "$log" || { say "CTest printed no summary"; [ $status -ne 0 ] || status=1; }
 exit $status
