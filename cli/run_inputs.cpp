@@ -5,6 +5,7 @@
 
 #include "evaluator/documents.hpp"
 #include "evaluator/model/model_folder.hpp"
+#include "evaluator/model/model_tensors.hpp"
 #include "evaluator/synthetic/synthetic_evaluator.hpp"
 
 namespace longrope::cli {
@@ -49,6 +50,7 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
         facts = synthetic_facts(configuration);
     } else {
         const evaluator::ModelFolder model{configuration.model.path};
+        evaluator::find_tensors(model);  // or every worker would fail to load it
         const evaluator::Documents documents{configuration.documents.path};
         documents.check_vocabulary(model.config().vocabulary);
         facts.rotary_pairs = model.config().rotary_pairs();

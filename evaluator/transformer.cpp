@@ -25,40 +25,28 @@ struct Transformer::Workspace {
 
 Transformer::Transformer(const ModelFolder& model, DeviceOps& ops)
     : ops_{ops}, config_{model.config()} {
-    const std::int64_t vocabulary = config_.vocabulary;
-    const std::int64_t hidden = config_.hidden_size;
-    const TensorView embedding = model.tensor("model.embed_tokens.weight", {vocabulary, hidden});
-    embedding_ = ops_.prepare_embedding(embedding);
-    for (std::uint32_t i = 0; i < config_.layers; ++i) layers_.push_back(prepare_layer(model, i));
-    final_norm_ = ops_.prepare_vector(model.tensor("model.norm.weight", {hidden}));
-    head_ = ops_.prepare_head(
-        config_.tied_embeddings ? embedding : model.tensor("lm_head.weight", {vocabulary, hidden}));
+    const ModelTensors tensors = find_tensors(model);
+    embedding_ = ops_.prepare_embedding(tensors.embedding);
+    for (const LayerTensors& layer : tensors.layers) layers_.push_back(prepare_layer(layer));
+    final_norm_ = ops_.prepare_vector(tensors.final_norm);
+    head_ = ops_.prepare_head(tensors.head);
 }
 
-Transformer::Layer Transformer::prepare_layer(const ModelFolder& model, std::uint32_t index) const {
-    const std::int64_t hidden = config_.hidden_size;
-    const std::int64_t inner = config_.intermediate_size;
-    const std::int64_t query_size = std::int64_t{config_.heads} * config_.head_dim;
-    const std::int64_t kv_size = std::int64_t{config_.kv_heads} * config_.head_dim;
-    const auto tensor = [&](const char* name, std::initializer_list<std::int64_t> shape) {
-        return model.tensor(fmt::format("model.layers.{}.{}.weight", index, name), shape);
+Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const {
+    const auto matrix = [this](const TensorView& tensor) {
+        return ops_.prepare_matrix(std::array{tensor});
     };
-    const auto matrix = [&](const char* name, std::int64_t outputs, std::int64_t inputs) {
-        const std::array parts{tensor(name, {outputs, inputs})};
-        return ops_.prepare_matrix(parts);
-    };
-    const auto stacked = [&](const char* first, const char* second, std::int64_t outputs) {
-        const std::array parts{tensor(first, {outputs, hidden}), tensor(second, {outputs, hidden})};
-        return ops_.prepare_matrix(parts);
+    const auto stacked = [this](const TensorView& first, const TensorView& second) {
+        return ops_.prepare_matrix(std::array{first, second});
     };
     return Layer{
-        .attention_norm = ops_.prepare_vector(tensor("input_layernorm", {hidden})),
-        .query = matrix("self_attn.q_proj", query_size, hidden),
-        .key_value = stacked("self_attn.k_proj", "self_attn.v_proj", kv_size),
-        .output = matrix("self_attn.o_proj", hidden, query_size),
-        .mlp_norm = ops_.prepare_vector(tensor("post_attention_layernorm", {hidden})),
-        .gate_up = stacked("mlp.gate_proj", "mlp.up_proj", inner),
-        .down = matrix("mlp.down_proj", hidden, inner),
+        .attention_norm = ops_.prepare_vector(tensors.attention_norm),
+        .query = matrix(tensors.query),
+        .key_value = stacked(tensors.key, tensors.value),
+        .output = matrix(tensors.output),
+        .mlp_norm = ops_.prepare_vector(tensors.mlp_norm),
+        .gate_up = stacked(tensors.gate, tensors.up),
+        .down = matrix(tensors.down),
     };
 }
 

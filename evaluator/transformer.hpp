@@ -8,6 +8,7 @@
 
 #include "evaluator/device_ops.hpp"
 #include "evaluator/model/model_folder.hpp"
+#include "evaluator/model/model_tensors.hpp"
 #include "evaluator/rotary_table.hpp"
 
 namespace longrope::evaluator {
@@ -50,7 +51,7 @@ private:
         std::int64_t rows;
     };
 
-    [[nodiscard]] Layer prepare_layer(const ModelFolder& model, std::uint32_t index) const;
+    [[nodiscard]] Layer prepare_layer(const LayerTensors& tensors) const;
     /// Chunks of the first `positions` rows.
     [[nodiscard]] std::vector<Chunk> chunks(std::int64_t positions) const;
     void store_keys_and_values(const Layer& layer, const Chunk& chunk, const Prepared& rotary,

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "evaluator/model/model_folder.hpp"
+#include "evaluator/model/tensor_view.hpp"
+
+namespace longrope::evaluator {
+
+/// The weights of one decoder layer.
+struct LayerTensors {
+    TensorView attention_norm;  ///< [hidden]
+    TensorView query;           ///< [heads * head_dim, hidden]
+    TensorView key;             ///< [kv_heads * head_dim, hidden]
+    TensorView value;           ///< [kv_heads * head_dim, hidden]
+    TensorView output;          ///< [hidden, heads * head_dim]
+    TensorView mlp_norm;        ///< [hidden]
+    TensorView gate;            ///< [intermediate, hidden]
+    TensorView up;              ///< [intermediate, hidden]
+    TensorView down;            ///< [hidden, intermediate]
+};
+
+/// The weights of a Llama-family decoder, in the folder's memory map.
+struct ModelTensors {
+    TensorView embedding;  ///< [vocabulary, hidden]
+    std::vector<LayerTensors> layers;
+    TensorView final_norm;  ///< [hidden]
+    TensorView head;        ///< [vocabulary, hidden]; the embedding where they are tied
+};
+
+/// Finds every tensor that config.json calls for; reads no weights.
+/// @throws EvaluatorError naming a tensor that is missing or misshapen
+ModelTensors find_tensors(const ModelFolder& model);
+
+}  // namespace longrope::evaluator
