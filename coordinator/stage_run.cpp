@@ -45,6 +45,26 @@ std::optional<std::size_t> find_scored(const ScoreTable<ScoreRow>& from,
     return std::nullopt;
 }
 
+template <typename Row>
+std::uint64_t scores_held(const ScoreTable<Row>& table, std::size_t row) {
+    std::uint64_t held = 0;
+    for (std::size_t column = 0; column < columns(table); ++column) {
+        const DocumentStatus status = cell_status(table, row, column);
+        held += status == DocumentStatus::done || status == DocumentStatus::not_finite ? 1U : 0U;
+    }
+    return held;
+}
+
+std::uint64_t scores_held(const StageHistory& stage) {
+    std::uint64_t held = 0;
+    const auto add = [&held](const auto& table) {
+        for (std::size_t row = 0; row < table.rows.size(); ++row) held += scores_held(table, row);
+    };
+    add(stage.baselines), add(stage.evaluations), add(stage.validation);
+    add(stage.start_token_sweep), add(stage.heldout);
+    return held;
+}
+
 /// Rows of the final phase that belong to other numbers of iterations stay as they are.
 void keep_other_iterations(ScoreTable<ScoreRow>& table, const ScoreTable<ScoreRow>& from,
                            std::uint32_t iterations) {
@@ -88,6 +108,7 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
                     "iterations may be raised, not lowered",
                     earlier_->evaluations.rows.size(), plan_.settings.iterations, search_.total()));
     history_.failures = earlier_->failures;
+    restored_ = scores_held(*earlier_);
     const std::uint32_t iterations = plan_.settings.iterations;
     keep_other_iterations(history_.validation, earlier_->validation, iterations);
     keep_other_iterations(history_.start_token_sweep, earlier_->start_token_sweep, iterations);
@@ -167,10 +188,7 @@ void StageRun::add_individual(const Individual& individual, std::vector<Numbered
     if (earlier_ && at < earlier_->evaluations.rows.size()) {
         check_replay(individual, factors);
         restore_row(history_.evaluations, at, earlier_->evaluations, at);
-        const auto held =
-            columns(history_.evaluations) - missing_columns(history_.evaluations, at).size();
-        restored_ += held;
-        scored_ += held;
+        scored_ += scores_held(history_.evaluations, at);
     }
     if (!individual.candidate) {
         close_row(history_.evaluations, at, Status::skipped);
@@ -198,11 +216,9 @@ void StageRun::add_score_row(Phase phase, ScoreRow row, const std::vector<double
                                                                    : earlier_->heldout;
         if (const auto stored = find_scored(from, factors, start_tokens)) {
             restore_row(to, at, from, *stored);
-            const auto held = columns(to) - missing_columns(to, at).size();
-            restored_ += held;
-            scored_ += held;
         }
     }
+    scored_ += scores_held(to, at);  // a copy of another row counts too: the history holds it
     if (to.rows[at].status == Status::pending && !settle_row(to, at)) enqueue(phase, at, jobs);
 }
 

@@ -48,6 +48,7 @@ public:
     [[nodiscard]] const StagePlan& plan() const noexcept { return plan_; }
     /// Document scores held, restored ones included.
     [[nodiscard]] std::uint64_t scored() const noexcept { return scored_; }
+    /// Document scores that the earlier history holds.
     [[nodiscard]] std::uint64_t restored() const noexcept { return restored_; }
 
 private:
