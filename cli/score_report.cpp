@@ -23,8 +23,9 @@ std::string cell(const MethodScores& method, const MethodScores* reference,
     if (!reference) return text;
     if (reference == &method) return text + fmt::format("{:>18}", "-");
     const PairedDifference difference = paired_difference(method, *reference, tokens, documents);
-    return text + fmt::format("{:>18}", fmt::format("{:+.2f} ± {:.2f} %", difference.percent,
-                                                    difference.standard_error));
+    std::string shown = fmt::format("{:+.2f}", difference.percent);
+    if (documents.size() > 1) shown += fmt::format(" ± {:.2f}", difference.standard_error);
+    return text + fmt::format("{:>18}", shown + " %");
 }
 
 }  // namespace
