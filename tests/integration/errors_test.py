@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks exit statuses and messages of bad inputs, and that what --json prints is JSON.
+
+Usage: python tests/run_python_test.py tests/integration/errors_test.py
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+
+from bad_inputs import (
+    CONFIGURATION,
+    EXIT_USAGE,
+    HISTORY,
+    MODEL,
+    MODEL_FILES,
+    SEARCH,
+    STATUS,
+    SYNTHETIC,
+    USAGE,
+    Case,
+    write_documents,
+)
+from search_run import (
+    DEMO_MODEL,
+    EXIT_DONE,
+    SearchRun,
+    changed,
+    run_program,
+    synthetic_search,
+    to_toml,
+)
+
+
+class Errors(unittest.TestCase):
+    """Each case is tried in a fresh folder."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def try_cases(self, cases: list[Case], prepare: Callable[[Path], None]) -> None:
+        for number, case in enumerate(cases):
+            with self.subTest(case.wrong):
+                folder = self.folder / str(number)
+                folder.mkdir()
+                prepare(folder)
+                case.spoil(folder)
+                before = history_bytes(folder)
+                for words in ways_of_asking(case):
+                    answer = run_program(*words, folder=folder)
+                    said = f"{' '.join(words)}:\n{answer.stdout}{answer.stderr}"
+                    self.assertEqual(answer.returncode, case.status, said)
+                    for fragment in case.told:
+                        self.assertIn(fragment, answer.stderr, said)
+                    self.assertEqual(answer.stdout, "", "an error belongs on stderr")
+                self.assertEqual(history_bytes(folder), before, "the history was touched")
+
+    def prepare_synthetic(self, folder: Path) -> None:
+        (folder / "search.toml").write_text(to_toml(SYNTHETIC))
+
+    def prepare_model(self, folder: Path) -> None:
+        (folder / "search.toml").write_text(to_toml(MODEL))
+        shutil.copytree(DEMO_MODEL, folder / "model")
+        write_documents(folder / "documents.h5")
+
+    def test_usage(self) -> None:
+        self.try_cases(USAGE, self.prepare_synthetic)
+
+    def test_configuration(self) -> None:
+        self.try_cases(CONFIGURATION, self.prepare_synthetic)
+
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_model_and_documents(self) -> None:
+        self.try_cases(MODEL_FILES, self.prepare_model)
+
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_the_files_that_the_cases_spoil_are_accepted_as_they_are(self) -> None:
+        self.prepare_model(self.folder)
+        answer = run_program(*SEARCH, "--check", folder=self.folder)
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+
+    def test_history(self) -> None:
+        keys = {"dimensions": 16, "documents": 8}
+        done = SearchRun(self.folder / "done", changed(SYNTHETIC, **{"evaluator.synthetic": keys}))
+        done.complete()
+
+        def prepare(folder: Path) -> None:
+            shutil.copytree(done.folder, folder, dirs_exist_ok=True)
+
+        self.try_cases(HISTORY + STATUS, prepare)
+
+
+class Json(unittest.TestCase):
+    """What --json prints is read by Python's own reader, in full."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.run_directory = SearchRun(Path(folder.name) / "search", SYNTHETIC)
+        self.addCleanup(self.run_directory.clean_up)
+
+    def read(self, *words: str) -> dict:
+        answer = run_program(*words, folder=self.run_directory.folder)
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+
+        def refuse(constant: str) -> None:
+            raise AssertionError(f"{constant} is no JSON")
+
+        return json.loads(answer.stdout, parse_constant=refuse)
+
+    def test_check_before_and_after_a_search(self) -> None:
+        before = self.read(*SEARCH, "--check", "--json")
+        self.assertIs(before["complete"], False)
+        self.assertGreater(before["stages"][0]["tasks_left"], 0)
+        self.assertFalse(self.run_directory.history.parent.exists(), "--check writes nothing")
+        self.run_directory.complete()
+        after = self.read(*SEARCH, "--check", "--json")
+        self.assertIs(after["complete"], True)
+        self.assertEqual(after["restored"], len(self.run_directory.scores()))
+
+    def test_status_of_a_running_and_of_a_complete_search(self) -> None:
+        slow = synthetic_search(iterations=1, duration_ms=20)
+        self.run_directory.configure(slow)
+        self.run_directory.start()
+        stored = self.run_directory.wait_for_scores(3)
+        running = self.read("status", "run", "--json")
+        self.assertEqual(running["state"], "running")
+        self.assertGreaterEqual(running["stages"][0]["document_scores"], len(stored))
+        self.assertEqual(self.run_directory.finish(), EXIT_DONE)
+        complete = self.read("status", "run", "--json")
+        self.assertEqual(complete["state"], "complete")
+        self.assertEqual(len(complete["stages"][0]["best"]["factors"]), 16)
+
+    def test_evaluate(self) -> None:
+        self.run_directory.complete()
+        report = self.read("evaluate", "search.toml", "--tokens", "256,2048", "--json")
+        cells = {(row["method"], row["tokens"]) for row in report["results"]}
+        self.assertIn(("searched", 2048), cells)
+        self.assertIn(("none", 256), cells)
+
+    def test_devices(self) -> None:
+        self.assertGreaterEqual(self.read("devices", "--json")["cores"], 1)
+
+
+def ways_of_asking(case: Case) -> list[tuple[str, ...]]:
+    """A search that is refused for its inputs is refused by --check too, in the same words."""
+    checked = case.status != EXIT_USAGE and case.words[0] == "search"
+    return [case.words, (*case.words, "--check")] if checked else [case.words]
+
+
+def history_bytes(folder: Path) -> bytes | None:
+    path = folder / "run" / "search.h5"
+    return path.read_bytes() if path.exists() else None
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks that a search stops when told to, goes on afterwards, and survives the loss of helpers.
+
+Usage: python tests/run_python_test.py tests/integration/stop_test.py
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import tempfile
+import unittest
+from pathlib import Path
+
+from search_run import (
+    EXIT_DONE,
+    EXIT_IN_USE,
+    EXIT_INTERRUPTED_TWICE,
+    EXIT_STOPPED_EARLY,
+    Configuration,
+    Process,
+    SearchRun,
+    assert_same_search,
+    changed,
+    needs_mpirun,
+    run_program,
+    synthetic_search,
+    wait_until,
+)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SLOW_MILLISECONDS = 10
+
+
+class StopTest(unittest.TestCase):
+    """One search, uninterrupted and fast; the tests run it slowly, with incidents."""
+
+    reference: SearchRun
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        cls.reference = SearchRun(cls.folder / "reference", synthetic_search())
+        cls.reference.complete()
+
+    def new_run(self, configuration: Configuration | None = None, ranks: int = 1) -> SearchRun:
+        slow = synthetic_search(duration_ms=SLOW_MILLISECONDS * ranks)
+        run = SearchRun(self.folder / self.id(), configuration or slow, ranks)
+        self.addCleanup(run.clean_up)
+        return run
+
+    def assert_ends_like_the_reference(self, run: SearchRun) -> None:
+        assert_same_search(
+            self, self.reference.content(), run.content(), besides={"/@configuration"}
+        )
+
+
+class Stop(StopTest):
+    """Stops on purpose."""
+
+    def test_each_signal_ends_with_75_and_leaves_a_search_that_goes_on(self) -> None:
+        run = self.new_run()
+        stored = 0
+        for number in SIGNALS:
+            with self.subTest(signal=number.name):
+                job = run.start()
+                run.wait_for_scores(stored + 10)
+                job.send_signal(number)
+                self.assertEqual(run.finish(), EXIT_STOPPED_EARLY, run.said())
+                run.expect_silence()
+                self.assertEqual(run.state(), "stopped early")
+                self.assertIn(number.name, run.attribute("state_reason"))
+                announced = re.search(r"(\d+) document scores are stored", run.said())
+                assert announced is not None, run.said()
+                stored = len(run.scores())
+                self.assertEqual(int(announced[1]), stored)
+                requeue = run_program("status", "run", "--should-requeue", folder=run.folder)
+                self.assertEqual(requeue.returncode, 0)
+        run.complete()
+        self.assertEqual(run.attribute("stored_at_start"), stored)
+        self.assert_ends_like_the_reference(run)
+
+    @needs_mpirun()
+    def test_each_signal_to_mpirun_stops_the_ranks_and_leaves_a_search_that_goes_on(self) -> None:
+        run = self.new_run(ranks=2)
+        stored = 0
+        for number in SIGNALS:
+            with self.subTest(signal=number.name):
+                job = run.start()
+                run.wait_for_scores(stored + 10)
+                job.send_signal(number)
+                run.expect_silence()
+                self.assertEqual(run.state(), "stopped early", run.said())
+                stored = len(run.scores())
+        run.complete()
+        self.assertEqual(run.attribute("stored_at_start"), stored)
+        self.assert_ends_like_the_reference(run)
+
+    def test_a_second_interrupt_ends_at_once_with_130(self) -> None:
+        run = self.new_run()
+        stored = 0
+        # Once told to stop, a search needs only milliseconds for its last snapshot: the second
+        # interrupt may come too late for that, but not again and again.
+        for _ in range(20):
+            job = run.start()
+            run.wait_for_scores(stored + 1)
+            while job.poll() is None:
+                job.send_signal(signal.SIGINT)
+            run.expect_silence()
+            stored = len(run.scores())
+            if job.returncode == EXIT_INTERRUPTED_TWICE:
+                break
+            self.assertEqual(job.returncode, EXIT_STOPPED_EARLY, run.said())
+        self.assertEqual(job.returncode, EXIT_INTERRUPTED_TWICE)
+        run.complete()
+        self.assert_ends_like_the_reference(run)
+
+    def test_a_time_limit_ends_with_75_until_the_search_is_done(self) -> None:
+        run = self.new_run()
+        self.assertEqual(run.run("--time-limit", "0.5"), EXIT_STOPPED_EARLY, run.said())
+        self.assertEqual(run.state(), "stopped early")
+        self.assertIn("time limit", run.attribute("state_reason"))
+        run.complete("--time-limit", "1000")
+        self.assert_ends_like_the_reference(run)
+
+    @needs_mpirun()
+    def test_a_complete_search_says_so_and_is_left_alone(self) -> None:
+        run = self.new_run(synthetic_search())
+        run.complete()
+        history = run.history.read_bytes()
+        for ranks in (1, 2):
+            run.ranks = ranks
+            run.run()
+            self.assertIn("is complete; nothing is left to do", run.said())
+            self.assertEqual(run.history.read_bytes(), history)
+
+    def test_a_run_directory_in_use_is_refused_with_7_and_its_search_is_not_disturbed(self) -> None:
+        run = self.new_run()
+        job = run.start()
+        run.wait_for_scores(1)
+        refused = run_program("search", "search.toml", folder=run.folder)
+        self.assertEqual(refused.returncode, EXIT_IN_USE, refused.stderr)
+        self.assertIn(str(job.pid), refused.stderr)
+        self.assertEqual(run.finish(), EXIT_DONE)
+        self.assert_ends_like_the_reference(run)
+
+
+class Loss(StopTest):
+    """Loses processes that others need."""
+
+    @needs_mpirun()
+    def test_evaluators_killed_by_hand_are_replaced_and_the_result_is_the_same(self) -> None:
+        for ranks in (1, 2):
+            with self.subTest(ranks=ranks):
+                run = SearchRun(
+                    self.folder / f"{self.id()} {ranks}", synthetic_search(duration_ms=20), ranks
+                )
+                self.addCleanup(run.clean_up)
+                run.start()
+                stored = 0
+                for _ in range(4):
+                    stored = len(run.wait_for_scores(stored + 5))
+                    for evaluator in run.evaluators():
+                        evaluator.kill()
+                run.finish()
+                self.assertEqual(run.state(), "complete", run.said())
+                self.assertRegex(run.said(), "killed by signal 9")
+                self.assert_ends_like_the_reference(run)
+
+    def test_an_evaluator_that_stands_still_is_replaced_after_its_deadline(self) -> None:
+        configuration = synthetic_search(duration_ms=SLOW_MILLISECONDS)
+        run = self.new_run(changed(configuration, evaluator={"deadline_floor_seconds": 2}))
+        run.start()
+        run.wait_for_scores(10)
+        for evaluator in run.evaluators():
+            evaluator.kill(signal.SIGSTOP)
+        self.assertEqual(run.finish(), EXIT_DONE, run.said())
+        self.assertIn("counts as hanging", run.said())
+        self.assert_ends_like_the_reference(run)
+
+    @needs_mpirun()
+    def test_a_worker_rank_killed_is_missed_and_the_others_end_the_search(self) -> None:
+        configuration = synthetic_search(duration_ms=60)
+        run = self.new_run(changed(configuration, run={"lease_seconds": 1}), ranks=3)
+        run.start()
+        run.wait_for_scores(10)
+        run.rank(2).kill()
+        self.expect_evaluator_of_rank_to_end(run, 2)
+        run.finish()
+        self.assertEqual(run.state(), "complete", run.said())
+        self.assertIn("worker 2 is lost", run.said())
+        run.expect_silence()
+        self.assert_ends_like_the_reference(run)
+
+    def expect_evaluator_of_rank_to_end(self, run: SearchRun, rank: int) -> None:
+        def of_rank() -> list[Process]:
+            return [process for process in run.evaluators() if process.rank == rank]
+
+        wait_until(lambda: not of_rank(), f"the evaluator of rank {rank} ends")
+
+
+if __name__ == "__main__":
+    unittest.main()
