@@ -18,11 +18,17 @@ constexpr double queue_ahead_below_seconds = 1.0;
 
 Dispatcher::Dispatcher(Settings settings) : settings_{settings} {}
 
+void Dispatcher::expect_worker(protocol::WorkerId worker) {
+    if (!workers_.contains(worker)) starting_.insert(worker);
+}
+
 void Dispatcher::add_worker(protocol::WorkerId worker) {
+    starting_.erase(worker);
     workers_.emplace(worker, 0U);
 }
 
 void Dispatcher::remove_worker(protocol::WorkerId worker) {
+    starting_.erase(worker);
     if (workers_.erase(worker) == 0) return;
     running_ -=
         std::erase_if(abandoned_, [worker](const auto& entry) { return entry.second == worker; });
@@ -56,7 +62,15 @@ void Dispatcher::submit(JobId id, Job job) {
 bool Dispatcher::may_take(protocol::WorkerId worker, const TaskState& task) const {
     // The verdict on a task that faults again and again needs a second worker's word.
     return task.faulted_on.size() != 1 || !task.faulted_on.contains(worker) ||
-           task.faults + 1 < settings_.max_faults || workers_.size() < 2;
+           task.faults + 1 < settings_.max_faults || !has_second_worker();
+}
+
+bool Dispatcher::can_assign() const {
+    return std::ranges::any_of(workers_, [this](const auto& worker) {
+        return std::ranges::any_of(waiting_, [this, &worker](std::uint64_t task) {
+            return may_take(worker.first, tasks_.at(task));
+        });
+    });
 }
 
 protocol::Task Dispatcher::message(std::uint64_t id, const TaskState& task) const {
@@ -180,7 +194,7 @@ std::optional<FaultVerdict> Dispatcher::on_fault(protocol::WorkerId worker,
     ++task.faults;
     task.faulted_on.insert(worker);
     FaultVerdict verdict{task.job, task.column, task.attempt, fault.reason, false};
-    const bool second_opinion = task.faulted_on.size() >= 2 || workers_.size() < 2;
+    const bool second_opinion = task.faulted_on.size() >= 2 || !has_second_worker();
     verdict.final = task.faults >= settings_.max_faults && second_opinion;
     if (verdict.final) {
         drop_job(task.job);

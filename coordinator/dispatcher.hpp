@@ -67,6 +67,10 @@ public:
     };
     explicit Dispatcher(Settings settings);
 
+    /// A worker that is still starting: it gets no task, but its word on a faulty one is waited
+    /// for.
+    void expect_worker(protocol::WorkerId worker);
+    /// It can take tasks from now on.
     void add_worker(protocol::WorkerId worker);
     /// Its tasks are given to others; that costs them no attempt.
     void remove_worker(protocol::WorkerId worker);
@@ -86,6 +90,8 @@ public:
         std::uint64_t task, std::uint32_t attempt) const;
 
     [[nodiscard]] std::size_t running() const noexcept { return running_; }
+    /// Whether a worker may take a task that waits, if there is time for it.
+    [[nodiscard]] bool can_assign() const;
     [[nodiscard]] bool idle() const noexcept { return tasks_.empty(); }
     [[nodiscard]] std::size_t workers() const noexcept { return workers_.size(); }
     /// Mean duration of a task with as many positions, or nullopt before the first.
@@ -111,6 +117,9 @@ private:
     };
 
     using Tasks = std::map<std::uint64_t, TaskState>;
+    [[nodiscard]] bool has_second_worker() const noexcept {
+        return workers_.size() + starting_.size() >= 2;
+    }
     [[nodiscard]] bool may_take(protocol::WorkerId worker, const TaskState& task) const;
     [[nodiscard]] protocol::Task message(std::uint64_t id, const TaskState& task) const;
     [[nodiscard]] Tasks::iterator current(protocol::WorkerId worker, std::uint64_t id,
@@ -122,6 +131,7 @@ private:
 
     Settings settings_;
     std::map<protocol::WorkerId, std::uint32_t> workers_;  ///< tasks each one has
+    std::set<protocol::WorkerId> starting_;
     std::map<JobId, JobState> jobs_;
     Tasks tasks_;  ///< all that are not finished
     std::deque<std::uint64_t> waiting_;
