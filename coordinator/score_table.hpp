@@ -79,6 +79,17 @@ template <typename Row>
     return missing;
 }
 
+/// How many documents of a row have a score.
+template <typename Row>
+[[nodiscard]] std::uint64_t scores_held(const ScoreTable<Row>& table, std::size_t row) {
+    std::uint64_t held = 0;
+    for (std::size_t column = 0; column < columns(table); ++column) {
+        const DocumentStatus status = cell_status(table, row, column);
+        held += status == DocumentStatus::done || status == DocumentStatus::not_finite ? 1 : 0;
+    }
+    return held;
+}
+
 /// Ends a row without a score: what is missing is marked as skipped.
 template <typename Row>
 void close_row(ScoreTable<Row>& table, std::size_t row, Status status) {

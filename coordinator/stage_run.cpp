@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "coordinator/score_table.hpp"
@@ -32,27 +33,19 @@ void require(bool fits, const std::string& stage, const std::string& what) {
     if (!fits) throw ReplayMismatch{fmt::format("stage \"{}\" of the history: {}", stage, what)};
 }
 
-/// A row of `from` with this very function and a score, wherever it stands.
-std::optional<std::size_t> find_scored(const ScoreTable<ScoreRow>& from,
-                                       const std::vector<double>& factors,
-                                       std::uint32_t start_tokens) {
-    for (std::size_t row = 0; row < from.rows.size(); ++row) {
-        if (from.rows[row].start_tokens == start_tokens &&
-            std::ranges::equal(factors_of(from, row), factors)) {
-            return row;
-        }
-    }
-    return std::nullopt;
+/// Whether a row stands for this very function.
+bool is_function(const ScoreTable<ScoreRow>& table, std::size_t row,
+                 std::span<const double> factors, std::uint32_t start_tokens) {
+    return table.rows[row].start_tokens == start_tokens &&
+           std::ranges::equal(factors_of(table, row), factors);
 }
 
-template <typename Row>
-std::uint64_t scores_held(const ScoreTable<Row>& table, std::size_t row) {
-    std::uint64_t held = 0;
-    for (std::size_t column = 0; column < columns(table); ++column) {
-        const DocumentStatus status = cell_status(table, row, column);
-        held += status == DocumentStatus::done || status == DocumentStatus::not_finite ? 1U : 0U;
+/// The row that an earlier start stored under this name.
+std::optional<std::size_t> find_stored(const ScoreTable<ScoreRow>& from, const ScoreRow& row) {
+    for (std::size_t at = 0; at < from.rows.size(); ++at) {
+        if (from.rows[at].name == row.name && from.rows[at].iterations == row.iterations) return at;
     }
-    return held;
+    return std::nullopt;
 }
 
 std::uint64_t scores_held(const StageHistory& stage) {
@@ -66,12 +59,17 @@ std::uint64_t scores_held(const StageHistory& stage) {
 }
 
 /// Rows of the final phase that belong to other numbers of iterations stay as they are.
-void keep_other_iterations(ScoreTable<ScoreRow>& table, const ScoreTable<ScoreRow>& from,
-                           std::uint32_t iterations) {
+/// @returns the scores they hold
+std::uint64_t keep_other_iterations(ScoreTable<ScoreRow>& table, const ScoreTable<ScoreRow>& from,
+                                    std::uint32_t iterations) {
+    std::uint64_t held = 0;
     for (std::size_t row = 0; row < from.rows.size(); ++row) {
         if (from.rows[row].iterations == iterations) continue;
-        restore_row(table, append_row(table, from.rows[row], factors_of(from, row)), from, row);
+        const std::size_t at = append_row(table, from.rows[row], factors_of(from, row));
+        restore_row(table, at, from, row);
+        held += scores_held(table, at);
     }
+    return held;
 }
 
 }  // namespace
@@ -101,6 +99,7 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     same_documents(earlier_->baselines, history_.baselines, "baseline");
     same_documents(earlier_->evaluations, history_.evaluations, "search");
     same_documents(earlier_->validation, history_.validation, "validation");
+    same_documents(earlier_->start_token_sweep, history_.start_token_sweep, "start token sweep");
     same_documents(earlier_->heldout, history_.heldout, "heldout");
     require(
         earlier_->evaluations.rows.size() <= search_.total(), plan_.settings.name,
@@ -110,9 +109,10 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     history_.failures = earlier_->failures;
     restored_ = scores_held(*earlier_);
     const std::uint32_t iterations = plan_.settings.iterations;
-    keep_other_iterations(history_.validation, earlier_->validation, iterations);
-    keep_other_iterations(history_.start_token_sweep, earlier_->start_token_sweep, iterations);
-    keep_other_iterations(history_.heldout, earlier_->heldout, iterations);
+    scored_ += keep_other_iterations(history_.validation, earlier_->validation, iterations);
+    scored_ +=
+        keep_other_iterations(history_.start_token_sweep, earlier_->start_token_sweep, iterations);
+    scored_ += keep_other_iterations(history_.heldout, earlier_->heldout, iterations);
 }
 
 ScoreTable<ScoreRow>& StageRun::table(Phase phase) {
@@ -203,23 +203,61 @@ void StageRun::add_individual(const Individual& individual, std::vector<Numbered
 void StageRun::add_score_row(Phase phase, ScoreRow row, const std::vector<double>& factors,
                              std::vector<NumberedJob>& jobs) {
     ScoreTable<ScoreRow>& to = table(phase);
-    const std::uint32_t start_tokens = row.start_tokens;
     row.iterations = phase == Phase::baselines ? 0 : plan_.settings.iterations;
-    const auto known = find_scored(to, factors, start_tokens);
-    const std::size_t at = append_row(to, std::move(row), factors);
-    if (known) {
-        restore_row(to, at, to, *known);
-    } else if (earlier_) {
+    const std::size_t at = append_row(to, row, factors);
+    if (earlier_) {
         const ScoreTable<ScoreRow>& from = phase == Phase::baselines    ? earlier_->baselines
                                            : phase == Phase::validation ? earlier_->validation
                                            : phase == Phase::sweep ? earlier_->start_token_sweep
                                                                    : earlier_->heldout;
-        if (const auto stored = find_scored(from, factors, start_tokens)) {
-            restore_row(to, at, from, *stored);
+        if (const auto stored = find_stored(from, row)) {
+            require(is_function(from, *stored, factors, row.start_tokens), plan_.settings.name,
+                    fmt::format("the row \"{}\" has other factors than this configuration gives it",
+                                row.name));
+            copy_scores(to, at, from, *stored);
         }
     }
-    scored_ += scores_held(to, at);  // a copy of another row counts too: the history holds it
-    if (to.rows[at].status == Status::pending && !settle_row(to, at)) enqueue(phase, at, jobs);
+    if (to.rows[at].status != Status::pending || share_scores(to, at)) return;
+    if (!settle_row(to, at)) enqueue(phase, at, jobs);
+}
+
+/// One function is evaluated once on a document: rows that stand for it share the scores.
+/// @returns whether the row has its scores, or waits for those of another
+bool StageRun::share_scores(ScoreTable<ScoreRow>& table, std::size_t row) {
+    const ScoreRow& own = table.rows[row];
+    for (std::size_t other = 0; other < row; ++other) {
+        if (!is_function(table, other, factors_of(table, row), own.start_tokens)) continue;
+        if (table.rows[other].status != Status::pending) {
+            copy_scores(table, row, table, other);
+            return true;
+        }
+        if (table.rows[other].iterations == own.iterations) return true;
+        // Left behind by an interrupted final phase; nobody will finish it.
+        for (const std::uint32_t column : missing_columns(table, row)) {
+            if (cell_status(table, other, column) == DocumentStatus::missing) continue;
+            set_cell(table, row, column, document_nll_of(table, other)[column]);
+            ++scored_;
+        }
+    }
+    return false;
+}
+
+/// Gives the scores of a row that has just ended to those that waited for them.
+void StageRun::settle_twins(ScoreTable<ScoreRow>& table, std::size_t row) {
+    for (std::size_t other = row + 1; other < table.rows.size(); ++other) {
+        const ScoreRow& twin = table.rows[other];
+        if (twin.status == Status::pending && twin.iterations == table.rows[row].iterations &&
+            is_function(table, other, factors_of(table, row), table.rows[row].start_tokens)) {
+            copy_scores(table, other, table, row);
+        }
+    }
+}
+
+void StageRun::copy_scores(ScoreTable<ScoreRow>& to, std::size_t row,
+                           const ScoreTable<ScoreRow>& from, std::size_t from_row) {
+    scored_ -= scores_held(to, row);
+    restore_row(to, row, from, from_row);
+    scored_ += scores_held(to, row);
 }
 
 void StageRun::enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& jobs) {
@@ -268,7 +306,7 @@ void StageRun::on_score(const DocumentScore& score, std::int64_t now) {
         return settle_row(to, row);
     };
     if (phase != Phase::evaluations) {
-        enter(table(phase));
+        if (enter(table(phase))) settle_twins(table(phase), row);
     } else if (enter(history_.evaluations)) {
         commit(static_cast<std::uint32_t>(row));
     }
@@ -296,6 +334,7 @@ void StageRun::on_fault(const FaultVerdict& verdict, protocol::WorkerId worker, 
     };
     if (phase != Phase::evaluations) {
         close(table(phase));
+        settle_twins(table(phase), row);
     } else {
         close(history_.evaluations);
         commit(static_cast<std::uint32_t>(row));

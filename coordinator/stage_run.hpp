@@ -46,7 +46,7 @@ public:
     [[nodiscard]] bool finished() const noexcept { return history_.complete; }
     [[nodiscard]] const StageHistory& history() const noexcept { return history_; }
     [[nodiscard]] const StagePlan& plan() const noexcept { return plan_; }
-    /// Document scores held, restored ones included.
+    /// Document scores that the history holds now, restored ones included.
     [[nodiscard]] std::uint64_t scored() const noexcept { return scored_; }
     /// Document scores that the earlier history holds.
     [[nodiscard]] std::uint64_t restored() const noexcept { return restored_; }
@@ -59,6 +59,10 @@ private:
     void check_replay(const Individual& individual, const std::vector<double>& factors) const;
     void add_score_row(Phase phase, ScoreRow row, const std::vector<double>& factors,
                        std::vector<NumberedJob>& jobs);
+    [[nodiscard]] bool share_scores(ScoreTable<ScoreRow>& table, std::size_t row);
+    void settle_twins(ScoreTable<ScoreRow>& table, std::size_t row);
+    void copy_scores(ScoreTable<ScoreRow>& to, std::size_t row, const ScoreTable<ScoreRow>& from,
+                     std::size_t from_row);
     void enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& jobs);
     void advance(std::vector<NumberedJob>& jobs);
     void start_validation(std::vector<NumberedJob>& jobs);
