@@ -44,6 +44,7 @@ public:
             WorkerRow row;
             row.rank = worker;
             row.state = "starting";
+            dispatcher_.expect_worker(worker);
             worker_rows_.emplace(worker, header.workers.size());
             header.workers.push_back(row);
         }
@@ -87,11 +88,13 @@ private:
             for (auto& event : transport_.poll(poll_wait)) handle(stage, event);
             submit(stage.ready());
             announce_generations(stage);
+            if (stage.finished()) break;  // neither a stop nor a loss matters to it any more
+            require_workers();
             if (auto reason = stop_reason_()) return stopped(*reason);
             const auto left = time_left();
             if (left && left->count() <= 0) return stopped("the time limit is reached");
             assign(stage, left);
-            if (left && !starting_ && dispatcher_.running() == 0 && !dispatcher_.idle()) {
+            if (left && dispatcher_.running() == 0 && dispatcher_.can_assign()) {
                 return stopped("no further task fits into the time limit");
             }
             keep_house(stage);
@@ -133,6 +136,7 @@ private:
 
     void handle(StageRun& stage, protocol::WorkerEvent& event) {
         const WorkerId worker = event.worker;
+        if (is_gone(row(worker))) return;  // its tasks are others' now
         if (auto* hello = std::get_if<protocol::Hello>(&event.what)) {
             welcome(worker, *hello);
         } else if (auto* result = std::get_if<protocol::Result>(&event.what)) {
@@ -179,7 +183,7 @@ private:
         } else if (hello.numerics_class != header.numerics_class && !run_.allow_mixed_numerics) {
             refusal = fmt::format("it computes as \"{}\", the history was begun as \"{}\"",
                                   hello.numerics_class, header.numerics_class);
-            numerics_refused_ = true;
+            numerics_refusal_ = refusal;
         }
         changed_ = true;
         if (!refusal.empty()) {
@@ -189,7 +193,7 @@ private:
             return;
         }
         known.state = "idle";
-        starting_ = false;
+        accepted_ = true;
         dispatcher_.add_worker(worker);
         if (!first) return;
         note_host(hello.host);
@@ -203,7 +207,7 @@ private:
         const auto& rows = plan_.header().workers;
         const auto other = std::ranges::find_if(rows, [&worker](const WorkerRow& row) {
             return row.rank != worker.rank && row.device_uuid == worker.device_uuid &&
-                   row.state != "lost" && row.state != "refused";
+                   !is_gone(row);
         });
         return other == rows.end() ? nullptr : &*other;
     }
@@ -219,6 +223,7 @@ private:
         changed_ = true;
         if (fault.at_start) {
             watcher_.log(fmt::format("worker {}: {}", worker, fault.reason));
+            row(worker).state = "starting";
             if (fault.given_up) dismiss(worker, "lost", fault.reason);
             return;
         }
@@ -231,21 +236,26 @@ private:
                                  fault.reason));
     }
 
+    static bool is_gone(const WorkerRow& worker) {
+        return worker.state == "lost" || worker.state == "refused";
+    }
+
     void dismiss(WorkerId worker, const char* state, const std::string& reason) {
         row(worker).state = state;
         dispatcher_.remove_worker(worker);
-        const bool any_left =
-            std::ranges::any_of(plan_.header().workers, [](const WorkerRow& other) {
-                return other.state != "lost" && other.state != "refused";
-            });
-        if (any_left) return;
-        if (numerics_refused_) {
+        last_loss_ = reason;
+        changed_ = true;
+    }
+
+    void require_workers() const {
+        if (!std::ranges::all_of(plan_.header().workers, is_gone)) return;
+        if (!accepted_ && !numerics_refusal_.empty()) {
             throw NumericsMismatch{fmt::format(
                 "no worker computes like the history: {}. Use the hosts and settings it was begun "
                 "with, pin evaluator.isa, or accept the mix with --allow-mixed-numerics",
-                reason)};
+                numerics_refusal_)};
         }
-        throw NoWorkers{fmt::format("no worker is left: {}", reason)};
+        throw NoWorkers{fmt::format("no worker is left: {}", last_loss_)};
     }
 
     void announce_generations(const StageRun& stage) {
@@ -313,9 +323,10 @@ private:
     Clock::time_point progress_at_ = begin_;
     std::uint64_t computed_ = 0;
     std::size_t generations_seen_ = 0;
-    bool starting_ = true;
+    std::string last_loss_;         // why the last worker that went is gone
+    std::string numerics_refusal_;  // why the last one of another class was refused
+    bool accepted_ = false;         // some worker could compute
     bool changed_ = false;
-    bool numerics_refused_ = false;
 };
 
 }  // namespace

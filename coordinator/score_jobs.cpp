@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds poll_wait{20};
 void keep_token_scores(const Dispatcher& dispatcher, std::vector<JobScores>& scores,
                        const protocol::TokenScores& part) {
     const auto origin = dispatcher.origin(part.id, part.attempt);
-    if (!origin) return;
+    if (!origin) return;  // of a task that was given to another worker
     std::vector<float>& to = scores[origin->first].token_nll[origin->second];
     to.resize(std::max<std::size_t>(to.size(), part.offset + part.nll.size()));
     std::ranges::copy(part.nll, to.begin() + static_cast<std::ptrdiff_t>(part.offset));
@@ -44,14 +44,18 @@ std::optional<std::vector<JobScores>> score_jobs(
     }
     const std::vector<protocol::WorkerId> all = transport.workers();
     std::set<protocol::WorkerId> alive{all.begin(), all.end()};
+    for (const protocol::WorkerId worker : all) dispatcher.expect_worker(worker);
+    std::string last_loss;
     const auto lose = [&](protocol::WorkerId worker, const std::string& reason) {
         alive.erase(worker);
         dispatcher.remove_worker(worker);
-        if (alive.empty()) throw NoWorkers{fmt::format("no worker is left: {}", reason)};
+        last_loss = reason;
     };
     while (!dispatcher.idle()) {
+        if (alive.empty()) throw NoWorkers{fmt::format("no worker is left: {}", last_loss)};
         if (stop_reason()) return std::nullopt;
         for (const protocol::WorkerEvent& event : transport.poll(poll_wait)) {
+            if (!alive.contains(event.worker)) continue;  // its tasks are others' now
             if (std::holds_alternative<protocol::Hello>(event.what)) {
                 dispatcher.add_worker(event.worker);
             } else if (const auto* part = std::get_if<protocol::TokenScores>(&event.what)) {
