@@ -114,7 +114,7 @@ std::vector<Setting> declare_settings() {
         {"run", "max_faults", "faults", IntegerRange{1, 1000}, operational, optional,
          "faults of fresh evaluator processes on one task before its individual is failed",
          [](C& c, std::size_t) -> SettingField { return &c.run.max_faults; }},
-        {"run", "watchdog_seconds", "seconds", RealRange{300, longest_seconds}, operational,
+        {"run", "watchdog_seconds", "seconds", RealRange{1, longest_seconds}, operational,
          optional, "a rank without word from the coordinator for this long ends",
          [](C& c, std::size_t) -> SettingField { return &c.run.watchdog_seconds; }},
         {"run", "lease_seconds", "seconds", RealRange{1, longest_seconds}, operational, optional,
