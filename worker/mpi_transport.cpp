@@ -36,8 +36,9 @@ MpiTransport::MpiTransport(MpiSession& session, Supervisor::Launch own,
     : session_{session},
       own_{std::move(own)},
       lease_{lease},
-      ping_interval_{std::min<Clock::duration>(lease / 10, std::chrono::seconds{5})} {
-    const Clock::time_point now = Clock::now();
+      ping_interval_{std::min<Clock::duration>(lease / 10, std::chrono::seconds{5})},
+      listened_{Clock::now()} {
+    const Clock::time_point now = listened_;
     for (int rank = 1; rank < session.size(); ++rank) {
         Peer& peer = peers_.emplace(rank, Peer{Outbox{rank}, now, now}).first->second;
         peer.outbox.push(protocol::encode(setup));
@@ -100,8 +101,12 @@ void MpiTransport::receive(std::vector<protocol::WorkerEvent>& events) {
 
 void MpiTransport::keep_alive(std::vector<protocol::WorkerEvent>& events) {
     const Clock::time_point now = Clock::now();
+    // A rank that nobody listened to (a suspended job, a disk that hung) was not silent.
+    const Clock::duration pause = now - listened_;
+    listened_ = now;
     for (auto& [rank, peer] : peers_) {
         if (peer.lost) continue;
+        if (pause > lease_ / 2) peer.heard = std::min(now, peer.heard + pause);
         if (now - peer.heard > lease_) {
             peer.lost = true;
             peer.outbox.abandon();

@@ -44,6 +44,7 @@ private:
     LocalTransport own_;
     Clock::duration lease_;
     Clock::duration ping_interval_;
+    Clock::time_point listened_;
     std::map<protocol::WorkerId, Peer> peers_;
     bool stopped_ = false;
 };

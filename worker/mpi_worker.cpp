@@ -50,11 +50,13 @@ public:
     bool run() {
         const pid_t launcher = ::getppid();
         while (!ended_) {
-            const bool moved = receive() | supervise();
-            to_coordinator_.progress();
+            const auto now = std::chrono::steady_clock::now();
+            discount_pause(now);
+            bool moved = receive();
             if (ended_) break;
-            const auto silent = std::chrono::steady_clock::now() - last_word_;
-            if (silent > watchdog_ || ::getppid() != launcher) return false;
+            moved = supervise() || moved;
+            to_coordinator_.progress();
+            if (now - last_word_ > watchdog_ || ::getppid() != launcher) return false;
             if (!moved) {
                 wait_readable(supervisor_ ? supervisor_->descriptors() : std::vector<int>{},
                               tasks_ > 0 ? busy_wait : idle_wait);
@@ -64,6 +66,13 @@ public:
     }
 
 private:
+    /// Time in which this process did not run at all (a suspended job) is nobody's silence.
+    void discount_pause(std::chrono::steady_clock::time_point now) {
+        const auto pause = now - last_turn_;
+        if (pause > watchdog_ / 2) last_word_ = std::min(now, last_word_ + pause);
+        last_turn_ = now;
+    }
+
     bool receive() {
         bool moved = false;
         while (auto received = receive_arrived()) {
@@ -109,11 +118,29 @@ private:
     Outbox to_coordinator_{coordinator_rank};
     std::unique_ptr<Supervisor> supervisor_;
     std::chrono::steady_clock::time_point last_word_ = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point last_turn_ = last_word_;
     std::chrono::steady_clock::duration watchdog_ = std::chrono::minutes{10};  // until the Setup
     int tasks_ = 0;
     bool ended_ = false;
     bool finalize_ = true;
 };
+
+/// The coordinator must not take this rank's end for silence that it has to wait out.
+void report_end(const std::string& reason) {
+    protocol::Fault fault;
+    fault.at_start = true;
+    fault.given_up = true;
+    fault.reason = reason;
+    try {
+        Outbox outbox{coordinator_rank};
+        outbox.push(protocol::encode(fault));
+        for (int wait = 0; wait < 1000 && !outbox.empty(); ++wait) {
+            ::usleep(1000);
+            outbox.progress();
+        }
+    } catch (const std::exception&) {  // MPI itself may be what failed
+    }
+}
 
 }  // namespace
 
@@ -144,6 +171,7 @@ int run_mpi_worker(MpiSession& session, const EvaluatorProgram& program) {
     } catch (const std::exception& error) {
         std::fprintf(stderr, "longrope: rank %d: %s\n", session.rank(), error.what());
         std::fflush(stderr);
+        report_end(error.what());
         ::_exit(1);
     }
     if (!everybody_lives) ::_exit(0);
