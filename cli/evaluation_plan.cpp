@@ -175,14 +175,16 @@ void add_evaluation_flags(cxxopts::Options& options) {
 
 std::vector<double> read_factors_file(const std::filesystem::path& file) {
     std::ifstream in{file};
-    if (!in) throw UsageError{fmt::format("--factors {}: the file cannot be read", file.string())};
+    if (!in || std::filesystem::is_directory(file)) {
+        throw UsageError{fmt::format("--factors {}: the file cannot be read", file.string())};
+    }
     std::vector<double> factors;
     std::string line;
     for (int number = 1; std::getline(in, line); ++number) {
+        std::erase_if(line, [](char c) { return c == ' ' || c == '\t' || c == '\r'; });
         if (line.empty() || line.front() == '#') continue;
         std::istringstream cells{line};
         for (std::string cell; std::getline(cells, cell, ',');) {
-            std::erase_if(cell, [](char c) { return c == ' ' || c == '\t' || c == '\r'; });
             const std::string where = fmt::format("--factors {}:{}", file.string(), number);
             const auto factor = parse_number<double>(cell, where);
             if (!std::isfinite(factor) || factor <= 0.0) {
@@ -190,6 +192,9 @@ std::vector<double> read_factors_file(const std::filesystem::path& file) {
             }
             factors.push_back(factor);
         }
+    }
+    if (factors.empty()) {
+        throw UsageError{fmt::format("--factors {}: the file holds no factor", file.string())};
     }
     return factors;
 }

@@ -7,25 +7,58 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <string_view>
 
 namespace longrope::cli {
 namespace {
 
+bool is_number(std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+/// The title without " i/n" at its end.
 std::string source_of(const std::string& title) {
     const std::size_t space = title.rfind(' ');
-    if (space == std::string::npos || title.find('/', space) == std::string::npos) return title;
-    return title.substr(0, space);
+    const std::size_t slash = title.rfind('/');
+    if (space == std::string::npos || slash == std::string::npos || slash < space) return title;
+    const std::string_view end = title;
+    const bool numbered =
+        is_number(end.substr(space + 1, slash - space - 1)) && is_number(end.substr(slash + 1));
+    return numbered ? title.substr(0, space) : title;
+}
+
+/// Characters of UTF-8 text: as many columns of a terminal, for the scripts titles are written in.
+std::size_t characters(std::string_view text) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(text, [](char byte) { return (byte & 0xC0) != 0x80; }));
+}
+
+std::string heading(const DocumentGroup& group) {
+    return fmt::format("{} ({})", group.name, group.documents.size());
+}
+
+std::string spell_perplexity(double value) {
+    constexpr double last_in_full = 99999.0;  // what an unstretched model reaches is far beyond
+    return value <= last_in_full ? fmt::format("{:9.3f}", value) : fmt::format("{:9.3g}", value);
+}
+
+std::string spell_difference(const PairedDifference& difference, bool with_error) {
+    constexpr double last_with_decimals = 1000.0;  // percent
+    constexpr double last_in_full = 1e5;
+    if (!(difference.percent < last_in_full)) return fmt::format("{:+.2g} %", difference.percent);
+    const int decimals = difference.percent < last_with_decimals ? 2 : 0;
+    std::string text = fmt::format("{:+.{}f}", difference.percent, decimals);
+    if (with_error) text += fmt::format(" ± {:.{}f}", difference.standard_error, decimals);
+    return text + " %";
 }
 
 std::string cell(const MethodScores& method, const MethodScores* reference,
                  std::span<const std::uint64_t> tokens, std::span<const std::size_t> documents) {
-    std::string text = fmt::format("{:9.3f}", perplexity(method, tokens, documents));
+    std::string text = spell_perplexity(perplexity(method, tokens, documents));
     if (!reference) return text;
     if (reference == &method) return text + fmt::format("{:>18}", "-");
     const PairedDifference difference = paired_difference(method, *reference, tokens, documents);
-    std::string shown = fmt::format("{:+.2f}", difference.percent);
-    if (documents.size() > 1) shown += fmt::format(" ± {:.2f}", difference.standard_error);
-    return text + fmt::format("{:>18}", shown + " %");
+    return text + fmt::format("{:>18}", spell_difference(difference, documents.size() > 1));
 }
 
 }  // namespace
@@ -90,21 +123,21 @@ std::string score_table_text(std::span<const MethodScores> methods,
 
     std::string head = fmt::format("{:{}}", "", name_width);
     std::string subhead = fmt::format("{:{}}", "method", name_width);
+    std::vector<std::size_t> indents;  // where a heading is wider, the figures stay under its end
     for (const DocumentGroup& group : groups) {
-        std::string name = fmt::format("{} ({})", group.name, group.documents.size());
-        head += fmt::format("  {:>{}}", name, width);
-        subhead += fmt::format("  {:>9}", "ppl");
+        const std::string title = heading(group);
+        const std::size_t wide = std::max(width, characters(title));
+        indents.push_back(2 + wide - width);
+        head += fmt::format("  {:{}}{}", "", wide - characters(title), title);
+        subhead += fmt::format("{:{}}{:>9}", "", indents.back(), "ppl");
         if (base) subhead += fmt::format("{:>18}", fmt::format("vs {}", reference));
     }
     std::string text = head + "\n" + subhead + "\n";
     for (const MethodScores& method : methods) {
         text += fmt::format("{:{}}", method.name, name_width);
-        for (const DocumentGroup& group : groups) {
-            // Where a name is wider than the column, the figures stay under its end.
-            const std::size_t wide =
-                std::max(width, fmt::format("{} ({})", group.name, group.documents.size()).size());
-            text += fmt::format("  {:{}}{}", "", wide - width,
-                                cell(method, base, tokens, group.documents));
+        for (std::size_t i = 0; i < groups.size(); ++i) {
+            text += fmt::format("{:{}}{}", "", indents[i],
+                                cell(method, base, tokens, groups[i].documents));
         }
         text += "\n";
     }
