@@ -15,6 +15,9 @@ CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, P
     const std::uint64_t kv_size = std::uint64_t{config.kv_heads} * config.head_dim;
     const std::uint64_t layer_weights =
         hidden * (2 * query_size + 2 * kv_size) + 3 * hidden * inner;
+    const std::uint64_t layer_vectors =
+        2 * hidden + (config.query_key_value_bias ? query_size + 2 * kv_size : 0) +
+        (config.output_bias ? hidden : 0) + (config.head_norms ? 2 * config.head_dim : 0);
     const auto n = static_cast<double>(positions);
 
     CostEstimate cost;
@@ -29,7 +32,7 @@ CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, P
         positions, static_cast<std::uint64_t>(cpu::rows_per_thread) * threads);
     // The embedding stays in the mapped file; a tied one is packed once more for the projection.
     cost.weight_bytes = weight_size * (layer_weights * config.layers + hidden * config.vocabulary) +
-                        sizeof(float) * hidden * (2 * config.layers + 1);
+                        sizeof(float) * (hidden + config.layers * layer_vectors);
     cost.document_bytes =
         sizeof(float) * positions * (hidden + config.rotary_dim + 2 * kv_size + 3);
     const std::uint64_t products = query_size + 2 * kv_size + 2 * inner;

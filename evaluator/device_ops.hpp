@@ -120,6 +120,12 @@ public:
     /// sum += in Wᵀ; in: operand [rows, inputs], sum: state [rows, outputs]
     virtual void matmul_add(const DeviceMatrix& in, const Prepared& weights,
                             const DeviceMatrix& sum) = 0;
+    /// rows[r] += bias. rows: product or state [rows, columns], bias: [columns]
+    virtual void add_bias(const DeviceMatrix& rows, const Prepared& bias) = 0;
+    /// The norm of rms_norm() in place, for each head on its own.
+    /// heads: product [rows, any number * head_dim], weight: [head_dim]
+    virtual void rms_norm_heads(const DeviceMatrix& heads, std::int64_t head_dim,
+                                const Prepared& weight, float epsilon) = 0;
     /// Rotates the first rotary_dim components of every head in place, in half-split layout: pair i
     /// is the components (i, i + rotary_dim / 2). heads: product [rows, any number * head_dim]
     virtual void rotate(const DeviceMatrix& heads, std::int64_t head_dim, const Prepared& rotary,

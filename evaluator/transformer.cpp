@@ -39,6 +39,9 @@ Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const
     const auto stacked = [this](const TensorView& first, const TensorView& second) {
         return ops_.prepare_matrix(std::array{first, second});
     };
+    const auto optional = [this](const std::optional<TensorView>& tensor) {
+        return tensor ? ops_.prepare_vector(*tensor) : nullptr;
+    };
     return Layer{
         .attention_norm = ops_.prepare_vector(tensors.attention_norm),
         .query = matrix(tensors.query),
@@ -47,15 +50,23 @@ Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const
         .mlp_norm = ops_.prepare_vector(tensors.mlp_norm),
         .gate_up = stacked(tensors.gate, tensors.up),
         .down = matrix(tensors.down),
+        .query_bias = optional(tensors.query_bias),
+        .key_bias = optional(tensors.key_bias),
+        .value_bias = optional(tensors.value_bias),
+        .output_bias = optional(tensors.output_bias),
+        .query_norm = optional(tensors.query_norm),
+        .key_norm = optional(tensors.key_norm),
     };
 }
 
 std::uint64_t Transformer::weight_bytes() const noexcept {
     std::uint64_t total = embedding_->bytes() + final_norm_->bytes() + head_->bytes();
     for (const Layer& layer : layers_) {
-        for (const auto* part : {&layer.attention_norm, &layer.query, &layer.key_value,
-                                 &layer.output, &layer.mlp_norm, &layer.gate_up, &layer.down}) {
-            total += (*part)->bytes();
+        for (const auto* part :
+             {&layer.attention_norm, &layer.query, &layer.key_value, &layer.output, &layer.mlp_norm,
+              &layer.gate_up, &layer.down, &layer.query_bias, &layer.key_bias, &layer.value_bias,
+              &layer.output_bias, &layer.query_norm, &layer.key_norm}) {
+            if (*part) total += (*part)->bytes();
         }
     }
     return total;
@@ -76,12 +87,24 @@ void Transformer::store_keys_and_values(const Layer& layer, const Chunk& chunk,
     const DeviceMatrix normed = work.normed.view().row_range(0, chunk.rows);
     const DeviceMatrix key_value = work.key_value.view().row_range(0, chunk.rows);
     const DeviceMatrix keys = key_value.column_range(0, kv_size);
+    const DeviceMatrix values = key_value.column_range(kv_size, kv_size);
 
     ops_.rms_norm(work.hidden.view().row_range(chunk.first, chunk.rows), *layer.attention_norm,
                   static_cast<float>(config_.rms_norm_eps), normed);
     ops_.matmul(normed, *layer.key_value, key_value);
-    ops_.rotate(keys, config_.head_dim, rotary, chunk.first);
-    ops_.append_kv(keys, key_value.column_range(kv_size, kv_size), chunk.first);
+    finish_heads(keys, layer.key_bias.get(), layer.key_norm.get(), chunk, rotary);
+    if (layer.value_bias) ops_.add_bias(values, *layer.value_bias);
+    ops_.append_kv(keys, values, chunk.first);
+}
+
+void Transformer::finish_heads(const DeviceMatrix& heads, const Prepared* bias,
+                               const Prepared* norm, const Chunk& chunk, const Prepared& rotary) {
+    if (bias != nullptr) ops_.add_bias(heads, *bias);
+    if (norm != nullptr) {
+        ops_.rms_norm_heads(heads, config_.head_dim, *norm,
+                            static_cast<float>(config_.rms_norm_eps));
+    }
+    ops_.rotate(heads, config_.head_dim, rotary, chunk.first);
 }
 
 void Transformer::attend_and_mix(const Layer& layer, const Chunk& chunk, const Prepared& rotary,
@@ -94,9 +117,10 @@ void Transformer::attend_and_mix(const Layer& layer, const Chunk& chunk, const P
 
     ops_.rms_norm(hidden, *layer.attention_norm, epsilon, rows(work.normed));
     ops_.matmul(rows(work.normed), *layer.query, rows(work.query));
-    ops_.rotate(rows(work.query), config_.head_dim, rotary, chunk.first);
+    finish_heads(rows(work.query), layer.query_bias.get(), layer.query_norm.get(), chunk, rotary);
     ops_.attend(rows(work.query), chunk.first, rows(work.attended));
     ops_.matmul_add(rows(work.attended), *layer.output, hidden);
+    if (layer.output_bias) ops_.add_bias(hidden, *layer.output_bias);
 
     ops_.rms_norm(hidden, *layer.mlp_norm, epsilon, rows(work.normed));
     ops_.matmul(rows(work.normed), *layer.gate_up, rows(work.gate_up));

@@ -13,7 +13,8 @@
 
 namespace longrope::evaluator {
 
-/// The forward pass of a Llama-family decoder over one document, written once over DeviceOps.
+/// The forward pass of a decoder over one document, written once over DeviceOps for Llama and the
+/// architectures that differ from it by biases, by norms of heads or in how weights are stored.
 ///
 /// Layer-major: for each layer, pass 1 walks all chunks of rows and leaves the layer's keys and
 /// values with the device; pass 2 walks them again with attention and the MLP. Device memory: the
@@ -44,6 +45,14 @@ private:
         std::unique_ptr<Prepared> mlp_norm;        // [hidden]
         std::unique_ptr<Prepared> gate_up;         // [2 * intermediate, hidden]
         std::unique_ptr<Prepared> down;            // [hidden, intermediate]
+
+        // Null where the architecture has none.
+        std::unique_ptr<Prepared> query_bias;   // [heads * head_dim]
+        std::unique_ptr<Prepared> key_bias;     // [kv_heads * head_dim]
+        std::unique_ptr<Prepared> value_bias;   // [kv_heads * head_dim]
+        std::unique_ptr<Prepared> output_bias;  // [hidden]
+        std::unique_ptr<Prepared> query_norm;   // [head_dim]
+        std::unique_ptr<Prepared> key_norm;     // [head_dim]
     };
     struct Workspace;
     struct Chunk {
@@ -56,6 +65,9 @@ private:
     [[nodiscard]] std::vector<Chunk> chunks(std::int64_t positions) const;
     void store_keys_and_values(const Layer& layer, const Chunk& chunk, const Prepared& rotary,
                                const Workspace& work);
+    /// What lies between a projection to heads and attention: bias, norm and rotation, in place.
+    void finish_heads(const DeviceMatrix& heads, const Prepared* bias, const Prepared* norm,
+                      const Chunk& chunk, const Prepared& rotary);
     void attend_and_mix(const Layer& layer, const Chunk& chunk, const Prepared& rotary,
                         const Workspace& work);
 

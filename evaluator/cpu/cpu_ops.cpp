@@ -150,6 +150,24 @@ public:
         });
     }
 
+    void rms_norm_heads(const DeviceMatrix& heads, std::int64_t head_dim, const Prepared& weight,
+                        float epsilon) override {
+        const float* weights = static_cast<const CpuVector&>(weight).values.data();
+        for_each_row(heads.rows, [&](std::int64_t row, std::uint32_t) {
+            float* const begin = float_row(heads, row);
+            for (float* head = begin; head < begin + heads.columns; head += head_dim) {
+                kernels_.rms_norm(head, weights, head_dim, epsilon, head);
+            }
+        });
+    }
+
+    void add_bias(const DeviceMatrix& rows, const Prepared& bias) override {
+        const float* values = static_cast<const CpuVector&>(bias).values.data();
+        for_each_row(rows.rows, [&](std::int64_t row, std::uint32_t) {
+            kernels_.add(float_row(rows, row), values, rows.columns);
+        });
+    }
+
     void matmul(const DeviceMatrix& in, const Prepared& weights, const DeviceMatrix& out) override {
         const PackedMatrix& matrix = static_cast<const CpuMatrix&>(weights).blocks.front();
         for_each_tile(in.rows, [&](std::int64_t tile, std::uint32_t thread) {

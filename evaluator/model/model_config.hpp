@@ -9,7 +9,11 @@ namespace longrope::evaluator {
 
 /// The facts of a Hugging Face config.json that the forward pass and the search need.
 struct ModelConfig {
-    std::string architecture;  ///< "LlamaForCausalLM"
+    std::string architecture;  ///< "LlamaForCausalLM"; see architecture.hpp
+    bool query_key_value_bias = false;
+    bool output_bias = false;        ///< of the attention's output projection
+    bool head_norms = false;         ///< every query and key head is normed before rotation
+    bool fused_projections = false;  ///< qkv_proj and gate_up_proj
     std::uint32_t hidden_size = 0;
     std::uint32_t layers = 0;
     std::uint32_t heads = 0;

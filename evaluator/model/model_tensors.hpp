@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "evaluator/model/model_folder.hpp"
@@ -9,7 +10,7 @@
 
 namespace longrope::evaluator {
 
-/// The weights of one decoder layer.
+/// The weights of one decoder layer, as if no projection were fused with another.
 struct LayerTensors {
     TensorView attention_norm;  ///< [hidden]
     TensorView query;           ///< [heads * head_dim, hidden]
@@ -20,6 +21,14 @@ struct LayerTensors {
     TensorView gate;            ///< [intermediate, hidden]
     TensorView up;              ///< [intermediate, hidden]
     TensorView down;            ///< [hidden, intermediate]
+
+    // What only some architectures have.
+    std::optional<TensorView> query_bias;   ///< [heads * head_dim]
+    std::optional<TensorView> key_bias;     ///< [kv_heads * head_dim]
+    std::optional<TensorView> value_bias;   ///< [kv_heads * head_dim]
+    std::optional<TensorView> output_bias;  ///< [hidden]
+    std::optional<TensorView> query_norm;   ///< [head_dim], of every head
+    std::optional<TensorView> key_norm;     ///< [head_dim], of every head
 };
 
 /// The weights of a Llama-family decoder, in the folder's memory map.

@@ -2,6 +2,7 @@
 #include "evaluator/model/tensor_view.hpp"
 
 #include <bit>
+#include <cassert>
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -58,6 +59,16 @@ float widen_bf16(std::uint16_t brain) noexcept {
 
 std::int64_t TensorView::elements() const noexcept {
     return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>{});
+}
+
+TensorView TensorView::rows(std::int64_t first, std::int64_t count) const {
+    assert(first >= 0 && count >= 0 && first + count <= shape.at(0));
+    const std::size_t row_bytes = bytes.size() / static_cast<std::size_t>(shape[0]);
+    TensorView part{name, type, shape,
+                    bytes.subspan(static_cast<std::size_t>(first) * row_bytes,
+                                  static_cast<std::size_t>(count) * row_bytes)};
+    part.shape[0] = count;
+    return part;
 }
 
 std::vector<float> widen(const TensorView& tensor) {

@@ -29,6 +29,8 @@ struct TensorView {
     std::span<const std::byte> bytes;  ///< little-endian, exactly product(shape) * element size
 
     [[nodiscard]] std::int64_t elements() const noexcept;
+    /// Rows first .. first + count - 1 of the outermost dimension, which must exist.
+    [[nodiscard]] TensorView rows(std::int64_t first, std::int64_t count) const;
 };
 
 /// The tensor's values as float32 (f16 and bf16 are widened exactly), in storage order.

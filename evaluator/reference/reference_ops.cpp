@@ -55,6 +55,13 @@ double dot(const float* left, const float* right, std::int64_t count) {
     return sum;
 }
 
+/// out = x / sqrt(mean(x²) + epsilon) * weight; out may be x
+void norm_one(const float* x, const float* weight, std::int64_t count, float epsilon, float* out) {
+    const double mean = dot(x, x, count) / static_cast<double>(count);
+    const double scale = 1.0 / std::sqrt(mean + double{epsilon});
+    for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(x[i] * scale * weight[i]);
+}
+
 class ReferenceOps final : public DeviceOps {
 public:
     ReferenceOps(Precision precision, std::int64_t chunk_rows)
@@ -115,13 +122,24 @@ public:
     void rms_norm(const DeviceMatrix& in, const Prepared& weight, float epsilon,
                   const DeviceMatrix& out) override {
         for (std::int64_t r = 0; r < in.rows; ++r) {
-            const float* x = row(in, r);
-            const double mean = dot(x, x, in.columns) / static_cast<double>(in.columns);
-            const double scale = 1.0 / std::sqrt(mean + double{epsilon});
-            for (std::int64_t i = 0; i < in.columns; ++i) {
-                row(out, r)[i] = static_cast<float>(x[i] * scale * weights_of(weight)[i]);
-            }
+            norm_one(row(in, r), weights_of(weight), in.columns, epsilon, row(out, r));
             round_operand(row(out, r), out.columns);
+        }
+    }
+
+    void rms_norm_heads(const DeviceMatrix& heads, std::int64_t head_dim, const Prepared& weight,
+                        float epsilon) override {
+        for (std::int64_t r = 0; r < heads.rows; ++r) {
+            for (std::int64_t head = 0; head < heads.columns; head += head_dim) {
+                float* x = row(heads, r) + head;
+                norm_one(x, weights_of(weight), head_dim, epsilon, x);
+            }
+        }
+    }
+
+    void add_bias(const DeviceMatrix& rows, const Prepared& bias) override {
+        for (std::int64_t r = 0; r < rows.rows; ++r) {
+            for (std::int64_t i = 0; i < rows.columns; ++i) row(rows, r)[i] += weights_of(bias)[i];
         }
     }
 

@@ -68,6 +68,13 @@ public:
                   const DeviceMatrix& out) override {
         timed("rms_norm", [&] { ops_->rms_norm(in, weight, epsilon, out); });
     }
+    void rms_norm_heads(const DeviceMatrix& heads, std::int64_t head_dim, const Prepared& weight,
+                        float epsilon) override {
+        timed("rms_norm", [&] { ops_->rms_norm_heads(heads, head_dim, weight, epsilon); });
+    }
+    void add_bias(const DeviceMatrix& rows, const Prepared& bias) override {
+        timed("add_bias", [&] { ops_->add_bias(rows, bias); });
+    }
     void matmul(const DeviceMatrix& in, const Prepared& weights, const DeviceMatrix& out) override {
         timed("matmul", [&] { ops_->matmul(in, weights, out); });
     }

@@ -17,8 +17,10 @@
 
 namespace longrope::tests {
 
-/// A small Llama with random weights, written as a Hugging Face folder.
+/// A small model with random weights, written as a Hugging Face folder.
 struct RandomModel {
+    std::string model_type = "llama";
+    bool attention_bias = false;  ///< of all four projections, in a Llama or Qwen3
     std::int64_t hidden = 48;
     std::int64_t layers = 2;
     std::int64_t heads = 4;
@@ -29,6 +31,7 @@ struct RandomModel {
     std::int64_t vocabulary = 101;
     bool tied_embeddings = true;
     std::string without = {};  ///< a tensor to leave out
+    std::string doubled = {};  ///< a tensor whose values to double
     unsigned seed = 1;
 
     [[nodiscard]] std::int64_t rotary_dim() const {
@@ -42,13 +45,13 @@ struct RandomModel {
 
     [[nodiscard]] std::string config() const {
         return fmt::format(
-            R"({{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":{},)"
+            R"({{"model_type":"{}","attention_bias":{},"hidden_size":{},)"
             R"("num_hidden_layers":{},"num_attention_heads":{},"num_key_value_heads":{},)"
             R"("head_dim":{},"partial_rotary_factor":{},"intermediate_size":{},"vocab_size":{},)"
             R"("tie_word_embeddings":{},"rope_theta":10000.0,"rms_norm_eps":1e-5,)"
             R"("hidden_act":"silu","max_position_embeddings":256}})",
-            hidden, layers, heads, kv_heads, head_dim, partial_rotary_factor, intermediate,
-            vocabulary, tied_embeddings);
+            model_type, attention_bias, hidden, layers, heads, kv_heads, head_dim,
+            partial_rotary_factor, intermediate, vocabulary, tied_embeddings);
     }
 
     [[nodiscard]] std::string tensors() const {
@@ -64,6 +67,7 @@ struct RandomModel {
             for (float& value : values) {
                 const double uniform = static_cast<double>(random()) / 4294967296.0 - 0.5;
                 value = static_cast<float>((norm ? 1.0 : 0.0) + scale * 2.0 * uniform);
+                if (name == doubled) value *= 2.0F;
             }
             const std::size_t start = data.size();
             data.resize(start + values.size() * sizeof(float));
@@ -75,20 +79,45 @@ struct RandomModel {
         };
         add("model.embed_tokens.weight", vocabulary, hidden);
         for (std::int64_t i = 0; i < layers; ++i) {
-            const std::string layer = fmt::format("model.layers.{}.", i);
-            add(layer + "input_layernorm.weight", hidden, 0);
-            add(layer + "self_attn.q_proj.weight", heads * head_dim, hidden);
-            add(layer + "self_attn.k_proj.weight", kv_heads * head_dim, hidden);
-            add(layer + "self_attn.v_proj.weight", kv_heads * head_dim, hidden);
-            add(layer + "self_attn.o_proj.weight", hidden, heads * head_dim);
-            add(layer + "post_attention_layernorm.weight", hidden, 0);
-            add(layer + "mlp.gate_proj.weight", intermediate, hidden);
-            add(layer + "mlp.up_proj.weight", intermediate, hidden);
-            add(layer + "mlp.down_proj.weight", hidden, intermediate);
+            add_layer(fmt::format("model.layers.{}.", i), add);
         }
         add("model.norm.weight", hidden, 0);
         if (!tied_embeddings) add("lm_head.weight", vocabulary, hidden);
         return safetensors_bytes("{" + header + "}", data);
+    }
+
+    template <class Add>
+    void add_layer(const std::string& layer, const Add& add) const {
+        const std::int64_t query_size = heads * head_dim;
+        const std::int64_t kv_size = kv_heads * head_dim;
+        const bool fused = model_type == "phi3";
+        add(layer + "input_layernorm.weight", hidden, 0);
+        if (fused) {
+            add(layer + "self_attn.qkv_proj.weight", query_size + 2 * kv_size, hidden);
+        } else {
+            add(layer + "self_attn.q_proj.weight", query_size, hidden);
+            add(layer + "self_attn.k_proj.weight", kv_size, hidden);
+            add(layer + "self_attn.v_proj.weight", kv_size, hidden);
+        }
+        add(layer + "self_attn.o_proj.weight", hidden, query_size);
+        if (attention_bias || model_type == "qwen2") {
+            add(layer + "self_attn.q_proj.bias", query_size, 0);
+            add(layer + "self_attn.k_proj.bias", kv_size, 0);
+            add(layer + "self_attn.v_proj.bias", kv_size, 0);
+        }
+        if (attention_bias) add(layer + "self_attn.o_proj.bias", hidden, 0);
+        if (model_type == "qwen3") {
+            add(layer + "self_attn.q_norm.weight", head_dim, 0);
+            add(layer + "self_attn.k_norm.weight", head_dim, 0);
+        }
+        add(layer + "post_attention_layernorm.weight", hidden, 0);
+        if (fused) {
+            add(layer + "mlp.gate_up_proj.weight", 2 * intermediate, hidden);
+        } else {
+            add(layer + "mlp.gate_proj.weight", intermediate, hidden);
+            add(layer + "mlp.up_proj.weight", intermediate, hidden);
+        }
+        add(layer + "mlp.down_proj.weight", hidden, intermediate);
     }
 
     [[nodiscard]] std::vector<std::int32_t> tokens(std::int64_t count) const {

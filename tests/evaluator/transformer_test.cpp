@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "evaluator/cost_estimate.hpp"
 #include "evaluator/evaluator.hpp"
 #include "tests/evaluator/backend_runs.hpp"
 
@@ -54,6 +55,22 @@ std::vector<Case> cases() {
           .head_dim = 80,
           .partial_rotary_factor = 0.25},
          260},
+        {"biases of queries, keys and values", {.model_type = "qwen2", .kv_heads = 1}, 130},
+        {"biases of the output too, three queries wide",
+         {.attention_bias = true, .heads = 3, .kv_heads = 3, .head_dim = 20},
+         150},
+        {"norms of heads, which fill no vector",
+         {.model_type = "qwen3", .head_dim = 20, .tied_embeddings = false},
+         386,
+         4,
+         1.1},
+        {"norms of heads of 128 and all biases",
+         {.model_type = "qwen3", .attention_bias = true, .hidden = 40, .head_dim = 128},
+         131},
+        {"fused projections, three quarters rotary",
+         {.model_type = "phi3", .hidden = 64, .head_dim = 16, .partial_rotary_factor = 0.75},
+         200,
+         2},
     };
 }
 
@@ -101,9 +118,15 @@ TEST_CASE("the cpu backend rounds to bfloat16 where the reference does") {
     }
 }
 
-/// A model whose documents span several chunks, tiles and attention tasks.
+/// A model with every operation, whose documents span several chunks, tiles and attention tasks.
 RandomModel many_tiles() {
-    return {.hidden = 64, .heads = 4, .head_dim = 32, .intermediate = 96, .vocabulary = 300};
+    return {.model_type = "qwen3",
+            .attention_bias = true,
+            .hidden = 64,
+            .heads = 4,
+            .head_dim = 32,
+            .intermediate = 96,
+            .vocabulary = 300};
 }
 
 TEST_CASE("the cpu backend's bits depend neither on threads nor on the rows of a call") {
@@ -245,6 +268,57 @@ TEST_CASE("an attention score that overflows is not hidden") {
     const RunSettings run{shape.factors(), 0, 1e30};
     for (const float nll : token_nll(model, *cpu_ops(), shape.tokens(40), run)) {
         CHECK_FALSE(std::isfinite(nll));
+    }
+}
+
+TEST_CASE("every bias, norm of heads and fused part is felt by the losses") {
+    // What an architecture adds must not be read and then dropped.
+    struct Part {
+        std::string model_type;
+        bool attention_bias;
+        std::string tensor;
+    };
+    const std::string layer = "model.layers.0.self_attn.";
+    for (const Part& part :
+         {Part{"qwen2", false, layer + "q_proj.bias"}, Part{"qwen2", false, layer + "k_proj.bias"},
+          Part{"qwen2", false, layer + "v_proj.bias"}, Part{"llama", true, layer + "o_proj.bias"},
+          Part{"qwen3", false, layer + "q_norm.weight"},
+          Part{"qwen3", false, layer + "k_norm.weight"},
+          Part{"phi3", false, layer + "qkv_proj.weight"},
+          Part{"phi3", false, "model.layers.0.mlp.gate_up_proj.weight"}}) {
+        INFO(part.model_type, ", ", part.tensor);
+        RandomModel shape{.model_type = part.model_type, .attention_bias = part.attention_bias};
+        const TemporaryFolder folder;
+        shape.write(folder);
+        const auto expected =
+            token_nll(ModelFolder{folder.path()}, *cpu_ops(), shape.tokens(50), {shape.factors()});
+        shape.doubled = part.tensor;
+        shape.write(folder);
+        const auto found =
+            token_nll(ModelFolder{folder.path()}, *cpu_ops(), shape.tokens(50), {shape.factors()});
+        CHECK(largest_difference(found, expected) > 0.01);
+        shape.without = part.tensor;
+        shape.write(folder);
+        const ModelFolder model{folder.path()};
+        const auto ops = cpu_ops();
+        CHECK_THROWS_WITH_AS(Transformer(model, *ops), doctest::Contains(part.tensor.c_str()),
+                             EvaluatorError);
+    }
+}
+
+TEST_CASE("the cost estimate knows the weights that each architecture holds") {
+    for (const char* model_type : {"llama", "qwen2", "qwen3", "phi3"}) {
+        INFO(model_type);
+        const RandomModel shape{.model_type = model_type, .tied_embeddings = false};
+        const TemporaryFolder folder;
+        shape.write(folder);
+        const ModelFolder model{folder.path()};
+        const auto ops = reference::make_reference_ops(Precision::f32);
+        // The reference holds the embedding; the cpu backend, which is estimated, does not.
+        const auto embedding =
+            sizeof(float) * static_cast<std::uint64_t>(shape.vocabulary * shape.hidden);
+        CHECK(Transformer{model, *ops}.weight_bytes() ==
+              embedding + estimate_cost(model.config(), 2, Precision::f32, 1).weight_bytes);
     }
 }
 

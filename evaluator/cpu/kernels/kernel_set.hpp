@@ -50,9 +50,11 @@ struct KernelSet {
     /// Packs `rows` keys and values that start at `position` into `head`.
     void (*pack)(const float* keys, const float* values, std::int64_t stride, std::int64_t rows,
                  std::int64_t position, std::int64_t head_dim, const PackedHead& head);
-    /// out[columns] = in / sqrt(mean(in²) + epsilon) * weight
+    /// out[columns] = in / sqrt(mean(in²) + epsilon) * weight; out may be in
     void (*rms_norm)(const float* in, const float* weight, std::int64_t columns, float epsilon,
                      float* out);
+    /// row[columns] += bias
+    void (*add)(float* row, const float* bias, std::int64_t columns);
     /// Rotates `heads` heads of `head_dim` in place; cosine and sine: [pairs]
     void (*rotate)(float* row, std::int64_t heads, std::int64_t head_dim, const float* cosine,
                    const float* sine, std::int64_t pairs);

@@ -18,6 +18,7 @@ constexpr KernelSet make_kernel_set(const char* name) {
             .attend = Attention::attend,
             .pack = Attention::pack,
             .rms_norm = rms_norm_row<Isa>,
+            .add = add_to_row<Isa>,
             .rotate = rotate_row<Isa>,
             .swiglu = swiglu_row<Isa>,
             .add_logits = add_logits_to_row<Isa>,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Row kernels of one instruction set: norm, rotation, SwiGLU, log-sum-exp, rounding to bfloat16.
-// Each call works on one row [columns]; rows are short and hot in cache, so none is split.
+// Row kernels of one instruction set: norm, bias, rotation, SwiGLU, log-sum-exp, rounding to
+// bfloat16. Each call works on one row [columns]; rows are short and hot in cache, so none is
+// split.
 #pragma once
 
 #include "evaluator/cpu/kernels/kernel_set.hpp"
@@ -29,6 +30,16 @@ void rms_norm_row(const float* in, const float* weight, std::int64_t columns, fl
         store<Isa>(out + i, load<Isa>(in + i) * scale * load<Isa>(weight + i));
     }
     for (; i < columns; ++i) out[i] = in[i] * scale * weight[i];
+}
+
+template <class Isa>
+void add_to_row(float* row, const float* bias, std::int64_t columns) {
+    constexpr std::int64_t width = Isa::width;
+    std::int64_t i = 0;
+    for (; i + width <= columns; i += width) {
+        store<Isa>(row + i, load<Isa>(row + i) + load<Isa>(bias + i));
+    }
+    for (; i < columns; ++i) row[i] += bias[i];
 }
 
 template <class Isa>

@@ -60,6 +60,34 @@ TEST_CASE("exp2 stays within 2e-7 relative from 2^-126 to 1, and is exact at its
     }
 }
 
+TEST_CASE("a bias is added to every column of a row of any length and to none beyond") {
+    for (const KernelSet* kernels : runnable()) {
+        for (const std::size_t columns : {1U, 12U, 16U, 33U, 100U}) {
+            INFO(kernels->name, ", columns = ", columns);
+            const auto row = uniform(columns + 1, 3.0F, 1);
+            const auto bias = uniform(columns + 1, 2.0F, 2);
+            std::vector<float> sum = row;
+            kernels->add(sum.data(), bias.data(), static_cast<std::int64_t>(columns));
+            for (std::size_t i = 0; i < columns; ++i) CHECK(sum[i] == row[i] + bias[i]);
+            CHECK(sum[columns] == row[columns]);
+        }
+    }
+}
+
+TEST_CASE("a row may be normed in place") {
+    for (const KernelSet* kernels : runnable()) {
+        for (const std::int64_t columns : {8, 20, 64, 96, 128}) {
+            INFO(kernels->name, ", columns = ", columns);
+            auto row = uniform(static_cast<std::size_t>(columns), 3.0F, 3);
+            const auto weight = uniform(static_cast<std::size_t>(columns), 2.0F, 4);
+            std::vector<float> out(row.size());
+            kernels->rms_norm(row.data(), weight.data(), columns, 1e-6F, out.data());
+            kernels->rms_norm(row.data(), weight.data(), columns, 1e-6F, row.data());
+            CHECK(row == out);
+        }
+    }
+}
+
 TEST_CASE("the norm of a row of any length divides by its root mean square") {
     for (const KernelSet* kernels : runnable()) {
         for (const std::size_t columns : {1U, 12U, 16U, 33U, 100U, 576U}) {

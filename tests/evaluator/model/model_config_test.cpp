@@ -85,7 +85,8 @@ TEST_CASE("the RoPE base is read in the spelling of transformers 4 and of 5") {
     CHECK(newer.rope_scaling_type.empty());
     CHECK_THROWS_WITH_AS(
         read_changed(R"({"rope_theta": 10000.0, "rope_parameters": {"rope_theta": 20000.0}})"),
-        doctest::Contains("rope_parameters.rope_theta = 20000"), EvaluatorError);
+        doctest::Contains("rope_parameters.rope_theta = 2E4, expected the top level's"),
+        EvaluatorError);
 }
 
 TEST_CASE("the scaling that a folder brings is noted, not applied") {
@@ -107,6 +108,37 @@ TEST_CASE("the original window prefers the trained one to the claimed one") {
               .original_window() == 64);
 }
 
+TEST_CASE("each architecture brings its biases, norms, fused weights and defaults") {
+    const auto read = [](const std::string& model_type, const std::string& more = "") {
+        return read_changed(
+            R"({"architectures": "erase", "rms_norm_eps": "erase", "model_type": ")" + model_type +
+            "\"" + more + "}");
+    };
+    CHECK_FALSE(read("llama").query_key_value_bias);
+    const ModelConfig biased_llama = read("llama", R"(, "attention_bias": true)");
+    CHECK(biased_llama.query_key_value_bias);
+    CHECK(biased_llama.output_bias);
+    CHECK(read("mistral").architecture == "MistralForCausalLM");
+    const ModelConfig qwen2 = read("qwen2");
+    CHECK(qwen2.query_key_value_bias);
+    CHECK_FALSE(qwen2.output_bias);
+    const ModelConfig qwen3 = read("qwen3");
+    CHECK(qwen3.head_norms);
+    CHECK(qwen3.head_dim == 128);  // not 128 / 4
+    CHECK_FALSE(qwen3.query_key_value_bias);
+    const ModelConfig phi3 = read("phi3", R"(, "max_position_embeddings": 131072)");
+    CHECK(phi3.fused_projections);
+    CHECK(phi3.rms_norm_eps == 1e-5);
+    CHECK(phi3.original_window() == 4096);
+}
+
+TEST_CASE("a Qwen's sliding window counts only where it is in use") {
+    const std::string qwen =
+        R"({"architectures": "erase", "model_type": "qwen2", "sliding_window": 128)";
+    CHECK(read_changed(qwen + "}").original_window() == 256);
+    CHECK(read_changed(qwen + R"(, "use_sliding_window": true})").original_window() == 128);
+}
+
 TEST_CASE("the head dimension may be explicit and rotate in part") {
     const ModelConfig config = read_changed(R"({"head_dim": 80, "partial_rotary_factor": 0.4})");
     CHECK(config.head_dim == 80);
@@ -118,14 +150,20 @@ TEST_CASE("the head dimension may be explicit and rotate in part") {
 TEST_CASE("a configuration that cannot be used is refused, naming key, value and what goes") {
     const std::vector<Refusal> refusals{
         {R"({"architectures": ["GPT2LMHeadModel"]})",
-         "architectures = [\"GPT2LMHeadModel\"], "
-         "expected [\"LlamaForCausalLM\"]"},
-        {R"({"architectures": "LlamaForCausalLM"})", "expected [\"LlamaForCausalLM\"]"},
+         "architectures = [\"GPT2LMHeadModel\"], expected a list with one of "
+         "\"LlamaForCausalLM\", \"MistralForCausalLM\", \"Qwen2ForCausalLM\", "
+         "\"Qwen3ForCausalLM\", \"Phi3ForCausalLM\""},
+        {R"({"architectures": "LlamaForCausalLM"})",
+         "architectures = \"LlamaForCausalLM\", expected a list with one of"},
         {R"({"architectures": [], "model_type": "llama"})", "architectures = []"},
         {R"({"architectures": "erase", "model_type": "erase"})", "architectures is missing"},
-        {R"({"model_type": "mamba"})", "model_type = \"mamba\", expected \"llama\""},
+        {R"({"model_type": "mamba"})",
+         "model_type = \"mamba\", expected \"llama\", which goes with LlamaForCausalLM"},
+        {R"({"architectures": "erase", "model_type": "mamba"})",
+         "model_type = \"mamba\", expected one of \"llama\", \"mistral\", \"qwen2\""},
         {R"({"hidden_act": "gelu"})", "hidden_act = \"gelu\", expected \"silu\""},
-        {R"({"attention_bias": true})", "attention_bias = true, expected false"},
+        {R"({"architectures": "erase", "model_type": "mistral", "attention_bias": true})",
+         "attention_bias = true, expected false: MistralForCausalLM has no biases"},
         {R"({"mlp_bias": true})", "mlp_bias = true, expected false"},
         {R"({"attention_bias": 1})", "attention_bias = 1, expected true or false"},
         {R"({"quantization_config": {"bits": 4}})", "quantised weights are not supported"},
@@ -149,6 +187,8 @@ TEST_CASE("a configuration that cannot be used is refused, naming key, value and
         {R"({"partial_rotary_factor": 1.5})", "partial_rotary_factor = 1.5E0"},
         {R"({"rope_theta": 1})", "rope_theta = 1, expected a number above 1"},
         {R"({"rope_theta": 1e16})", "rope_theta = 1E16"},
+        {R"({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}})",
+         "rope_parameters.full_attention = {\"rope_theta\":1E4}, expected a number"},
         {R"({"rope_theta": "10000"})", "rope_theta = \"10000\""},
         {R"({"rope_parameters": {"rope_theta": -1}})", "rope_parameters.rope_theta = -1"},
         {R"({"rope_scaling": "linear"})", "rope_scaling = \"linear\", expected a JSON object"},
