@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <hdf5.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -88,6 +89,8 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Closing everything at exit, HDF5 1.10 may loop over what a damaged file left behind.
+    H5dont_atexit();
     // An evaluator process is this program started anew; it must not come near MPI.
     if (argc == 3 && std::string_view{argv[1]} == evaluator_process_word) {
         return longrope::worker::run_evaluator_process(longrope::worker::child_socket,
