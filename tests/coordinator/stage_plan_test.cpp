@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/stage_plan.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "coordinator/utc_time.hpp"
+#include "tests/coordinator/direct_run.hpp"
+#include "tests/coordinator/small_run.hpp"
+
+using namespace longrope::coordinator;
+
+namespace {
+
+StagePlan plan_of(const Configuration& configuration, const RunFacts& facts = small_facts()) {
+    return plan_stage(configuration, configuration.stages.front(), facts);
+}
+
+/// Facts with many documents, so that a choice among them can differ.
+RunFacts many_documents() {
+    RunFacts facts = small_facts();
+    for (int i = 0; i < 100; ++i) {
+        facts.documents.push_back({"more " + std::to_string(i), "search", 4096});
+    }
+    return facts;
+}
+
+}  // namespace
+
+TEST_CASE("documents are chosen by the seed, each once, in the order of the file") {
+    Configuration configuration = small_configuration();
+    configuration.documents.search = 10;
+    std::set<std::vector<std::uint32_t>> choices;
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        configuration.run.seed = seed;
+        const DocumentSet chosen = plan_of(configuration, many_documents()).search_documents;
+        CHECK(chosen.documents.size() == 10);
+        CHECK(chosen.titles.size() == 10);
+        CHECK(std::ranges::adjacent_find(chosen.documents, std::greater_equal{}) ==
+              chosen.documents.end());
+        for (const std::uint32_t document : chosen.documents) CHECK((document < 3 || document > 8));
+        CHECK(chosen.documents ==
+              plan_of(configuration, many_documents()).search_documents.documents);
+        choices.insert(chosen.documents);
+    }
+    CHECK(choices.size() > 15);
+    configuration.documents.search = 0;  // all
+    CHECK(plan_of(configuration, many_documents()).search_documents.documents.size() == 103);
+}
+
+TEST_CASE("the number of tasks announced is what a run without coincidences takes") {
+    const Configuration configuration = small_configuration();
+    const StagePlan plan = plan_of(configuration);
+    RunPlan run{configuration, small_facts(), std::nullopt};
+    DirectRun direct{run};
+    direct.run();
+    CHECK(direct.scored() <= plan.tasks());
+    CHECK(direct.scored() + 3 * plan.baselines.size() > plan.tasks());
+}
+
+TEST_CASE("what cannot be searched is refused before anything runs, with what would be accepted") {
+    Configuration configuration = small_configuration();
+    RunFacts facts = small_facts();
+    std::string expected;
+    SUBCASE("nothing to extend") {
+        configuration.stages.front().target_tokens = 256;
+        expected =
+            "stage \"2048\": target_tokens = 256 is not above the model's original window of 256 "
+            "tokens: there is nothing to extend";
+    }
+    SUBCASE("more documents than there are") {
+        configuration.documents.validation = 4;
+        expected =
+            "documents.validation = 4, but the documents file has 3 of this split: use a value in "
+            "[0, 3], where 0 means all of them";
+    }
+    SUBCASE("a document that is too short") {
+        facts.documents[1].positions = 2047;
+        expected =
+            "document 1 (\"search 2\", search) fills 2047 positions, but stage \"2048\" has "
+            "target_tokens = 2048: use documents of at least that length or a smaller target";
+    }
+    SUBCASE("no document to search on") {
+        facts.documents.erase(facts.documents.begin(), facts.documents.begin() + 3);
+        expected =
+            "the documents file has no document of the split \"search\": the search needs at least "
+            "one";
+    }
+    CHECK_THROWS_WITH_AS((void)plan_of(configuration, facts), expected.c_str(), ConfigurationError);
+}
+
+TEST_CASE("a time is written in UTC") {
+    CHECK(iso_8601(0) == "1970-01-01T00:00:00Z");
+    CHECK(iso_8601(1'700'000'000'999'999'999) == "2023-11-14T22:13:20Z");
+    CHECK(utc_nanoseconds() > 1'700'000'000'000'000'000);
+}
