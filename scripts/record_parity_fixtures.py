@@ -14,16 +14,17 @@ committed: it is run again only to add one, and then says how far each is from w
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
-import json
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tokenize_documents
+from tiny_models import CUSTOM_START_TOKENS, PHI3, TINY_MODELS, TINY_SCALE, TinyModel
 
 if TYPE_CHECKING:
     import torch
@@ -94,199 +95,11 @@ def su_scale(window: int, scale: float) -> float:
     return math.sqrt(1 + math.log(scale) / math.log(window))
 
 
-# --- Tiny models --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class TinyModel:
-    """A random Llama whose shapes differ from the demo's in the way that its name says."""
-
-    name: str
-    seed: int
-    dtype: str
-    vocabulary: int
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    mlp: int
-    window: int
-    theta: float
-    epsilon: float
-    tied: bool
-    bos_token_id: int
-    shards: int
-    document_tokens: tuple[int, ...]
-    rope_in_parameters: bool = False  # rope_theta inside rope_parameters, as transformers 5 writes
-    custom_factors: tuple[float, ...] = field(default=())
-
-    def config(self) -> dict:
-        config = {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "vocab_size": self.vocabulary,
-            "hidden_size": self.hidden,
-            "intermediate_size": self.mlp,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "hidden_act": "silu",
-            "max_position_embeddings": self.window,
-            "rms_norm_eps": self.epsilon,
-            "tie_word_embeddings": self.tied,
-            "attention_bias": False,
-            "mlp_bias": False,
-            "bos_token_id": None if self.bos_token_id < 0 else self.bos_token_id,
-            "eos_token_id": None,
-            "torch_dtype": self.dtype,
-        }
-        if self.head_dim * self.heads != self.hidden:
-            config["head_dim"] = self.head_dim
-        if self.rope_in_parameters:
-            config["rope_parameters"] = {"rope_type": "default", "rope_theta": self.theta}
-        else:
-            config["rope_theta"] = self.theta
-        return config
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """Random weights. Queries and keys are large, so that attention is uneven and the
-        positions matter; each tensor differs from any transposed or neighbouring one."""
-        import torch
-
-        generator = torch.Generator().manual_seed(self.seed)
-
-        def matrix(rows: int, columns: int, gain: float) -> torch.Tensor:
-            return torch.randn(rows, columns, generator=generator) * gain / math.sqrt(columns)
-
-        def norm() -> torch.Tensor:
-            return 1 + 0.2 * torch.randn(self.hidden, generator=generator)
-
-        hidden, kv_width, q_width = (
-            self.hidden,
-            self.kv_heads * self.head_dim,
-            self.heads * self.head_dim,
-        )
-        weights = {
-            "model.embed_tokens.weight": torch.randn(self.vocabulary, hidden, generator=generator)
-            * (3.0 / math.sqrt(hidden))
-        }
-        for layer in range(self.layers):
-            prefix = f"model.layers.{layer}."
-            weights[prefix + "input_layernorm.weight"] = norm()
-            weights[prefix + "self_attn.q_proj.weight"] = matrix(q_width, hidden, 2.0)
-            weights[prefix + "self_attn.k_proj.weight"] = matrix(kv_width, hidden, 2.0)
-            weights[prefix + "self_attn.v_proj.weight"] = matrix(kv_width, hidden, 1.5)
-            weights[prefix + "self_attn.o_proj.weight"] = matrix(hidden, q_width, 1.5)
-            weights[prefix + "post_attention_layernorm.weight"] = norm()
-            weights[prefix + "mlp.gate_proj.weight"] = matrix(self.mlp, hidden, 1.0)
-            weights[prefix + "mlp.up_proj.weight"] = matrix(self.mlp, hidden, 1.0)
-            weights[prefix + "mlp.down_proj.weight"] = matrix(hidden, self.mlp, 1.0)
-        weights["model.norm.weight"] = norm()
-        if not self.tied:
-            weights["lm_head.weight"] = matrix(self.vocabulary, hidden, 2.5)
-        dtype = getattr(torch, self.dtype)
-        return {name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}
-
-    def write(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(self.config(), indent=2) + "\n")
-        weights = self.weights()
-        if self.shards == 1:
-            save_shard(folder / "model.safetensors", weights)
-            return
-        names = list(weights)
-        per_shard = -(-len(names) // self.shards)
-        weight_map = {}
-        for shard in range(self.shards):
-            file = f"model-{shard + 1:05d}-of-{self.shards:05d}.safetensors"
-            part = names[shard * per_shard : (shard + 1) * per_shard]
-            save_shard(folder / file, {name: weights[name] for name in part})
-            weight_map.update(dict.fromkeys(part, file))
-        total = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
-        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
-
-
-def save_shard(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    from safetensors.torch import save_file
-
-    save_file(weights, str(path), metadata={"format": "pt"})
-    path.chmod(0o644)  # the library leaves it to the owner alone
-
-
-TINY_MODELS = (
-    TinyModel(
-        "tiny-gqa-tied",
-        seed=11,
-        dtype="float32",
-        vocabulary=256,
-        hidden=32,
-        layers=2,
-        heads=4,
-        kv_heads=2,
-        head_dim=8,
-        mlp=80,
-        window=64,
-        theta=10000.0,
-        epsilon=1e-5,
-        tied=True,
-        bos_token_id=1,
-        shards=1,
-        document_tokens=(255, 300),
-        custom_factors=(1.0, 1.37, 2.9, 4.6),
-    ),
-    TinyModel(
-        "tiny-untied-sharded",
-        seed=12,
-        dtype="bfloat16",
-        vocabulary=300,
-        hidden=48,
-        layers=2,
-        heads=4,
-        kv_heads=1,
-        head_dim=16,
-        mlp=112,
-        window=64,
-        theta=10000.0,
-        epsilon=1e-6,
-        tied=False,
-        bos_token_id=-1,
-        shards=3,
-        document_tokens=(256, 311, 270),
-        custom_factors=(1.0, 1.0, 1.25, 1.8, 2.2, 3.1, 3.9, 5.0),
-    ),
-    TinyModel(
-        "tiny-mha-f16",
-        seed=13,
-        dtype="float16",
-        vocabulary=200,
-        hidden=48,
-        layers=3,
-        heads=4,
-        kv_heads=4,
-        head_dim=12,
-        mlp=96,
-        window=64,
-        theta=500000.0,
-        epsilon=1e-5,
-        tied=True,
-        bos_token_id=0,
-        shards=1,
-        document_tokens=(280, 255),
-        rope_in_parameters=True,
-        custom_factors=(1.1, 1.5, 2.0, 3.3, 3.3, 4.9),
-    ),
-)
-TINY_SCALE = 4
-CUSTOM_START_TOKENS = 3
-
-
 # --- Recording ----------------------------------------------------------------------------------
 
 
 class PatchedRotary:
-    """Stands in for a Llama's rotary embedding: any factors, start tokens and attention scale."""
+    """Stands in for a model's rotary embedding: any factors, start tokens and attention scale."""
 
     def __init__(self, rope: Rope, theta: float) -> None:
         import torch
@@ -308,20 +121,46 @@ class PatchedRotary:
         return (angles.cos() * scale).to(x.dtype), (angles.sin() * scale).to(x.dtype)
 
 
+def folder_config(folder: Path):
+    """A folder's configuration for attention to every earlier token, as longrope attends."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    if getattr(config, "sliding_window", None) is not None:
+        config.sliding_window = None
+    return config
+
+
+def folder_rope(folder: Path, theta: float, positions: int) -> Rope | None:
+    """The scaling that the folder itself asks for, from transformers' own formulas."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    config = folder_config(folder)
+    kind = config.rope_parameters["rope_type"]
+    if kind == "default":
+        return None
+    frequencies, scale = ROPE_INIT_FUNCTIONS[kind](config, None, seq_len=positions)
+    pairs = len(frequencies)
+    factors = theta ** -(np.arange(pairs) / pairs) / frequencies.double().numpy()
+    return Rope("model", factors, attention_scale=scale, native=dict(config.rope_parameters))
+
+
 def load_model(folder: Path, rope: Rope, theta: float):
     """The model in float32 under `rope`: by transformers' own means where it has them."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    config = LlamaConfig.from_pretrained(folder)
+    config = folder_config(folder)
     if rope.native is not None:
         config.rope_parameters = dict(rope.native)
-    model = LlamaForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32, attn_implementation="eager"
     ).eval()
     if rope.native is None:
         model.model.rotary_emb.forward = PatchedRotary(rope, theta)
         return model
+    if rope.native["rope_type"] == "longrope":
+        return model  # its frequencies follow the length of the first document
     rotary = model.model.rotary_emb
     pairs = len(rope.factors)
     expected = theta ** -(np.arange(pairs) / pairs) / rope.factors
@@ -460,7 +299,8 @@ def record_tiny(tiny: TinyModel, models: Path, output: Path) -> None:
     ]
     bos = tiny.bos_token_id
     write_documents(output / f"{tiny.name}_documents.h5", documents, bos, "random token ids")
-    standard = standard_ropes(tiny.theta, tiny.head_dim, tiny.window, TINY_SCALE)
+    positions = TINY_SCALE * tiny.window
+    standard = standard_ropes(tiny.theta, tiny.rotary_dim, tiny.window, TINY_SCALE)
     custom = Rope(
         "custom",
         np.array(tiny.custom_factors),
@@ -468,8 +308,11 @@ def record_tiny(tiny: TinyModel, models: Path, output: Path) -> None:
         start_tokens=CUSTOM_START_TOKENS,
     )
     ropes = [standard["none"], standard["linear"], standard["yarn"], custom]
+    if tiny.family is PHI3:  # transformers gives it no scaling but its own
+        ropes = [dataclasses.replace(rope, native=None) for rope in ropes]
+    own = folder_rope(folder, tiny.theta, positions)
     nll = output / f"{tiny.name}_nll.h5"
-    record(folder, tiny.theta, ropes, documents, bos, TINY_SCALE * tiny.window, nll)
+    record(folder, tiny.theta, ropes + ([own] if own else []), documents, bos, positions, nll)
 
 
 def main() -> int:

@@ -9,8 +9,12 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "evaluator/evaluator.hpp"
+#include "evaluator/model/architecture.hpp"
+#include "evaluator/model/model_config.hpp"
+#include "evaluator/model/rope_scaling.hpp"
 #include "evaluator/transformer_evaluator.hpp"
 #include "tests/evaluator/backend_runs.hpp"
 #include "tests/evaluator/parity_fixture.hpp"
@@ -52,9 +56,7 @@ double mean(const std::vector<float>& values) {
 
 /// @param limit  positions evaluated at most: a prefix must agree with the whole's prefix
 void check_parity(const std::string& backend, std::uint64_t limit) {
-    const std::vector<RecordedModel> models = tests::recorded_models();
-    CHECK(models.size() >= 3);
-    for (const RecordedModel& recorded : models) {
+    for (const RecordedModel& recorded : tests::recorded_models()) {
         const auto evaluator = open(recorded, backend);
         for (const RecordedMethod& method : recorded.methods) {
             const std::uint64_t positions = std::min(limit, method.positions);
@@ -78,15 +80,54 @@ TEST_CASE("the reference agrees with transformers on every token") {
     check_parity("reference", 400);  // plain loops: a longer prefix takes the demo minutes
 }
 
+TEST_CASE("every architecture and head dimension of interest is recorded") {
+    std::set<std::string> architectures;
+    std::set<std::uint32_t> head_dims;
+    for (const RecordedModel& recorded : tests::recorded_models()) {
+        const ModelConfig config = read_model_config(recorded.model);
+        architectures.insert(config.architecture);
+        head_dims.insert(config.head_dim);
+    }
+    for (const Architecture& known : evaluator::architectures()) {
+        CHECK(architectures.contains(std::string{known.name}));
+    }
+    for (const std::uint32_t head_dim : {64U, 96U, 128U}) CHECK(head_dims.contains(head_dim));
+}
+
+TEST_CASE("a folder's own scaling gives transformers' losses on every token") {
+    std::set<std::string> types;
+    for (const RecordedModel& recorded : tests::recorded_models()) {
+        for (RecordedMethod method : recorded.methods) {
+            if (method.name != "model") continue;
+            INFO(recorded.name);
+            const ModelConfig config = read_model_config(recorded.model);
+            const ScaledRotation rotation = scaled_rotation(
+                read_rope_scaling(recorded.model, config), config, method.positions);
+            types.insert(config.rope_scaling_type);
+            method.factors = rotation.factors;
+            method.attention_scale = rotation.attention_scale;
+            for (const char* backend : {"cpu", "reference"}) {
+                const auto evaluator = open(recorded, backend);
+                for (std::uint32_t i = 0; i < method.token_nll.size(); ++i) {
+                    const auto ours = losses(*evaluator, method, i, method.positions);
+                    CHECK(largest_difference(ours, method.token_nll[i]) <= tolerance);
+                }
+            }
+        }
+    }
+    CHECK(types == std::set<std::string>{"llama3", "longrope", "yarn"});
+}
+
 TEST_CASE("with angles rounded to float32 only the order of sums is left") {
-    // Method none: for others transformers forms the frequencies in another order than we do.
+    // Method none: for others transformers forms the frequencies in another order than we do. Sums
+    // of a hundred terms in another order move a loss of 10 nats by up to 1.3e-4.
     for (const RecordedModel& recorded : tests::recorded_models()) {
         const auto evaluator = open(recorded, "cpu", "float32");
         for (const RecordedMethod& method : recorded.methods) {
             if (method.name != "none") continue;
             INFO(recorded.name);
             const std::vector<float> ours = losses(*evaluator, method, 0, method.positions);
-            CHECK(largest_difference(ours, method.token_nll[0]) <= 1e-4);
+            CHECK(largest_difference(ours, method.token_nll[0]) <= 2e-4);
         }
     }
 }

@@ -55,7 +55,7 @@ class FixturesTest(unittest.TestCase):
         """Name, folder, positions, BOS, rotary pairs and theta of each recorded model."""
         tiny = [
             (t.name, FIXTURES / "models" / t.name, recorder.TINY_SCALE * t.window)
-            + (t.bos_token_id, t.head_dim // 2, t.theta)
+            + (t.bos_token_id, t.rotary_dim // 2, t.theta)
             for t in recorder.TINY_MODELS
         ]
         return [("demo", ROOT / "models" / "demo", 2048, 0, 16, 10000.0), *tiny]
@@ -75,7 +75,9 @@ class FixturesTest(unittest.TestCase):
                 self.assertEqual(documents["split"][:].tolist(), [0] * len(lengths))
                 self.assertLess(documents["tokens"][:].max(), vocabulary)
                 fourth = "ntk" if name == "demo" else "custom"
-                self.assertEqual(set(recorded), {"none", "linear", "yarn", fourth})
+                scaled = {tiny.name for tiny in recorder.TINY_MODELS if tiny.scaling}
+                own = {"model"} if name in scaled else set()
+                self.assertEqual(set(recorded), {"none", "linear", "yarn", fourth} | own)
                 for method, group in recorded.items():
                     nll = group[f"{positions}/nll"]
                     self.assertEqual(nll.dtype, np.dtype("<f4"))
@@ -95,15 +97,23 @@ class FixturesTest(unittest.TestCase):
             shapes = tensor_shapes(folder)
             layer = "model.layers.0.self_attn."
             with self.subTest(tiny.name):
-                self.assertEqual(json.loads((folder / "config.json").read_text()), tiny.config())
+                config = json.loads(json.dumps(tiny.config()))  # its tuples as lists
+                self.assertEqual(json.loads((folder / "config.json").read_text()), config)
                 self.assertEqual(len(list(folder.glob("*.safetensors"))), tiny.shards)
                 self.assertEqual("lm_head.weight" in shapes, not tiny.tied)
-                heads = tiny.heads * tiny.head_dim, tiny.hidden
-                self.assertEqual(shapes[layer + "q_proj.weight"], heads)
-                kv_heads = tiny.kv_heads * tiny.head_dim, tiny.hidden
-                self.assertEqual(shapes[layer + "k_proj.weight"], kv_heads)
+                queries = tiny.heads * tiny.head_dim
+                keys = tiny.kv_heads * tiny.head_dim
+                if tiny.family.fused:
+                    projections = {"qkv_proj": queries + 2 * keys}
+                else:
+                    projections = {"q_proj": queries, "k_proj": keys, "v_proj": keys}
+                for name, rows in projections.items():
+                    self.assertEqual(shapes[layer + name + ".weight"], (rows, tiny.hidden))
+                biases = {name for name in shapes if name.endswith(".bias")}
+                self.assertEqual(len(biases), len(tiny.family.biases) * tiny.layers)
+                self.assertEqual(layer + "q_norm.weight" in shapes, tiny.family.head_norms)
                 size = sum(path.stat().st_size for path in folder.iterdir())
-                self.assertLess(size, 300_000)
+                self.assertLess(size, 250_000)
 
     def test_the_index_of_the_sharded_model_names_every_tensor(self) -> None:
         folder = FIXTURES / "models" / "tiny-untied-sharded"
