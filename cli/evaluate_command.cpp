@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "cli/evaluation_plan.hpp"
+#include "cli/model_scaling.hpp"
 #include "cli/run_inputs.hpp"
 #include "cli/score_report.hpp"
 #include "cli/stop_signals.hpp"
@@ -29,7 +30,7 @@ std::vector<coordinator::Job> jobs_of(const EvaluationPlan& plan) {
             coordinator::Job job;
             job.factors = method.factors;
             job.start_tokens = method.start_tokens;
-            job.attention_scale = plan.attention_scale;
+            job.attention_scale = plan.attention_scale_of(method);
             job.positions = tokens;
             job.documents = plan.documents;
             job.columns.resize(plan.documents.size());
@@ -70,6 +71,11 @@ void print_table(const EvaluationPlan& plan, const std::vector<JobScores>& score
         }
         std::cout << "\n";
     }
+    for (const EvaluatedMethod& method : plan.methods) {
+        if (!method.attention_scale) continue;
+        std::cout << fmt::format("\n{} has an attention scale of its own: {:.4f}.\n", method.name,
+                                 *method.attention_scale);
+    }
     const std::size_t last = plan.tokens.size() - 1;
     std::cout << fmt::format(
         "\nAt {} tokens, by source; vs yarn: how much higher, paired by document, ± standard "
@@ -100,6 +106,7 @@ void print_json(const EvaluationPlan& plan, const std::vector<JobScores>& scores
                                                       cell.scored_tokens, all)},
                             {"factors", boost::json::value_from(plan.methods[m].factors)},
                             {"start_tokens", plan.methods[m].start_tokens},
+                            {"attention_scale", plan.attention_scale_of(plan.methods[m])},
                             {"documents", std::move(documents)}});
         }
     }
@@ -119,7 +126,7 @@ void save_token_scores(const EvaluationPlan& plan, std::vector<JobScores> scores
         for (std::size_t l = 0; l < plan.tokens.size(); ++l) {
             const EvaluatedMethod& method = plan.methods[m];
             blocks.push_back({method.name, plan.tokens[l], method.factors, method.start_tokens,
-                              plan.attention_scale,
+                              plan.attention_scale_of(method),
                               std::move(scores[m * plan.tokens.size() + l].token_nll)});
         }
     }
@@ -143,6 +150,8 @@ ExitCode run_evaluate(Job& job, const Words& words) {
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const EvaluationPlan plan = plan_evaluation(*parsed);
+    const std::string scaling = replaced_scaling(plan.configuration);
+    if (!scaling.empty()) fmt::print(stderr, "{}\n", scaling);
     catch_stop_signals();
     protocol::Transport& transport =
         job.start_workers(setup_of(plan.configuration), plan.configuration.run.lease_seconds);

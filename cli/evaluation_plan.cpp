@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "cli/model_scaling.hpp"
 #include "cli/run_inputs.hpp"
 #include "coordinator/history_file.hpp"
 #include "genome/attention_scale.hpp"
@@ -99,12 +100,13 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
                     "a best individual"};
             }
             methods.push_back(*from_run);
+        } else if (name == "model") {
+            methods.push_back(model_method(plan.configuration, plan.target_tokens));
         } else if (auto factors = genome::named_baseline(name, rotary, plan.target_tokens)) {
             methods.push_back({name, std::move(*factors)});
         } else {
             throw UsageError{
-                fmt::format("--methods: \"{}\" is not known; accepted are {} and "
-                            "searched",
+                fmt::format("--methods: \"{}\" is not known; accepted are {}, model and searched",
                             name, genome::accepted_baselines())};
         }
     }
@@ -158,11 +160,12 @@ void add_evaluation_flags(cxxopts::Options& options) {
     add("split", "search, validation or heldout", text()->default_value("heldout"));
     add("tokens", "lengths to evaluate, for example 256,512,2048", text());
     add("methods",
-        fmt::format("rows: {}, searched (of the configuration's run); default {} and searched",
+        fmt::format("rows: {}, model (the scaling of its config.json), searched (of the "
+                    "configuration's run); default {} and searched",
                     genome::accepted_baselines(), default_methods),
         text());
     add("target-tokens",
-        "length that vectors and scale are built for (default: largest of "
+        "length that vectors and scales are built for, once for all columns (default: largest of "
         "--tokens)",
         text());
     add("original-window", "tokens (default: of the model)", text());

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct EvaluatedMethod {
     std::string name;
     std::vector<double> factors;  ///< lambda, shape [rotary_dim / 2]
     std::uint32_t start_tokens = 0;
+    std::optional<double> attention_scale{};  ///< the method's own; none: the plan's
 };
 
 /// What `evaluate` is asked for.
@@ -26,11 +28,15 @@ struct EvaluationPlan {
     std::vector<EvaluatedMethod> methods;
     std::vector<std::uint64_t> tokens;  ///< L' of each column
     double target_tokens = 0.0;         ///< the length that the vectors are built for
-    double attention_scale = 1.0;
+    double attention_scale = 1.0;       ///< of methods without one of their own
     std::string split;
     std::vector<std::uint32_t> documents;  ///< index in the documents file
     std::vector<std::string> titles;
     std::filesystem::path per_token;  ///< file to write; empty: none
+
+    [[nodiscard]] double attention_scale_of(const EvaluatedMethod& method) const noexcept {
+        return method.attention_scale.value_or(attention_scale);
+    }
 };
 
 /// Adds the flags of `evaluate`.

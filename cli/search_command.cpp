@@ -7,6 +7,7 @@
 #include <iostream>
 #include <optional>
 
+#include "cli/model_scaling.hpp"
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
 #include "cli/search_check.hpp"
@@ -67,6 +68,9 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     Reporter reporter{style, directory / "log.txt"};
     reporter.log(fmt::format("longrope {} ({}): {}", program_version(), program_commit(),
                              describe(plan, directory)));
+    if (const std::string line = replaced_scaling(configuration); !line.empty()) {
+        reporter.log(line);
+    }
     catch_stop_signals();
     try {
         protocol::Transport& transport =
