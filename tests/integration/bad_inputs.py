@@ -16,6 +16,7 @@ from pathlib import Path
 
 import h5py
 import numpy
+
 from search_run import synthetic_search
 
 EXIT_USAGE = 2

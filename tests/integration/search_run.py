@@ -349,6 +349,11 @@ class SearchRun:
             value = file.attrs[name]
         return value.decode() if isinstance(value, bytes) else value
 
+    def tasks(self) -> int:
+        """The tasks that workers of the last job finished."""
+        with h5py.File(self.history) as file:
+            return int(file["workers"]["tasks"].sum())
+
     def scores(self) -> dict[tuple[str, int, int], float]:
         """The stored sums of negative log-likelihoods by (dataset, row, document)."""
         stored: dict[tuple[str, int, int], float] = {}
