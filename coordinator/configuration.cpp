@@ -102,12 +102,8 @@ void fix_reference_settings(Configuration& configuration, const GivenSettings& g
     configuration = std::move(fixed);
 }
 
-}  // namespace
-
-Configuration read_configuration(const std::filesystem::path& file,
-                                 const std::vector<Override>& overrides) {
-    GivenSettings given{file, read_toml(file)};
-    for (const Override& override : overrides) given.apply(override);
+/// Each setting by itself, then those that must fit each other.
+Configuration checked(const GivenSettings& given) {
     Configuration configuration = given.checked();
     check_names(configuration, given);
     check_synthetic(configuration, given);
@@ -117,6 +113,19 @@ Configuration read_configuration(const std::filesystem::path& file,
         fix_reference_settings(configuration, given, stage);
     }
     return configuration;
+}
+
+}  // namespace
+
+Configuration read_configuration(const std::filesystem::path& file,
+                                 const std::vector<Override>& overrides) {
+    GivenSettings given{file, read_toml(file)};
+    for (const Override& override : overrides) given.apply(override);
+    return checked(given);
+}
+
+Configuration parse_configuration(std::string_view text, const std::string& origin) {
+    return checked(GivenSettings{origin, parse_toml(text, origin)});
 }
 
 }  // namespace longrope::coordinator

@@ -6,6 +6,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace longrope::coordinator {
@@ -120,6 +121,10 @@ struct Override {
 /// @throws ConfigurationError; every value is checked for type and range, unknown keys are errors
 [[nodiscard]] Configuration read_configuration(const std::filesystem::path& file,
                                                const std::vector<Override>& overrides);
+
+/// Reads a configuration that is at hand as TOML text; `origin` stands for the file in messages.
+/// @throws ConfigurationError
+[[nodiscard]] Configuration parse_configuration(std::string_view text, const std::string& origin);
 
 /// Overrides from LONGROPE_<TABLE>_<KEY> variables of `environment`: "NAME=value" strings, the last
 /// one null, as in `environ`. LONGROPE_EVALUATOR_SYNTHETIC_FAULT is evaluator.synthetic.fault.

@@ -93,16 +93,18 @@ std::string TomlValue::found() const {
 }
 
 std::vector<TomlTable> read_toml(const std::filesystem::path& file) {
-    const std::string text = read_text(file);
+    return parse_toml(read_text(file), file.string());
+}
+
+std::vector<TomlTable> parse_toml(std::string_view text, const std::string& origin) {
     try {
         std::vector<TomlTable> tables;
         flatten(toml::parse(text), {}, tables);
         std::ranges::stable_sort(tables, {}, &TomlTable::line);
         return tables;
     } catch (const toml::parse_error& error) {
-        throw ConfigurationError{fmt::format("{}:{}:{}: {}", file.string(),
-                                             error.source().begin.line, error.source().begin.column,
-                                             error.description())};
+        throw ConfigurationError{fmt::format("{}:{}:{}: {}", origin, error.source().begin.line,
+                                             error.source().begin.column, error.description())};
     }
 }
 

@@ -40,6 +40,9 @@ struct TomlTable {
 /// @throws ConfigurationError naming the file, or file:line:column for a text that is not TOML
 [[nodiscard]] std::vector<TomlTable> read_toml(const std::filesystem::path& file);
 
+/// The same of a text; `origin` stands for the file in messages.
+[[nodiscard]] std::vector<TomlTable> parse_toml(std::string_view text, const std::string& origin);
+
 /// The value of a TOML text such as `16`, `true` or `"su"`.
 /// @throws ConfigurationError without origin: what is wrong with the text
 [[nodiscard]] TomlValue parse_toml_value(std::string_view text);

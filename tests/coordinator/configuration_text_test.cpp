@@ -52,7 +52,17 @@ TEST_CASE("a configuration written as TOML reads as the same configuration") {
         const TemporaryConfiguration temporary{to_toml(configuration)};
         INFO(to_toml(configuration));
         CHECK(read_configuration(temporary.file(), {}) == configuration);
+        CHECK(parse_configuration(to_toml(configuration), "memory") == configuration);
     }
+}
+
+TEST_CASE("an error in a configuration at hand as text names the text and the line") {
+    const std::string text = to_toml(two_stages("cpu")) + "no_such_key = 1\n";
+    const std::string line = std::to_string(std::ranges::count(text, '\n'));
+    CHECK_THROWS_WITH_AS(static_cast<void>(parse_configuration(text, "h5 text")),
+                         doctest::Contains(("h5 text:" + line + ":").c_str()), ConfigurationError);
+    CHECK_THROWS_WITH_AS(static_cast<void>(parse_configuration("a = = 1", "h5 text")),
+                         doctest::Contains("h5 text:1:5:"), ConfigurationError);
 }
 
 TEST_CASE("identity settings change with the trajectory and with nothing else") {
