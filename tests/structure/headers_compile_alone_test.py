@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every header compiles on its own, with the options of a source file beside it.
+"""Every header compiles on its own.
+
+A header that a source file of the build includes before anything else is proven by the build; the
+others are checked here, with the options of a source file beside them.
 
 Usage: COMPILE_COMMANDS=build/release/compile_commands.json \
        python tests/run_python_test.py tests/structure/headers_compile_alone_test.py
@@ -54,9 +57,24 @@ class Commands:
                 if room is not None:
                     self._by_room.setdefault(room, []).append((source, entry))
 
-    def check(self, header: Path, root: Path) -> str:
-        """Compiles `header` alone, twice over; returns what the compiler says if it does not."""
+    def proven(self, header: Path, root: Path) -> bool:
+        """Whether the build compiles `header` as the first thing in the source file of its name."""
+        source = header.with_suffix(".cpp")
         name = header.relative_to(root).as_posix()
+        if all(
+            source != built for built, _ in self._by_room.get(include_graph.room_of(name) or "", [])
+        ):
+            return False
+        first = include_graph.INCLUDE.search(source.read_text(encoding="utf-8"))
+        return first is not None and first[2] == name
+
+    def check(self, header: Path, root: Path) -> str:
+        """What is wrong with `header`; empty if nothing is."""
+        name = header.relative_to(root).as_posix()
+        if "#pragma once" not in header.read_text(encoding="utf-8"):
+            return f"{name}: no #pragma once\n"
+        if self.proven(header, root):
+            return ""
         room = include_graph.room_of(name)
         candidates = self._by_room.get(room or "")
         if not candidates:
@@ -64,7 +82,7 @@ class Commands:
         source, entry = max(candidates, key=lambda candidate: common_parts(candidate[0], header))
         done = subprocess.run(
             check_options(entry["command"], source),
-            input=f'#include "{name}"\n#include "{name}"\n',
+            input=f'#include "{name}"\n',
             cwd=entry["directory"],
             text=True,
             capture_output=True,
@@ -94,19 +112,28 @@ class HeadersCompileAlone(unittest.TestCase):
                 ("whole.hpp", "#pragma once\n#include <vector>\nstd::vector<int> f();\n"),
                 ("needy.hpp", "#pragma once\nstd::vector<int> g();\n"),
                 ("twice.hpp", "struct Unguarded {};\n"),
+                ("proven.hpp", "#pragma once\nthis is left to the build\n"),
+                ("proven.cpp", '// Own header first.\n#include "genome/proven.hpp"\n'),
+                ("unproven.hpp", "#pragma once\nstd::vector<int> g();\n"),
+                ("unproven.cpp", '#include <vector>\n#include "genome/unproven.hpp"\n'),
+                ("unbuilt.hpp", "#pragma once\nstd::vector<int> h();\n"),
+                ("unbuilt.cpp", '#include "genome/unbuilt.hpp"\n'),
             ):
                 (root / "genome" / name).write_text(text)
-            source = root / "genome" / "genome.cpp"
-            entry = {
-                "file": str(source),
-                "directory": folder,
-                "command": f"c++ -I{folder} -std=c++20 -O3 -MF a.d -o genome.o -c {source}",
-            }
-            (root / "compile_commands.json").write_text(json.dumps([entry]))
+            entries = [
+                {
+                    "file": str(source),
+                    "directory": folder,
+                    "command": f"c++ -I{folder} -std=c++20 -O3 -MF a.d -o a.o -c {source}",
+                }
+                for source in (root / "genome" / "proven.cpp", root / "genome" / "unproven.cpp")
+            ]
+            (root / "compile_commands.json").write_text(json.dumps(entries))
             count, found = failures(root, Commands(root / "compile_commands.json", root))
-        self.assertEqual(count, 3)
+        self.assertEqual(count, 6)
         self.assertEqual(
-            [text.partition(":")[0] for text in found], ["genome/needy.hpp", "genome/twice.hpp"]
+            [text.partition(":")[0] for text in found],
+            ["genome/needy.hpp", "genome/twice.hpp", "genome/unbuilt.hpp", "genome/unproven.hpp"],
         )
 
 
