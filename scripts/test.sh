@@ -9,7 +9,8 @@ JOBS=${JOBS:-$(nproc)}   # compilers and tests at a time
 usage() {
     cat <<HELP
 Installs the dependencies, builds with warnings as errors, prepares the demo's documents and runs
-the tests. The last line is CTest's summary, the exit status 0 if every test passed.
+the tests. Before the end each skipped test is named with its reason; the last line is CTest's
+summary, the exit status 0 if every test passed.
 
 usage: scripts/test.sh [--full] [--preset NAME]
 
@@ -18,6 +19,8 @@ usage: scripts/test.sh [--full] [--preset NAME]
   --help          this text
 
 Environment: JOBS=$JOBS
+             TRAINING_PYTHON=${TRAINING_PYTHON:-}  a Python with scripts/requirements-training.txt,
+             if .venv has not got them (scripts/install_dependencies.sh --training)
 One test alone, after a build:  ctest --preset release -R 'crossover'
 HELP
 }
@@ -51,8 +54,10 @@ log=build/$preset/test-output.txt
 begun=$SECONDS status=0
 say "the tests; dependencies, build and documents took $begun s"
 ctest --preset "$preset" --parallel "$JOBS" --no-tests=error "${selection[@]}" \
-    --output-junit "$PWD/build/$preset/tests.xml" </dev/null 2>&1 | tee "$log" || status=$?
+    --output-junit "$PWD/build/$preset/tests.xml" --test-output-size-passed 1000000 \
+    </dev/null 2>&1 | tee "$log" || status=$?
 say "the tests took $((SECONDS - begun)) s; their output is in $log"
+.venv/bin/python scripts/list_skipped_tests.py "build/$preset/tests.xml" || [ $status -ne 0 ] || status=1
 # CTest lists skipped and failed tests after its summary: the summary once more, as the last line.
 grep -E '^[0-9]+% tests passed' "$log" || { say "CTest printed no summary"; [ $status -ne 0 ] || status=1; }
 exit $status

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/install_dependencies.sh on systems that are not this one: nothing is installed.
+"""The set-up scripts on systems that are not this one: nothing is installed, built or tested.
 
 Usage: python tests/run_python_test.py tests/structure/setup_scripts_test.py
 """
@@ -7,6 +7,7 @@ Usage: python tests/run_python_test.py tests/structure/setup_scripts_test.py
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -163,6 +164,65 @@ class InstallDependencies(unittest.TestCase):
         done = system.install()
         self.assertEqual(done.returncode, 1)
         self.assertIn("pip could not install", done.stderr)
+
+
+class TestScript(unittest.TestCase):
+    """scripts/test.sh with a CTest of its own, and nothing to install or build."""
+
+    REPORT = (
+        '<testsuite><testcase name="a: b" status="notrun"><skipped message="x"/>'
+        "<system-out>skipped: no such package</system-out></testcase></testsuite>"
+    )
+    SUMMARY = "100% tests passed, 0 tests failed out of 2"
+
+    def run_with(self, ctest: str) -> subprocess.CompletedProcess[str]:
+        with tempfile.TemporaryDirectory() as folder:
+            root, path = Path(folder) / "checkout", Path(folder) / "bin"
+            for part in (root / "scripts", root / ".venv" / "bin", root / "build/release", path):
+                part.mkdir(parents=True)
+            for name in ("test.sh", "list_skipped_tests.py"):
+                shutil.copy(ROOT / "scripts" / name, root / "scripts")
+            for name in ("install_dependencies.sh", "build.sh"):
+                (root / "scripts" / name).write_text("#!/bin/sh\nexit 0\n")
+                (root / "scripts" / name).chmod(0o755)
+            (root / "scripts" / "prepare_demo.py").write_text("")
+            (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
+            (path / "ctest").write_text(f"#!/bin/sh\n{ctest}\n")
+            (path / "ctest").chmod(0o755)
+            return subprocess.run(
+                [root / "scripts" / "test.sh"],
+                env={"PATH": f"{path}:{os.environ['PATH']}"},
+                text=True,
+                capture_output=True,
+                timeout=60,
+            )
+
+    def test_skipped_tests_are_named_before_the_summary_which_stays_last(self) -> None:
+        done = self.run_with(
+            f"echo '{self.REPORT}' >build/release/tests.xml; echo '{self.SUMMARY}'\n"
+            "echo; echo 'The following tests did not run:'"
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(
+            done.stdout.splitlines()[-3:],
+            [
+                "skipped: a: b: no such package",
+                "1 tests skipped, 0 more in part",
+                self.SUMMARY,
+            ],
+        )
+
+    def test_a_run_without_a_report_is_no_success(self) -> None:
+        done = self.run_with(f"echo '{self.SUMMARY}'")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot read build/release/tests.xml", done.stderr)
+
+    def test_the_status_is_that_of_ctest(self) -> None:
+        done = self.run_with(
+            f"echo '{self.REPORT}' >build/release/tests.xml; "
+            "echo '50% tests passed, 1 tests failed out of 2'; exit 8"
+        )
+        self.assertEqual(done.returncode, 8, done.stderr)
 
 
 class EveryScript(unittest.TestCase):
