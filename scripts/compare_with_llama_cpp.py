@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares the losses of longrope with those of llama.cpp, token by token.
+
+Usage: python scripts/compare_with_llama_cpp.py --model models/demo --documents documents/demo.h5 \\
+           --tokens 1024 --methods none,yarn
+
+Runs `longrope evaluate --per-token` in float32 with float32 angles. For each method the model is
+written as a GGUF file in float32 whose tensor rope_freqs holds the rescale factors that longrope
+states and whose rope.scaling.attn_factor holds the attention scale; llama.cpp scores the same
+documents from that, with a float32 cache and without flash attention. Only models that GGUF calls
+`llama` (Llama 1 to 3, SmolLM2) without biases. Prints, for each method, the perplexity of both, its
+relative error, and the largest difference of a token's negative log-likelihood. Exit status: 0
+within the limits, 1 beyond them or in error, 2 usage. It needs scripts/requirements-training.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from compare_with_transformers import (
+    ComparisonError,
+    difference,
+    read_documents,
+    read_scores,
+    run_longrope,
+)
+from gguf_model import LAYER_TENSORS, MODEL_TENSORS
+from record_parity_fixtures import Rope
+
+FLOAT32_CACHE = 0  # GGML_TYPE_F32
+FLASH_ATTENTION_OFF = 0  # LLAMA_FLASH_ATTN_TYPE_DISABLED
+PADDING = 256  # llama.cpp's context is a multiple of it
+
+
+# --- The model as GGUF --------------------------------------------------------------------------
+
+
+def read_tensors(folder: Path) -> dict[str, np.ndarray]:
+    """All weights of a model folder as float32."""
+    tensors = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            begin = file.tell()
+            header.pop("__metadata__", None)
+            for name, entry in header.items():
+                first, end = entry["data_offsets"]
+                file.seek(begin + first)
+                tensors[name] = to_float32(file.read(end - first), entry["dtype"], name).reshape(
+                    entry["shape"]
+                )
+    return tensors
+
+
+def to_float32(data: bytes, kind: str, name: str) -> np.ndarray:
+    if kind == "BF16":
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+    if kind not in ("F16", "F32"):
+        raise ComparisonError(f"the tensor {name} is {kind}; F32, F16 and BF16 are understood")
+    return np.frombuffer(data, {"F16": "<f2", "F32": "<f4"}[kind]).astype("<f4")
+
+
+def interleaved_rows(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of a query or key projection in the order of GGUF: the two of a pair side by side.
+
+    @param weight  float32 [heads * head_dim, inputs], a pair's rows half a head apart
+    """
+    rows, inputs = weight.shape
+    pairs = rows // heads // 2
+    return weight.reshape(heads, 2, pairs, inputs).swapaxes(1, 2).reshape(rows, inputs)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ComparisonError(f"cannot read {folder / 'config.json'}: {error}") from error
+    if config.get("architectures") != ["LlamaForCausalLM"] or config.get("attention_bias"):
+        raise ComparisonError(
+            f"{folder} is {config.get('architectures')}, attention_bias "
+            f"{config.get('attention_bias')}: only LlamaForCausalLM without biases is understood"
+        )
+    config.setdefault("num_key_value_heads", config["num_attention_heads"])
+    config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    return config
+
+
+def write_gguf(path: Path, folder: Path, rope: Rope, positions: int) -> None:
+    """The model of `folder` under `rope`, in float32 and without a vocabulary."""
+    import gguf
+
+    if rope.start_tokens:
+        raise ComparisonError(f"{rope.method} has start tokens, which llama.cpp does not know")
+    config, tensors = read_config(folder), read_tensors(folder)
+    parameters = config.get("rope_parameters") or {}
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(positions)
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_dimension_count(config["head_dim"])
+    writer.add_rope_freq_base(parameters.get("rope_theta", config.get("rope_theta", 10000.0)))
+    writer.add_rope_scaling_attn_factors(rope.attention_scale)
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_tokenizer_model("no_vocab")
+
+    ours = {theirs: name for name, theirs in MODEL_TENSORS.items()}
+    for layer in range(config["num_hidden_layers"]):
+        for name, theirs in LAYER_TENSORS.items():
+            ours[f"model.layers.{layer}.{theirs}.weight"] = f"blk.{layer}.{name}.weight"
+    for name, values in tensors.items():
+        if name not in ours:
+            raise ComparisonError(f"{folder}: GGUF has no name for the tensor {name}")
+        if name.endswith("q_proj.weight"):
+            values = interleaved_rows(values, config["num_attention_heads"])
+        elif name.endswith("k_proj.weight"):
+            values = interleaved_rows(values, config["num_key_value_heads"])
+        writer.add_tensor(ours[name], np.ascontiguousarray(values))
+    writer.add_tensor("rope_freqs.weight", rope.factors.astype("<f4"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+# --- llama.cpp ----------------------------------------------------------------------------------
+
+
+def llama_cpp_nll(gguf_file: Path, documents: list[np.ndarray], threads: int) -> np.ndarray:
+    """Negative log-likelihoods in nats, float32 [documents, tokens - 1]."""
+    from cyllama.llama import llama_cpp
+
+    class Model(llama_cpp.LlamaModel):
+        """get_logits_ith of cyllama 0.2.18 asks its model for an n_vocab that it does not have."""
+
+        @property
+        def n_vocab(self) -> int:
+            return self.get_vocab().n_vocab
+
+    llama_cpp.disable_logging()
+    model = Model(str(gguf_file), llama_cpp.LlamaModelParams())
+    tokens = len(documents[0])
+    parameters = llama_cpp.LlamaContextParams()
+    parameters.n_ctx = parameters.n_batch = -(-tokens // PADDING) * PADDING
+    parameters.n_ubatch = min(512, parameters.n_batch)
+    parameters.type_k = parameters.type_v = FLOAT32_CACHE
+    parameters.flash_attn_type = FLASH_ATTENTION_OFF
+    parameters.n_threads = parameters.n_threads_batch = threads
+    rows = []
+    for document in documents:
+        context = llama_cpp.LlamaContext(model, parameters)
+        batch = llama_cpp.LlamaBatch(n_tokens=tokens, embd=0, n_seq_max=1)
+        for position, token in enumerate(document):
+            batch.add(int(token), position, [0], True)
+        context.decode(batch)
+        row = []
+        for position in range(tokens - 1):
+            logits = np.array(context.get_logits_ith(position), np.float64)
+            top = logits.max()
+            row.append(top + math.log(np.exp(logits - top).sum()) - logits[document[position + 1]])
+        rows.append(np.array(row, np.float32))
+        context.close()
+    return np.stack(rows)
+
+
+# --- The comparison -----------------------------------------------------------------------------
+
+
+def compare(arguments: argparse.Namespace) -> bool:
+    """Prints a row for each method; whether all are within the limits."""
+    documents, titles = read_documents(arguments.documents, arguments.split, arguments.tokens)
+    documents, titles = documents[: arguments.most], titles[: arguments.most]
+    print(
+        f"{arguments.model}: {len(documents)} documents ({arguments.split}), {arguments.tokens} "
+        f"tokens\n\n{'method':14}{'longrope':>12}{'llama.cpp':>14}"
+        f"{'relative error':>16}{'max |dNLL|':>12}  where",
+        flush=True,
+    )
+    within = True
+    for method in arguments.methods.split(","):
+        with tempfile.TemporaryDirectory(prefix="compare-") as folder:
+            output, model = Path(folder) / "tokens.h5", Path(folder) / "model.gguf"
+            run_longrope(arguments, method, output)
+            scores = read_scores(output, method, arguments.tokens)
+            write_gguf(model, arguments.model, scores.rope, arguments.tokens)
+            theirs = llama_cpp_nll(model, documents, arguments.threads)
+        found = difference(scores.nll[: arguments.most], theirs)
+        good = (
+            found.relative_error <= arguments.max_relative_error
+            and found.largest <= arguments.max_nll_difference
+        )
+        within = within and good
+        print(
+            f"{method:14}{found.perplexity:12.5f}{found.reference_perplexity:14.5f}"
+            f"{found.relative_error:16.2e}{found.largest:12.2e}  "
+            f"{titles[found.document]}, token {found.token}{'' if good else '  BEYOND THE LIMITS'}",
+            flush=True,
+        )
+    print(
+        f"\nlimits: relative error {arguments.max_relative_error:.0e}, "
+        f"max |dNLL| {arguments.max_nll_difference:.0e} nats"
+    )
+    return within
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
+    parser.add_argument("--documents", type=Path, required=True, help="documents file (HDF5)")
+    parser.add_argument(
+        "--split",
+        choices=("search", "validation", "heldout"),
+        default="heldout",
+        help="whose documents are compared (default: %(default)s)",
+    )
+    parser.add_argument("--most", type=int, default=1, help="documents (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, required=True, help="positions of each document")
+    parser.add_argument(
+        "--target-tokens", type=int, help="length that vectors are built for (default: --tokens)"
+    )
+    parser.add_argument(
+        "--methods",
+        default="none,pi,ntk,yarn",
+        help="methods of `longrope evaluate`, with commas between them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--attention-scale", help="of methods that transformers does not have (default: su)"
+    )
+    parser.add_argument("--backend", help="of longrope (default: the fastest of this machine)")
+    parser.add_argument("--threads", type=int, default=2, help="of llama.cpp (default: 2)")
+    parser.add_argument(
+        "--longrope",
+        type=Path,
+        default=Path("build/release/longrope"),
+        help="the program (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-relative-error",
+        type=float,
+        default=2e-5,
+        help="largest relative error of the perplexity (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-nll-difference",
+        type=float,
+        default=2e-3,
+        help="largest difference of a token's loss, in nats (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    try:
+        return 0 if compare(arguments) else 1
+    except ComparisonError as error:
+        print(f"compare_with_llama_cpp: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(
+            f"compare_with_llama_cpp: the Python package '{error.name}' is missing: "
+            "run scripts/install_dependencies.sh --training",
+            file=sys.stderr,
+        )
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
