@@ -17,6 +17,7 @@
 #include "cli/job.hpp"
 #include "cli/search_command.hpp"
 #include "cli/status_command.hpp"
+#include "cli/verify_command.hpp"
 #include "cli/version.hpp"
 #include "worker/child_process.hpp"
 #include "worker/evaluator_process.hpp"
@@ -32,6 +33,7 @@ usage: longrope VERB [ARGUMENTS]
   search CONFIG      search, or go on with a search (--check: only validate and estimate)
   evaluate           perplexity of methods at several lengths
   status DIRECTORY   how far a search is, while it runs or after
+  verify DIRECTORY   whether a history follows from its seed and its document scores
   devices            what this machine offers to evaluators
   init               write a commented configuration for a model and documents
 
@@ -65,6 +67,7 @@ int run(int argc, char** argv) {
     const Words words{argv + (argc > 1 ? 2 : 1), argv + argc};
     if (verb == "search" || verb == "evaluate") return run_job(argc, argv, verb, words);
     if (verb == "status") return static_cast<int>(run_status(words));
+    if (verb == "verify") return static_cast<int>(run_verify(words));
     if (verb == "init") return static_cast<int>(run_init(words));
     if (verb == "devices") return static_cast<int>(run_devices(words));
     if (verb == "--version") {
@@ -79,7 +82,7 @@ int run(int argc, char** argv) {
         std::cerr << usage;
     } else {
         fmt::print(stderr,
-                   "longrope: unknown verb \"{}\"; there are search, evaluate, status, "
+                   "longrope: unknown verb \"{}\"; there are search, evaluate, status, verify, "
                    "devices and init\n",
                    verb);
     }

@@ -10,8 +10,8 @@
 #include <iostream>
 #include <thread>
 
+#include "cli/history_argument.hpp"
 #include "cli/search_result.hpp"
-#include "coordinator/history_file.hpp"
 #include "coordinator/run_lock.hpp"
 
 namespace longrope::cli {
@@ -151,19 +151,13 @@ bool should_requeue(const RunHistory& history, bool lives) {
     return interrupted && scored(history) > history.stored_at_start;
 }
 
-/// A run directory, or a configuration file that names one.
-fs::path run_directory(const std::string& word, const cxxopts::ParseResult& parsed) {
-    if (fs::is_directory(word) || !word.ends_with(".toml")) return word;
-    return coordinator::read_configuration(word, overrides_of(parsed)).run.directory;
-}
-
 }  // namespace
 
 ExitCode run_status(const Words& words) {
     cxxopts::Options options{
         "longrope status", "How far a search is, read from its history, while it runs or after.\n"};
-    options.positional_help("DIRECTORY|CONFIG");
-    options.add_options()("DIRECTORY", "run directory, or its configuration file",
+    options.positional_help("DIRECTORY|CONFIG|FILE.h5");
+    options.add_options()("DIRECTORY", "run directory, its configuration file, or the history",
                           cxxopts::value<std::vector<std::string>>());
     options.add_options()("watch", "print again every two seconds until the search ends");
     options.add_options()("should-requeue",
@@ -173,23 +167,17 @@ ExitCode run_status(const Words& words) {
     add_setting_flags(options);
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
-    const fs::path directory = run_directory(positional(*parsed, "DIRECTORY", "status"), *parsed);
+    const fs::path file = history_argument(positional(*parsed, "DIRECTORY", "status"), *parsed);
     while (true) {
-        const auto history = coordinator::read_history(directory / "search.h5");
-        if (!history) {
-            throw coordinator::HistoryError{fmt::format(
-                "{} does not exist: no search was begun in {}, or its first snapshot is "
-                "still to come",
-                (directory / "search.h5").string(), directory.string())};
-        }
-        const bool lives = owner_lives(directory);
+        const RunHistory history = read_present_history(file);
+        const bool lives = owner_lives(file.parent_path());
         if (parsed->count("should-requeue") > 0) {
-            return should_requeue(*history, lives) ? ExitCode::done : ExitCode::system_error;
+            return should_requeue(history, lives) ? ExitCode::done : ExitCode::system_error;
         }
         if (parsed->count("json") > 0) {
-            print_json(*history, lives);
+            print_json(history, lives);
         } else {
-            print_text(*history, lives);
+            print_text(history, lives);
         }
         if (parsed->count("watch") == 0 || !lives) return ExitCode::done;
         std::this_thread::sleep_for(watch_interval);

@@ -51,37 +51,18 @@ DocumentSet choose_documents(const RunFacts& facts, const std::string& split, st
     return chosen;
 }
 
-}  // namespace
-
-std::uint64_t StagePlan::tasks() const noexcept {
-    const std::uint64_t searched =
-        search.population +
-        std::uint64_t{search.iterations} * (search.mutations + search.crossovers) +
-        baselines.size();
-    const std::uint64_t validated = finalists + baselines.size() + swept_start_tokens.size();
-    return searched * search_documents.documents.size() +
-           validated * validation_documents.documents.size() +
-           5 * heldout_documents.documents.size();
-}
-
-StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,
-                     const RunFacts& facts) {
-    if (stage.target_tokens <= facts.original_window) {
-        throw ConfigurationError{fmt::format(
-            "stage \"{}\": target_tokens = {} is not above the model's original window of {} "
-            "tokens: there is nothing to extend",
-            stage.name, stage.target_tokens, facts.original_window)};
-    }
-    const auto window = static_cast<double>(facts.original_window);
+/// All of a plan but its documents.
+StagePlan plan_search(const Configuration& configuration, const StageSettings& stage,
+                      const genome::RotaryFacts& rotary) {
+    const double window = rotary.original_window;
     const auto target = static_cast<double>(stage.target_tokens);
-    const genome::RotaryFacts rotary{facts.rotary_pairs, facts.theta, window};
     const std::vector<std::uint32_t> choices =
         stage.start_tokens == "gene" ? start_token_choices : std::vector<std::uint32_t>{0};
     std::vector<genome::NamedFactors> seeds = genome::seed_baselines(rotary, target);
 
     SearchSettings search{
         .method = stage.method == "reference" ? Method::reference : Method::paper,
-        .space = genome::SearchSpace{facts.rotary_pairs, stage.grid_step,
+        .space = genome::SearchSpace{rotary.rotary_pairs, stage.grid_step,
                                      max_factor(stage.bound, target / window), choices}};
     if (search.space.is_single_point()) {
         throw ConfigurationError{
@@ -104,7 +85,7 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     search.stage_name = stage.name;
     search.positions = stage.target_tokens;
 
-    StagePlan plan{stage, std::move(search), window, facts.theta, 1.0, stage.target_tokens};
+    StagePlan plan{stage, std::move(search), window, rotary.theta, 1.0, stage.target_tokens};
     const auto scale = genome::AttentionScale::parse(configuration.evaluator.attention_scale);
     if (!scale) {
         throw ConfigurationError{fmt::format("evaluator.attention_scale = \"{}\": expected {}",
@@ -120,7 +101,33 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
             if (choice > 1) plan.swept_start_tokens.push_back(choice);
         }
     }
+    return plan;
+}
 
+}  // namespace
+
+std::uint64_t StagePlan::tasks() const noexcept {
+    const std::uint64_t searched =
+        search.population +
+        std::uint64_t{search.iterations} * (search.mutations + search.crossovers) +
+        baselines.size();
+    const std::uint64_t validated = finalists + baselines.size() + swept_start_tokens.size();
+    return searched * search_documents.documents.size() +
+           validated * validation_documents.documents.size() +
+           5 * heldout_documents.documents.size();
+}
+
+StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,
+                     const RunFacts& facts) {
+    if (stage.target_tokens <= facts.original_window) {
+        throw ConfigurationError{fmt::format(
+            "stage \"{}\": target_tokens = {} is not above the model's original window of {} "
+            "tokens: there is nothing to extend",
+            stage.name, stage.target_tokens, facts.original_window)};
+    }
+    StagePlan plan =
+        plan_search(configuration, stage,
+                    {facts.rotary_pairs, facts.theta, static_cast<double>(facts.original_window)});
     genome::RandomStream random{configuration.run.seed, "documents", 0};
     const DocumentSettings& wanted = configuration.documents;
     plan.search_documents = choose_documents(facts, "search", wanted.search, stage, random);
@@ -132,6 +139,17 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
             "the documents file has no document of the split \"search\": the search needs at "
             "least one"};
     }
+    return plan;
+}
+
+StagePlan plan_stored_stage(const Configuration& configuration, const StageSettings& stage,
+                            const StageHistory& stored) {
+    StagePlan plan =
+        plan_search(configuration, stage,
+                    {stored.evaluations.dimensions, stored.theta, stored.original_window});
+    plan.search_documents = {stored.evaluations.documents, stored.evaluations.document_titles};
+    plan.validation_documents = {stored.validation.documents, stored.validation.document_titles};
+    plan.heldout_documents = {stored.heldout.documents, stored.heldout.document_titles};
     return plan;
 }
 

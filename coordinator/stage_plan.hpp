@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "coordinator/configuration.hpp"
+#include "coordinator/history.hpp"
 #include "coordinator/search.hpp"
 #include "genome/named_baselines.hpp"
 
@@ -59,5 +60,11 @@ inline constexpr std::uint32_t finalists = 8;
 ///         original window, more documents than there are, a chosen document that is too short
 [[nodiscard]] StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,
                                    const RunFacts& facts);
+
+/// The same from what a history holds of the stage, without the model and the documents: rotary
+/// pairs, theta, window and the chosen documents are taken from there.
+/// @throws ConfigurationError
+[[nodiscard]] StagePlan plan_stored_stage(const Configuration& configuration,
+                                          const StageSettings& stage, const StageHistory& stored);
 
 }  // namespace longrope::coordinator

@@ -162,6 +162,7 @@ void StageRun::check_replay(const Individual& individual,
     same("origin", static_cast<int>(stored.origin), static_cast<int>(individual.origin));
     same("parent_a", stored.parent_a, individual.parent_a);
     same("parent_b", stored.parent_b, individual.parent_b);
+    same("frontier", stored.frontier, individual.frontier);
     same("skipped", stored.status == Status::skipped, !individual.candidate.has_value());
     if (!individual.candidate) return;
     same("start_tokens", stored.start_tokens, individual.candidate->start_tokens);

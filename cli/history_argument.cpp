@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/history_argument.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "cli/arguments.hpp"
+#include "coordinator/history_file.hpp"
+
+namespace longrope::cli {
+
+std::filesystem::path history_argument(const std::string& word,
+                                       const cxxopts::ParseResult& parsed) {
+    const std::filesystem::path named{word};
+    if (std::filesystem::is_directory(named)) return named / "search.h5";
+    if (!word.ends_with(".toml")) {
+        const bool is_history = word.ends_with(".h5") || std::filesystem::exists(named);
+        return is_history ? named : named / "search.h5";
+    }
+    const coordinator::Configuration configuration =
+        coordinator::read_configuration(word, overrides_of(parsed));
+    return std::filesystem::path{configuration.run.directory} / "search.h5";
+}
+
+coordinator::RunHistory read_present_history(const std::filesystem::path& file) {
+    auto history = coordinator::read_history(file);
+    if (history) return std::move(*history);
+    throw coordinator::HistoryError{
+        fmt::format("{} does not exist: no search was begun in {}, or its first snapshot is still "
+                    "to come",
+                    file.string(), file.parent_path().string())};
+}
+
+}  // namespace longrope::cli

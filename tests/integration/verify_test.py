@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks `longrope verify` on histories of real searches, whole, cut and foreign.
+
+Usage: python tests/run_python_test.py tests/integration/verify_test.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+from search_run import (
+    EXIT_BAD_FILE,
+    EXIT_DONE,
+    SearchRun,
+    changed,
+    demo_search,
+    needs_demo_documents,
+    run_program,
+    synthetic_search,
+)
+
+WRITE_SAMPLE_HISTORY = "WRITE_SAMPLE_HISTORY"
+
+
+class Verify(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def verified(self, run: SearchRun) -> dict[str, Any]:
+        ended = run_program("verify", "--json", "search.toml", folder=run.folder)
+        self.assertEqual(ended.returncode, EXIT_DONE, ended.stderr)
+        return json.loads(ended.stdout)
+
+    def test_a_search_follows_after_faults_and_more_iterations(self) -> None:
+        faulty = synthetic_search(fault="crash", fault_every=40, poison_every=23)
+        run = SearchRun(self.folder / "run", changed(faulty, stage={"iterations": 2}))
+        run.complete()
+        self.assertTrue(self.verified(run)["verified"])
+        more = run_program(
+            "search", "search.toml", "--iterations", "4", folder=run.folder
+        )
+        self.assertEqual(more.returncode, EXIT_DONE, more.stderr)
+        (stage,) = self.verified(run)["stages"]
+        self.assertEqual(stage["individuals"], 16 + 4 * 16)
+        self.assertEqual(stage["generations"], 5)
+        self.assertTrue(stage["complete"])
+
+    @needs_demo_documents()
+    def test_a_search_on_a_model_follows_without_its_files(self) -> None:
+        run = SearchRun(self.folder / "run", demo_search())
+        run.complete()
+        ended = run_program("verify", "run/search.h5", folder=run.folder)
+        self.assertEqual(ended.returncode, EXIT_DONE, ended.stderr)
+        self.assertIn(
+            "24 individuals in 3 generations follow from seed 7", ended.stdout
+        )
+
+    def test_a_history_that_no_search_made_is_refused(self) -> None:
+        file = self.folder / "sample.h5"
+        subprocess.run([os.environ[WRITE_SAMPLE_HISTORY], str(file)], check=True)
+        ended = run_program("verify", str(file), folder=self.folder)
+        self.assertEqual(ended.returncode, EXIT_BAD_FILE)
+        self.assertIn(
+            f"{file}: the configuration in the history cannot be read", ended.stderr
+        )
+        ended = run_program("verify", "--json", str(file), folder=self.folder)
+        self.assertEqual(ended.returncode, EXIT_BAD_FILE)
+        self.assertFalse(json.loads(ended.stdout)["verified"])
+
+    def test_what_is_no_history_is_refused(self) -> None:
+        (self.folder / "text").write_text("no history\n", encoding="utf-8")
+        for word in ("text", "nowhere", "nowhere.h5", "."):
+            with self.subTest(word):
+                ended = run_program("verify", word, folder=self.folder)
+                self.assertEqual(ended.returncode, EXIT_BAD_FILE, ended.stderr)
+                self.assertIn("nowhere" if "nowhere" in word else word, ended.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
