@@ -3,15 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <filesystem>
 #include <iostream>
 #include <optional>
+#include <variant>
 
 #include "cli/model_scaling.hpp"
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
 #include "cli/search_check.hpp"
 #include "cli/search_result.hpp"
+#include "cli/slurm_job.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/version.hpp"
 #include "coordinator/atomic_file.hpp"
@@ -24,6 +27,8 @@ namespace longrope::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds squeue_patience{10};
 
 std::string describe(const coordinator::RunPlan& plan, const fs::path& directory) {
     if (!plan.resumed()) return fmt::format("starting a new search in {}", directory.string());
@@ -44,6 +49,18 @@ void print_results(const coordinator::RunPlan& plan, const fs::path& history_fil
         static_cast<std::uint64_t>(plan.stages().back().history().original_window),
         plan.stages().back().history().target_tokens);
     std::cout.flush();
+}
+
+/// When the search must be over because its Slurm job ends, if it is in one whose end is known.
+std::optional<std::chrono::steady_clock::time_point> end_of_slurm_job(Reporter& reporter) {
+    const std::optional<SlurmJob> slurm = slurm_job();
+    if (!slurm) return std::nullopt;
+    const SlurmTimeLeft left = find_time_left(*slurm, squeue_patience);
+    const auto now = std::chrono::steady_clock::now();
+    reporter.log(describe(*slurm, left));
+    const auto* known = std::get_if<std::chrono::seconds>(&left);
+    if (!known) return std::nullopt;
+    return now + *known - margin_before_end(*known);
 }
 
 ExitCode search(Job& job, const coordinator::Configuration& configuration,
@@ -72,11 +89,12 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
         reporter.log(line);
     }
     catch_stop_signals();
+    const auto stop_by = end_of_slurm_job(reporter);
     try {
         protocol::Transport& transport =
             job.start_workers(setup_of(configuration), configuration.run.lease_seconds);
-        const coordinator::Ending ending =
-            coordinator::coordinate(plan, transport, history_file, lock, reporter, requested_stop);
+        const coordinator::Ending ending = coordinator::coordinate(
+            plan, transport, history_file, lock, reporter, requested_stop, stop_by);
         if (ending == coordinator::Ending::stopped_early) {
             reporter.log(
                 fmt::format("stopped early, {}; {} document scores are stored: run the "

@@ -28,13 +28,15 @@ class Coordination {
 public:
     Coordination(RunPlan& plan, protocol::Transport& transport,
                  const std::filesystem::path& history_file, const RunLock& lock, Watcher& watcher,
-                 const std::function<std::optional<std::string>()>& stop_reason)
+                 const std::function<std::optional<std::string>()>& stop_reason,
+                 std::optional<Clock::time_point> stop_by)
         : plan_{plan},
           run_{plan.configuration().run},
           transport_{transport},
           lock_{lock},
           watcher_{watcher},
           stop_reason_{stop_reason},
+          stop_by_{stop_by},
           dispatcher_{{run_.max_faults,
                        Dispatcher::Seconds{plan.configuration().evaluator.deadline_floor_seconds}}},
           writer_{history_file, [&lock] { lock.check(); }} {
@@ -130,8 +132,14 @@ private:
     }
 
     std::optional<Dispatcher::Seconds> time_left() const {
-        if (run_.time_limit_seconds <= 0) return std::nullopt;
-        return Dispatcher::Seconds{run_.time_limit_seconds} - (Clock::now() - begin_);
+        const Clock::time_point now = Clock::now();
+        std::optional<Dispatcher::Seconds> left;
+        if (run_.time_limit_seconds > 0) {
+            left = Dispatcher::Seconds{run_.time_limit_seconds} - (now - begin_);
+        }
+        if (!stop_by_) return left;
+        const Dispatcher::Seconds until_end = *stop_by_ - now;
+        return left ? std::min(*left, until_end) : until_end;
     }
 
     void handle(StageRun& stage, protocol::WorkerEvent& event) {
@@ -312,6 +320,7 @@ private:
     const RunLock& lock_;
     Watcher& watcher_;
     const std::function<std::optional<std::string>()>& stop_reason_;
+    std::optional<Clock::time_point> stop_by_;
     Dispatcher dispatcher_;
     HistoryWriter writer_;
     std::map<WorkerId, std::size_t> worker_rows_;
@@ -333,8 +342,9 @@ private:
 
 Ending coordinate(RunPlan& plan, protocol::Transport& transport,
                   const std::filesystem::path& history_file, const RunLock& lock, Watcher& watcher,
-                  const std::function<std::optional<std::string>()>& stop_reason) {
-    Coordination coordination{plan, transport, history_file, lock, watcher, stop_reason};
+                  const std::function<std::optional<std::string>()>& stop_reason,
+                  std::optional<std::chrono::steady_clock::time_point> stop_by) {
+    Coordination coordination{plan, transport, history_file, lock, watcher, stop_reason, stop_by};
     try {
         return coordination.run();
     } catch (const LockLost&) {

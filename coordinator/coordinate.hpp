@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -59,10 +60,13 @@ public:
 /// whenever a snapshot is due, before it ends, and when it fails.
 /// @param lock         of the run directory; checked before each snapshot is put in place
 /// @param stop_reason  why to stop early, or nothing; asked in every turn of the loop
+/// @param stop_by      when the process must be over, besides run.time_limit_seconds; the earlier
+///                     of the two counts
 /// @throws NoWorkers, NumericsMismatch, NoParents, ReplayMismatch, LockLost, HistoryError
 [[nodiscard]] Ending coordinate(RunPlan& plan, protocol::Transport& transport,
                                 const std::filesystem::path& history_file, const RunLock& lock,
                                 Watcher& watcher,
-                                const std::function<std::optional<std::string>()>& stop_reason);
+                                const std::function<std::optional<std::string>()>& stop_reason,
+                                std::optional<std::chrono::steady_clock::time_point> stop_by = {});
 
 }  // namespace longrope::coordinator

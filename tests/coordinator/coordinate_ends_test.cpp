@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -206,6 +207,32 @@ TEST_CASE("near the time limit no task is started that cannot end in time") {
     CHECK(run.stored().state_reason == "the time limit is reached");
     run.configuration.run.time_limit_seconds = 3600;
     CHECK(run.start(2) == Ending::complete);
+}
+
+TEST_CASE("the end of a job counts as a time limit, and the earlier of the two decides") {
+    using Clock = std::chrono::steady_clock;
+    const auto near = std::chrono::hours{1};
+    const auto far = std::chrono::hours{2};
+    // Tasks as long as an hour and a half: they fit into the later limit alone.
+    const auto stops = [](std::chrono::seconds limit, std::chrono::seconds job) {
+        CoordinatedRun run;
+        run.configuration.run.time_limit_seconds = static_cast<double>(limit.count());
+        if (job.count() != 0) run.stop_by = Clock::now() + job;
+        ScriptedTransport transport{2, 1};
+        transport.task_seconds = 5400;
+        return run.start(transport) == Ending::stopped_early;
+    };
+    CHECK_FALSE(stops(far, std::chrono::seconds{0}));
+    CHECK_FALSE(stops(std::chrono::seconds{0}, far));
+    CHECK_FALSE(stops(far, far));
+    CHECK(stops(std::chrono::seconds{0}, near));
+    CHECK(stops(near, far));
+    CHECK(stops(far, near));
+
+    CoordinatedRun late;
+    late.stop_by = Clock::now() - std::chrono::seconds{1};
+    CHECK(late.start(2) == Ending::stopped_early);
+    CHECK(late.stored().state_reason == "the time limit is reached");
 }
 
 TEST_CASE("a search where nothing has a finite score ends for want of parents, stored as it is") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -45,7 +46,7 @@ public:
         const RunLock lock{directory(), this_process()};
         plan = std::make_unique<RunPlan>(configuration, small_facts(), read_history(file()));
         watcher = std::make_unique<RecordingWatcher>();
-        return coordinate(*plan, transport, file(), lock, *watcher, stop_reason);
+        return coordinate(*plan, transport, file(), lock, *watcher, stop_reason, stop_by);
     }
     Ending start(int workers, std::optional<std::uint64_t> shuffle_seed = std::nullopt) {
         ScriptedTransport transport{workers, shuffle_seed};
@@ -59,8 +60,9 @@ public:
 
     Configuration configuration;
     std::function<std::optional<std::string>()> stop_reason = [] { return std::nullopt; };
-    std::unique_ptr<RunPlan> plan;              ///< of the last start
-    std::unique_ptr<RecordingWatcher> watcher;  ///< of the last start
+    std::optional<std::chrono::steady_clock::time_point> stop_by;  ///< the end of a job
+    std::unique_ptr<RunPlan> plan;                                 ///< of the last start
+    std::unique_ptr<RecordingWatcher> watcher;                     ///< of the last start
 
 private:
     tests::TemporaryFolder folder_;
