@@ -32,9 +32,9 @@ struct StageEstimate {
 };
 
 std::vector<StageEstimate> estimate(const coordinator::Configuration& configuration,
-                                    const coordinator::RunPlan& plan, int ranks) {
+                                    const coordinator::RunPlan& plan, const EstimatedJob& job) {
     const Machine machine = this_machine();
-    const auto workers = static_cast<double>(ranks);
+    const auto workers = static_cast<double>(job.ranks);
     std::vector<StageEstimate> estimates;
     for (const coordinator::StageRun& stage : plan.stages()) {
         StageEstimate estimate;
@@ -46,8 +46,7 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
                 tasks * configuration.evaluator.synthetic.duration_ms / 1000.0 / workers;
         } else {
             const evaluator::ModelFolder model{configuration.model.path};
-            const std::uint32_t share =
-                std::max(1U, machine.cores / static_cast<std::uint32_t>(ranks));
+            const std::uint32_t share = std::max(1U, machine.cores / job.ranks);
             const std::uint32_t threads =
                 configuration.evaluator.threads == 0 ? share : configuration.evaluator.threads;
             const evaluator::CostEstimate cost = evaluator::estimate_cost(
@@ -56,8 +55,9 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
             const std::string isa = configuration.evaluator.isa == "auto"
                                         ? machine.instruction_set
                                         : configuration.evaluator.isa;
+            double cores = workers * threads;
             // Ranks beyond the cores share them.
-            const double cores = std::min(workers * threads, static_cast<double>(machine.cores));
+            if (!job.elsewhere) cores = std::min(cores, static_cast<double>(machine.cores));
             estimate.flop_per_task = cost.flop();
             estimate.bytes_per_evaluator = cost.peak_bytes;
             estimate.seconds = tasks * cost.flop() / (assumed_flops_per_core(isa) * cores);
@@ -65,6 +65,15 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
         estimates.push_back(estimate);
     }
     return estimates;
+}
+
+/// The tasks of a generation after the first: more workers than that would wait for each other.
+std::uint64_t tasks_at_once(const coordinator::StagePlan& stage) {
+    const std::uint64_t children =
+        std::uint64_t{stage.settings.mutations} + stage.settings.crossovers;
+    const std::uint64_t bred =
+        stage.settings.iterations == 0 ? stage.settings.population : children;
+    return bred * stage.search_documents.documents.size();
 }
 
 /// The nearest folder that exists must be writable, or the search would fail at its first snapshot.
@@ -80,13 +89,14 @@ void check_writable(const fs::path& directory) {
 
 }  // namespace
 
-ExitCode check_search(const coordinator::Configuration& configuration, int ranks, bool json) {
+ExitCode check_search(const coordinator::Configuration& configuration, const EstimatedJob& job,
+                      bool json) {
     const fs::path directory{configuration.run.directory};
     const coordinator::RunFacts facts = read_facts(configuration);
     const coordinator::RunPlan plan{configuration, facts,
                                     coordinator::read_history(directory / "search.h5")};
     check_writable(directory);
-    const std::vector<StageEstimate> estimates = estimate(configuration, plan, ranks);
+    const std::vector<StageEstimate> estimates = estimate(configuration, plan, job);
     boost::json::array stages;
     std::string text = fmt::format(
         "The configuration is valid: {} rotary pairs, theta {}, original window {} tokens, {} "
@@ -115,13 +125,14 @@ ExitCode check_search(const coordinator::Configuration& configuration, int ranks
                                 estimate.flop_per_task / 1e9,
                                 spell_bytes(estimate.bytes_per_evaluator));
         }
-        text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds), ranks,
-                            ranks == 1 ? "" : "s");
+        text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds),
+                            job.ranks, job.ranks == 1 ? "" : "s");
         stages.push_back({{"name", stage.settings.name},
                           {"positions", stage.positions},
                           {"attention_scale", stage.attention_scale},
                           {"tasks", stage.tasks()},
                           {"tasks_left", left},
+                          {"tasks_at_once", tasks_at_once(stage)},
                           {"flop_per_task", estimate.flop_per_task},
                           {"bytes_per_evaluator", estimate.bytes_per_evaluator},
                           {"seconds", estimate.seconds}});
@@ -130,7 +141,8 @@ ExitCode check_search(const coordinator::Configuration& configuration, int ranks
         std::cout << boost::json::serialize(
                          boost::json::object{{"complete", plan.complete()},
                                              {"restored", plan.restored()},
-                                             {"ranks", ranks},
+                                             {"directory", directory.string()},
+                                             {"ranks", job.ranks},
                                              {"rotary_pairs", facts.rotary_pairs},
                                              {"original_window", facts.original_window},
                                              {"stages", std::move(stages)}})

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+
 #include "cli/exit_code.hpp"
 #include "coordinator/configuration.hpp"
 
 namespace longrope::cli {
 
+/// The job that a search is estimated for.
+struct EstimatedJob {
+    std::uint32_t ranks = 1;
+    /// On machines like this one, as many as its ranks and their threads need; otherwise it is this
+    /// process's own job, whose ranks share the cores of this machine.
+    bool elsewhere = false;
+};
+
 /// `longrope search --check`: validates configuration, model, documents, an earlier history and the
-/// run directory, and prints what the search would cost on this machine. Computes nothing.
-/// @param ranks  of this job
-[[nodiscard]] ExitCode check_search(const coordinator::Configuration& configuration, int ranks,
-                                    bool json);
+/// run directory, and prints what the search would cost. Computes nothing.
+[[nodiscard]] ExitCode check_search(const coordinator::Configuration& configuration,
+                                    const EstimatedJob& job, bool json);
 
 }  // namespace longrope::cli

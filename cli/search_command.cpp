@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <optional>
+#include <system_error>
 #include <variant>
 
 #include "cli/model_scaling.hpp"
@@ -111,6 +114,16 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     return ExitCode::done;
 }
 
+std::uint32_t parse_ranks(const std::string& text) {
+    std::uint32_t ranks = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, ranks);
+    if (error != std::errc{} || stop != end || ranks == 0) {
+        throw UsageError{fmt::format("--ranks {}: expected a number from 1", text)};
+    }
+    return ranks;
+}
+
 }  // namespace
 
 ExitCode run_search(Job& job, const Words& words) {
@@ -123,6 +136,11 @@ ExitCode run_search(Job& job, const Words& words) {
     options.add_options()("CONFIG", "configuration file (TOML)",
                           cxxopts::value<std::vector<std::string>>());
     options.add_options()("check", "validate everything, estimate memory and time, run nothing");
+    options.add_options()(
+        "ranks",
+        "with --check: estimate for a job of this many ranks elsewhere, each with "
+        "--threads cores like this machine's",
+        cxxopts::value<std::string>());
     options.add_options()("progress", "auto, bar or lines",
                           cxxopts::value<std::string>()->default_value("auto"));
     options.add_options()("json", "with --check: print JSON");
@@ -135,7 +153,14 @@ ExitCode run_search(Job& job, const Words& words) {
     const coordinator::Configuration configuration =
         coordinator::read_configuration(file, overrides_of(*parsed));
     if (parsed->count("check") > 0) {
-        return check_search(configuration, job.ranks(), parsed->count("json") > 0);
+        EstimatedJob estimated{static_cast<std::uint32_t>(job.ranks()), false};
+        if (parsed->count("ranks") > 0) {
+            estimated = {parse_ranks((*parsed)["ranks"].as<std::string>()), true};
+        }
+        return check_search(configuration, estimated, parsed->count("json") > 0);
+    }
+    if (parsed->count("ranks") > 0) {
+        throw UsageError{"--ranks goes with --check; mpirun -n says how many ranks search"};
     }
     if (parsed->count("json") > 0) throw UsageError{"--json goes with --check"};
     return search(job, configuration, file, style);

@@ -140,6 +140,9 @@ USAGE = [
     Case("no configuration file", EXIT_USAGE, ("CONFIG", "found none"), words=("search",)),
     Case("two configuration files", EXIT_USAGE, ("found 2",), words=(*SEARCH, "more.toml")),
     Case("--json without --check", EXIT_USAGE, ("--check",), words=(*SEARCH, "--json")),
+    Case("--ranks without --check", EXIT_USAGE, ("--check",), words=(*SEARCH, "--ranks", "2")),
+    Case("no ranks", EXIT_USAGE, ("from 1",), words=(*SEARCH, "--check", "--ranks", "0")),
+    Case("-1 ranks", EXIT_USAGE, ("--ranks -1",), words=(*SEARCH, "--check", "--ranks=-1")),
     Case(
         "an unknown --progress",
         EXIT_USAGE,

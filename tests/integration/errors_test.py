@@ -31,6 +31,8 @@ from search_run import (
     EXIT_DONE,
     SearchRun,
     changed,
+    demo_search,
+    needs_demo_documents,
     run_program,
     synthetic_search,
     to_toml,
@@ -124,6 +126,27 @@ class Json(unittest.TestCase):
         after = self.read(*SEARCH, "--check", "--json")
         self.assertIs(after["complete"], True)
         self.assertEqual(after["restored"], len(self.run_directory.scores()))
+
+    def test_check_estimates_a_job_elsewhere(self) -> None:
+        self.run_directory.configure(synthetic_search(duration_ms=1000, documents=3))
+        here = self.read(*SEARCH, "--check", "--json")
+        there = self.read(*SEARCH, "--check", "--json", "--ranks", "64")
+        self.assertEqual((here["ranks"], there["ranks"]), (1, 64))
+        self.assertEqual(there["directory"], "run")
+        one, many = here["stages"][0], there["stages"][0]
+        self.assertEqual(one["tasks_left"], many["tasks_left"])
+        self.assertAlmostEqual(one["seconds"], one["tasks_left"])
+        self.assertAlmostEqual(many["seconds"] * 64, one["seconds"])
+        self.assertEqual(many["tasks_at_once"], (8 + 8) * 3)
+
+    @needs_demo_documents()
+    def test_check_elsewhere_is_not_bound_by_the_cores_of_this_machine(self) -> None:
+        self.run_directory.configure(demo_search())
+        check = (*SEARCH, "--check", "--json", "--threads", "4")
+        one = self.read(*check, "--ranks", "1")["stages"][0]
+        many = self.read(*check, "--ranks", "1000")["stages"][0]
+        self.assertAlmostEqual(many["seconds"] * 1000, one["seconds"])
+        self.assertEqual(many["bytes_per_evaluator"], one["bytes_per_evaluator"])
 
     def test_status_of_a_running_and_of_a_complete_search(self) -> None:
         slow = synthetic_search(iterations=1, duration_ms=20)
