@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
+SCRIPTS = sorted((ROOT / "scripts").glob("**/*.sh"))
 TOOLS = "bash env cat grep awk sed tail mktemp rm dirname uname sleep touch nproc".split()
 
 
@@ -233,7 +233,7 @@ class EveryScript(unittest.TestCase):
                     [script, "--help"], text=True, capture_output=True, timeout=60
                 )
                 self.assertEqual(done.returncode, 0, done.stderr)
-                self.assertIn(f"usage: scripts/{script.name}", done.stdout)
+                self.assertIn(f"usage: {script.relative_to(ROOT)}", done.stdout)
 
     def test_an_unknown_argument_is_refused(self) -> None:
         for script in SCRIPTS:

@@ -1,0 +1,299 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Submits a search to Slurm, sized by its own estimate; see --help.
+set -euo pipefail
+
+# --- Site settings: each can be given in the environment ------------------------------------------
+PARTITION=${PARTITION:-}                # empty: Slurm's default partition
+ACCOUNT=${ACCOUNT:-}                    # empty: the user's default account
+NODES=${NODES:-1}
+GPUS_PER_NODE=${GPUS_PER_NODE:-0}       # one rank each; 0: ranks compute on the CPU
+RANKS_PER_NODE=${RANKS_PER_NODE:-}      # empty: a rank per GPU, else as many as are of use and have room
+CORES_PER_RANK=${CORES_PER_RANK:-4}
+MODULES=${MODULES:-}                    # environment modules to load, for example "gcc/12 openmpi/4.1"
+MPIRUN=${MPIRUN:-mpirun}                # the launcher, with options that the site needs
+TIME_RESERVE=${TIME_RESERVE:-1.5}       # the time asked for is the estimate times this, and 15 minutes
+MEMORY_RESERVE=${MEMORY_RESERVE:-1.25}  # the memory is that of the evaluators times this, and 512 MiB each
+LONGROPE=${LONGROPE:-}                  # the program; empty: the repository's build, else the one in PATH
+PYTHON=${PYTHON:-python3}               # any version; reads the estimate
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+if [ -z "$LONGROPE" ]; then
+    LONGROPE=$repository/build/release/longrope
+    [ -x "$LONGROPE" ] || LONGROPE=$(command -v longrope || echo "$LONGROPE")
+fi
+
+usage() {
+    cat <<HELP
+Submits a search as a Slurm job that queues itself again until the search is complete: checks the
+configuration, asks for ranks, memory and time as 'longrope search --check' estimates them, and
+prints the number of the job and what it asked for.
+
+usage: scripts/slurm/submit.sh [--dry-run] CONFIG [SBATCH-OPTION...]
+
+  --dry-run        print the job script and submit nothing
+  SBATCH-OPTION    goes into the job script; --time, --mem, --nodes, --ntasks-per-node,
+                   --cpus-per-task, --gpus-per-node, --partition and --account replace what would
+                   be asked for: --time=1-00:00:00 --qos=long
+  --help           this text
+
+Run it in the folder that the paths in CONFIG are relative to; the job runs there too.
+
+Environment: PARTITION=$PARTITION ACCOUNT=$ACCOUNT NODES=$NODES GPUS_PER_NODE=$GPUS_PER_NODE RANKS_PER_NODE=$RANKS_PER_NODE
+  CORES_PER_RANK=$CORES_PER_RANK MODULES=$MODULES MPIRUN=$MPIRUN TIME_RESERVE=$TIME_RESERVE
+  MEMORY_RESERVE=$MEMORY_RESERVE LONGROPE=$LONGROPE
+  PYTHON=$PYTHON
+HELP
+}
+
+say() { printf 'submit: %s\n' "$*" >&2; }
+fail() { local status=$1; shift; say "$@"; exit "$status"; }
+wrong_usage() { usage >&2; fail 2 "$@"; }
+quoted() { if [[ $1 == *[[:space:]]* ]]; then printf '"%s"' "$1"; else printf '%s' "$1"; fi; }
+
+# --- Times, as Slurm writes them ------------------------------------------------------------------
+
+# Seconds of "minutes", "minutes:seconds", "hours:minutes:seconds", "days-hours[:minutes[:seconds]]".
+seconds_of() {
+    local days=0 clock=$1 fields
+    [[ $1 =~ ^([0-9]+-)?[0-9]+(:[0-9]+){0,2}$ ]] || return 1
+    case $1 in
+        *-*) days=${1%%-*} clock=${1#*-}
+             IFS=: read -r -a fields <<<"$clock:0:0" ;;
+        *:*:*) IFS=: read -r -a fields <<<"$clock" ;;
+        *) IFS=: read -r -a fields <<<"0:$clock:0" ;;
+    esac
+    echo $((10#$days * 86400 + 10#${fields[0]} * 3600 + 10#${fields[1]} * 60 + 10#${fields[2]}))
+}
+
+slurm_time() {  # of seconds
+    local days=$(($1 / 86400))
+    [ $days -eq 0 ] || printf '%d-' $days
+    printf '%02d:%02d:%02d' $(($1 % 86400 / 3600)) $(($1 % 3600 / 60)) $(($1 % 60))
+}
+
+# --- Command line ---------------------------------------------------------------------------------
+
+dry_run=no config="" time="" memory=""
+extra=()  # lines of further options
+while [ $# -gt 0 ]; do
+    word=$1
+    shift
+    case $word in
+        --help | -h) usage; exit 0 ;;
+        --dry-run) dry_run=yes; continue ;;  # wherever it stands
+    esac
+    if [ -z "$config" ]; then
+        [[ $word != -* ]] || wrong_usage "unknown argument: $word (options for sbatch come after CONFIG)"
+        config=$word
+        continue
+    fi
+    name=${word%%=*}
+    case $name in
+        --time | -t | --mem | --nodes | -N | --ntasks-per-node | --cpus-per-task | -c | --gpus-per-node | \
+            --partition | -p | --account | -A)
+            if [[ $word == *=* ]]; then value=${word#*=}
+            else
+                [ $# -gt 0 ] || wrong_usage "$word needs a value"
+                value=$1
+                shift
+            fi
+            case $name in
+                --time | -t) time=$value ;;
+                --mem) memory=$value ;;
+                --nodes | -N) NODES=$value ;;
+                --ntasks-per-node) RANKS_PER_NODE=$value ;;
+                --cpus-per-task | -c) CORES_PER_RANK=$value ;;
+                --gpus-per-node) GPUS_PER_NODE=$value ;;
+                --partition | -p) PARTITION=$value ;;
+                --account | -A) ACCOUNT=$value ;;
+            esac ;;
+        --ntasks | -n) wrong_usage "$name: give --nodes and --ntasks-per-node; a rank is a task" ;;
+        -[tNcpAn]?*) wrong_usage "$word: put a space after -${word:1:1}" ;;
+        -*)
+            [[ $word != *=* ]] || word=$name=$(quoted "${word#*=}")
+            extra+=("$word") ;;
+        *)  # the value of the option before it
+            [ ${#extra[@]} -gt 0 ] || wrong_usage "unknown argument: $word"
+            extra[-1]+=" $(quoted "$word")" ;;
+    esac
+done
+[ -n "$config" ] || wrong_usage "no configuration given"
+for setting in NODES CORES_PER_RANK; do
+    [[ ${!setting} =~ ^[1-9][0-9]{0,5}$ ]] || fail 2 "$setting=${!setting}: expected a number from 1"
+done
+[[ $GPUS_PER_NODE =~ ^[0-9]{1,4}$ ]] || fail 2 "GPUS_PER_NODE=$GPUS_PER_NODE: expected a number from 0"
+[[ $RANKS_PER_NODE =~ ^([1-9][0-9]{0,4})?$ ]] || fail 2 "RANKS_PER_NODE=$RANKS_PER_NODE: expected a number from 1"
+asked_seconds=0
+[ -z "$time" ] || asked_seconds=$(seconds_of "$time") ||
+    fail 2 "--time=$time: expected minutes, [hours:]minutes:seconds or days-hours[:minutes[:seconds]]"
+
+# --- What the cluster has -------------------------------------------------------------------------
+
+[ -x "$LONGROPE" ] || fail 1 "no program at $LONGROPE; build it (scripts/build.sh), or name it: LONGROPE=..."
+if ! command -v sbatch >/dev/null && [ $dry_run = no ]; then
+    fail 1 "sbatch is not in PATH: this is no machine of a Slurm cluster, or a module is missing.
+--dry-run prints the job script without it"
+fi
+
+# The partition's time limit, and memory (MB) and cores of its smallest node; empty where unknown.
+limit="" node_memory="" node_cores=""
+if command -v sinfo >/dev/null; then
+    if table=$(timeout 20 sinfo -h -o '%P|%l|%m|%c' 2>&1); then
+        row=$(awk -F'|' -v wanted="$PARTITION" '
+            (wanted == "" && $1 ~ /\*$/) || (wanted != "" && ($1 == wanted || $1 == wanted "*")) {
+                if (memory == "" || $3 + 0 < memory) memory = $3 + 0
+                if (cores == "" || $4 + 0 < cores) cores = $4 + 0
+                name = $1; limit = $2
+            }
+            END { if (name != "") print name "|" limit "|" memory "|" cores }' <<<"$table")
+        [ -n "$row" ] || [ -z "$PARTITION" ] || fail 1 "there is no partition $PARTITION; there are:$(
+            awk -F'|' '{ sub(/\*$/, "", $1); printf " %s", $1 }' <<<"$table")"
+        if [ -n "$row" ]; then
+            IFS='|' read -r partition limit node_memory node_cores <<<"$row"
+            PARTITION=${PARTITION:-${partition%\*}}
+        fi
+    else
+        say "sinfo does not answer, so nothing is known of the partition's limits: ${table##*$'\n'}"
+    fi
+fi
+limit_seconds=$(seconds_of "$limit" || true)  # "infinite" and nothing are no limit
+
+# --- What the search needs ------------------------------------------------------------------------
+
+# Sets directory, complete, bytes (of an evaluator), work (seconds of one rank for all that is left),
+# longest (seconds of a task), useful (ranks that find something to do).
+estimate() {
+    local json values
+    json=$("$LONGROPE" search --check --json --ranks 1 --threads "$CORES_PER_RANK" "$config") ||
+        fail $? "the search cannot run (above); nothing was submitted"
+    values=$("$PYTHON" -c '
+import json, math, sys
+check = json.loads(sys.argv[1])
+stages = check["stages"]
+open_stages = [stage for stage in stages if stage["tasks_left"]]
+print(check["directory"])
+print("yes" if check["complete"] else "no")
+print(max(stage["bytes_per_evaluator"] for stage in stages))
+print(math.ceil(sum(stage["seconds"] for stage in stages)))
+print(math.ceil(max((stage["seconds"] / stage["tasks_left"] for stage in open_stages), default=0)))
+print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$json") ||
+        fail 1 "$PYTHON could not read the estimate; name another one: PYTHON=..."
+    {
+        read -r directory
+        read -r complete
+        read -r bytes
+        read -r work
+        read -r longest
+        read -r useful
+    } <<<"$values"
+}
+
+# mawk's %d ends at 2^31.
+scaled() { awk -v value="$1" -v factor="$2" 'BEGIN { printf "%.0f", value * factor + 0.5 }'; }
+smaller() { echo $(($1 < $2 ? $1 : $2)); }
+
+estimate
+if [ "$complete" = yes ]; then
+    say "the search in $directory is complete; nothing was submitted"
+    exit 0
+fi
+rank_memory=$(($(scaled "$bytes" "$MEMORY_RESERVE") / 1048576 + 512))  # MiB
+if [ -z "$RANKS_PER_NODE" ]; then
+    if [ "$GPUS_PER_NODE" -gt 0 ]; then
+        RANKS_PER_NODE=$GPUS_PER_NODE
+    else
+        RANKS_PER_NODE=$(smaller $(((useful + NODES - 1) / NODES)) $((${node_cores:-4} / CORES_PER_RANK)))
+        # Slurm says 1 MB where memory is not managed.
+        [ "${node_memory:-0}" -le 1 ] || RANKS_PER_NODE=$(smaller "$RANKS_PER_NODE" $((node_memory / rank_memory)))
+        [ "$RANKS_PER_NODE" -gt 0 ] || RANKS_PER_NODE=1
+    fi
+fi
+ranks=$((NODES * RANKS_PER_NODE))
+busy=$(smaller "$ranks" "$useful")
+seconds=$(((work + busy - 1) / busy))
+[ "$ranks" -le "$useful" ] ||
+    say "note: $ranks ranks, but a generation has $useful tasks; the others will be idle most of the time"
+[ -z "$node_cores" ] || [ $((RANKS_PER_NODE * CORES_PER_RANK)) -le "$node_cores" ] ||
+    fail 1 "$RANKS_PER_NODE ranks of $CORES_PER_RANK cores do not fit into the $node_cores cores of a node of $PARTITION"
+
+if [ -z "$memory" ] && [ "${node_memory:-0}" -ne 1 ]; then
+    needed=$((rank_memory * RANKS_PER_NODE))
+    [ -z "$node_memory" ] || [ "$needed" -le "$node_memory" ] ||
+        fail 1 "$RANKS_PER_NODE ranks need $needed MiB of memory, more than the $node_memory of a node of \
+$PARTITION: fewer ranks per node (--ntasks-per-node), or your own --mem"
+    memory=${needed}M
+fi
+
+[ "$GPUS_PER_NODE" -eq 0 ] || [ "$GPUS_PER_NODE" -ge "$RANKS_PER_NODE" ] ||
+    fail 2 "$RANKS_PER_NODE ranks per node, but --gpus-per-node=$GPUS_PER_NODE: a rank needs a GPU"
+
+parts=1
+if [ "$asked_seconds" -eq 0 ]; then
+    asked_seconds=$((($(scaled "$seconds" "$TIME_RESERVE") + 900 + 299) / 300 * 300))
+    if [ -n "$limit_seconds" ] && [ "$asked_seconds" -gt "$limit_seconds" ]; then
+        fail 1 "about $(slurm_time "$seconds") on $ranks ranks (with reserve: $(slurm_time "$asked_seconds")), but \
+partition $PARTITION allows $(slurm_time "$limit_seconds").
+More ranks (--nodes, --ntasks-per-node), another partition, or in parts, the job queueing itself again
+after each: --time=$(slurm_time "$limit_seconds")"
+    fi
+elif [ -n "$limit_seconds" ] && [ "$asked_seconds" -gt "$limit_seconds" ]; then
+    fail 1 "--time=$time, but partition $PARTITION allows $(slurm_time "$limit_seconds")"
+else
+    parts=$(((seconds + asked_seconds - 1) / asked_seconds))
+    [ $parts -gt 0 ] || parts=1
+fi
+# A job that ends before its first task is done would get nowhere, however often it is queued.
+[ $((longest * 2)) -lt "$asked_seconds" ] ||
+    fail 1 "one document takes a rank about $(slurm_time "$longest"), too long for a job of \
+$(slurm_time "$asked_seconds"): give --time, or more cores per rank (--cpus-per-task)"
+
+# --- The job script -------------------------------------------------------------------------------
+
+template=$repository/scripts/slurm/search.sbatch
+begin='^# --- Site settings -' end='^# --- The job -'
+if ! grep -q "$begin" "$template" || ! grep -q "$end" "$template"; then
+    fail 1 "$template has lost its lines '# --- Site settings' and '# --- The job': restore them"
+fi
+
+settings() {
+    local gpus=""
+    [ "$GPUS_PER_NODE" -eq 0 ] || gpus=" with a GPU each"
+    echo "# --- Site settings, by submit.sh for $config --------"
+    echo "# Estimated: $(slurm_time "$seconds") on $ranks rank(s)$gpus, $((bytes / 1048576)) MiB per evaluator, $(slurm_time "$longest") per document."
+    local lines=("--job-name=$(quoted "longrope-$(basename "$config" .toml)")"
+        "--time=$(slurm_time "$asked_seconds")" "--nodes=$NODES" "--ntasks-per-node=$RANKS_PER_NODE"
+        "--cpus-per-task=$CORES_PER_RANK" ${memory:+"--mem=$memory"}
+        "--output=$(quoted "$directory/slurm-%j.log")")
+    [ "$GPUS_PER_NODE" -eq 0 ] || lines+=("--gpus-per-node=$GPUS_PER_NODE")
+    lines+=(${PARTITION:+"--partition=$PARTITION"} ${ACCOUNT:+"--account=$ACCOUNT"} "${extra[@]}")
+    printf '#SBATCH %s\n' "${lines[@]}"
+    printf 'longrope=%q\nconfig=%q\nmodules=(%s)\nmpirun=(%s)\n' "$LONGROPE" "$config" "$MODULES" "$MPIRUN"
+}
+
+script() {
+    sed -n "1,/$begin/p" "$template" | sed '$d'
+    settings
+    sed -n "/$end/,\$p" "$template"
+}
+
+if [ $dry_run = yes ]; then
+    script
+    exit 0
+fi
+mkdir -p "$directory"
+file=$directory/search.sbatch
+script >"$file"
+said=$(sbatch --parsable "$file" 2>&1) || fail 1 "sbatch refused $file and said
+$said"
+job=${said##*$'\n'}
+job=${job%%;*}
+cat <<REPORT
+job $job: $config in $directory
+asked for: $NODES node(s) x $RANKS_PER_NODE rank(s) x $CORES_PER_RANK core(s), $GPUS_PER_NODE GPU(s) and ${memory:-any} memory per node, \
+$(slurm_time "$asked_seconds")${PARTITION:+, partition $PARTITION}
+estimated: $(slurm_time "$seconds")$([ $parts -eq 1 ] || echo ", about $parts starts of the job")
+script:    $file
+log:       $directory/slurm-$job.log
+watch:     $LONGROPE status --watch $directory
+REPORT

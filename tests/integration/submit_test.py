@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks what scripts/slurm/submit.sh asks for, and what it refuses, with a Slurm that is not there.
+
+Usage: python tests/run_python_test.py tests/integration/submit_test.py
+
+sbatch and sinfo are stand-ins that note what they are given; slurm_test.py uses the real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from bad_inputs import EXIT_CONFIGURATION, EXIT_USAGE
+from search_run import (
+    EXIT_DONE,
+    REPOSITORY,
+    Configuration,
+    SearchRun,
+    changed,
+    demo_search,
+    job_environment,
+    needs_demo_documents,
+    program,
+    synthetic_search,
+)
+
+SCRIPTS = REPOSITORY / "scripts" / "slurm"
+FAILURE = 1
+# name|time limit|memory in MB|cores, as `sinfo -o '%P|%l|%m|%c'` prints it: a row per kind of node.
+PARTITIONS = """\
+short*|1:00:00|64000+|32
+short*|1:00:00|32000|16
+long|4-00:00:00|64000|32
+unmanaged|infinite|1|32
+"""
+
+
+class Cluster:
+    """A folder with a configuration, and a PATH with stand-ins for Slurm's commands."""
+
+    def __init__(self, folder: Path, configuration: Configuration) -> None:
+        self.run = SearchRun(folder / "work", configuration)
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self.submitted = folder / "submitted"
+        self.add("sinfo", f"cat <<'END'\n{PARTITIONS}END")
+        self.add("sbatch", f'echo "$@" >>{self.submitted}; echo "17;cluster"')
+
+    def add(self, name: str, script: str) -> None:
+        (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.bin / name).chmod(0o755)
+
+    def submit(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Runs the script there; `settings` are its site settings."""
+        path = f"{self.bin}:{os.environ['PATH']}"
+        return subprocess.run(
+            [SCRIPTS / "submit.sh", *words],
+            cwd=self.run.folder,
+            env=job_environment() | {"PATH": path, "LONGROPE": str(program())} | settings,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+
+
+def options_of(script: str) -> dict[str, str]:
+    """The options in a job script, the last of each name, as Slurm reads them."""
+    lines = re.findall(r"^#SBATCH (--?[\w-]+)[= ]?(.*)$", script, re.MULTILINE)
+    return dict(lines)
+
+
+def below_first_command(script: str) -> str:
+    """What Slurm does not look at: all that follows the first line that is no comment."""
+    lines = script.splitlines()
+    first = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
+    return "\n".join(lines[first:])
+
+
+class SubmitTest(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def cluster(self, configuration: Configuration | None = None) -> Cluster:
+        """Without a configuration: 64 tasks a generation, 5946 of a second in all."""
+        folder = self.folder / str(len(list(self.folder.iterdir())))
+        folder.mkdir()
+        return Cluster(folder, configuration or self.an_hour_and_a_half())
+
+    def an_hour_and_a_half(self) -> Configuration:
+        return synthetic_search(
+            population=64,
+            parents=32,
+            mutations=16,
+            crossovers=16,
+            iterations=90,
+            duration_ms=1000,
+        )
+
+    def script(self, cluster: Cluster, *words: str, **settings: str) -> str:
+        """The script that a dry run prints."""
+        done = cluster.submit("--dry-run", "search.toml", *words, **settings)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertFalse(cluster.submitted.exists())
+        self.assertFalse((cluster.run.folder / "run").exists())
+        subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
+        self.assertNotIn("#SBATCH", below_first_command(done.stdout))
+        return done.stdout
+
+    def refusal(self, status: int, cluster: Cluster, *words: str, **settings: str) -> str:
+        """What it says when it refuses; nothing must have been submitted."""
+        done = cluster.submit(*words, **settings)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertFalse(cluster.submitted.exists())
+        self.assertNotIn("unbound variable", done.stderr)
+        return done.stderr
+
+
+class Asked(SubmitTest):
+    """What is asked for."""
+
+    def test_ranks_memory_and_time_come_from_the_estimate(self) -> None:
+        options = options_of(self.script(self.cluster()))
+        self.assertEqual(options["--nodes"], "1")
+        self.assertEqual(options["--cpus-per-task"], "4")
+        self.assertEqual(options["--ntasks-per-node"], "4")  # 16 cores of the smallest node
+        self.assertEqual(options["--mem"], f"{4 * 512}M")  # nothing is held but the reserve
+        # 5946 s on 4 ranks, one and a half times, 15 minutes more, in steps of 5.
+        self.assertEqual(options["--time"], "00:55:00")
+        self.assertEqual(options["--partition"], "short")
+        self.assertEqual(options["--job-name"], "longrope-search")
+        self.assertEqual(options["--output"], "run/slurm-%j.log")
+        self.assertNotIn("--gpus-per-node", options)
+        self.assertIn("--requeue", options)
+        self.assertEqual(options["--signal"], "B:USR1@120")
+
+    def test_no_more_ranks_than_a_generation_has_tasks(self) -> None:
+        few = synthetic_search(mutations=1, crossovers=1, documents=1, duration_ms=1)
+        cluster = self.cluster(few)
+        self.assertEqual(options_of(self.script(cluster))["--ntasks-per-node"], "2")
+        self.assertEqual(options_of(self.script(cluster, NODES="2"))["--ntasks-per-node"], "1")
+        done = cluster.submit("search.toml", "--ntasks-per-node=4", "--dry-run")
+        self.assertIn("4 ranks, but a generation has 2 tasks", done.stderr)
+
+    @needs_demo_documents()
+    def test_memory_of_a_model_is_that_of_its_evaluators(self) -> None:
+        cluster = self.cluster(demo_search())
+        memory = {
+            ranks: int(options_of(self.script(cluster, f"--ntasks-per-node={ranks}"))["--mem"][:-1])
+            for ranks in (1, 4)
+        }
+        self.assertGreater(memory[1], 512)
+        self.assertEqual(memory[4], 4 * memory[1])
+        # 64 bits: awk's numbers end earlier on some systems.
+        huge = options_of(self.script(cluster, "--ntasks-per-node=1", MEMORY_RESERVE="1000"))
+        self.assertGreater(int(huge["--mem"][:-1]), 10_000)
+
+    def test_memory_is_not_asked_for_where_it_is_not_managed(self) -> None:
+        self.assertNotIn("--mem", options_of(self.script(self.cluster(), PARTITION="unmanaged")))
+
+    def test_a_rank_per_gpu(self) -> None:
+        options = options_of(self.script(self.cluster(), GPUS_PER_NODE="3", PARTITION="long"))
+        self.assertEqual(options["--gpus-per-node"], "3")
+        self.assertEqual(options["--ntasks-per-node"], "3")
+
+    def test_options_replace_what_would_be_asked_for(self) -> None:
+        script = self.script(
+            self.cluster(),
+            *"--time=2-0 -N 3 --ntasks-per-node 5 -c 2 --mem=9G -p long -A me".split(),
+        )
+        options = options_of(script)
+        self.assertEqual(options["--time"], "2-00:00:00")
+        self.assertEqual(options["--nodes"], "3")
+        self.assertEqual(options["--ntasks-per-node"], "5")
+        self.assertEqual(options["--cpus-per-task"], "2")
+        self.assertEqual(options["--mem"], "9G")
+        self.assertEqual(options["--partition"], "long")
+        self.assertEqual(options["--account"], "me")
+        self.assertIn("on 15 rank(s)", script)
+
+    def test_other_options_come_last_so_that_they_win(self) -> None:
+        words = ["--signal=B:USR1@300", "--mail-user", "a b", "--comment=x y", "-q", "high", "-H"]
+        script = self.script(self.cluster(), *words)
+        self.assertEqual(options_of(script)["--signal"], "B:USR1@300")
+        for line in ('--mail-user "a b"', '--comment="x y"', "-q high", "-H"):
+            self.assertIn(f"\n#SBATCH {line}\n", script)
+
+    def test_site_settings_come_from_the_environment(self) -> None:
+        script = self.script(
+            self.cluster(),
+            ACCOUNT="group",
+            PARTITION="long",
+            CORES_PER_RANK="8",
+            MODULES="gcc/12 openmpi/4.1",
+            MPIRUN="mpirun --mca btl ^openib",
+        )
+        options = options_of(script)
+        self.assertEqual(options["--account"], "group")
+        self.assertEqual((options["--cpus-per-task"], options["--ntasks-per-node"]), ("8", "4"))
+        self.assertIn("\nmodules=(gcc/12 openmpi/4.1)\n", script)
+        self.assertIn("\nmpirun=(mpirun --mca btl ^openib)\n", script)
+
+    def test_times_are_read_as_slurm_reads_them(self) -> None:
+        for given, read in (
+            ("90", "01:30:00"),
+            ("90:30", "01:30:30"),
+            ("01:30:30", "01:30:30"),
+            ("1-0", "1-00:00:00"),
+            ("1-02:03", "1-02:03:00"),
+            ("1-02:03:04", "1-02:03:04"),
+            ("08:09", "00:08:09"),
+        ):
+            with self.subTest(given):
+                script = self.script(self.cluster(), f"--time={given}", PARTITION="long")
+                self.assertEqual(options_of(script)["--time"], read)
+
+    def test_a_cluster_that_tells_nothing_is_no_obstacle(self) -> None:
+        cluster = self.cluster()
+        cluster.add("sinfo", "echo 'slurm_load_partitions: Unable to contact' >&2; exit 1")
+        done = cluster.submit("search.toml", "--dry-run")
+        self.assertEqual(done.returncode, EXIT_DONE)
+        self.assertIn("Unable to contact", done.stderr)
+        self.assertEqual(options_of(done.stdout)["--ntasks-per-node"], "1")
+
+    def test_what_was_submitted_is_kept_and_told(self) -> None:
+        cluster = self.cluster()
+        expected = self.script(cluster)
+        done = cluster.submit("search.toml")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertEqual(cluster.submitted.read_text(), "--parsable run/search.sbatch\n")
+        kept = (cluster.run.folder / "run" / "search.sbatch").read_text()
+        self.assertEqual(kept, expected)
+        for told in (
+            "job 17: search.toml in run\n",
+            "1 node(s) x 4 rank(s) x 4 core(s), 0 GPU(s) and 2048M memory per node, 00:55:00, "
+            "partition short\n",
+            "estimated: 00:24:47\n",
+            "run/slurm-17.log\n",
+            "status --watch run\n",
+        ):
+            self.assertIn(told, done.stdout)
+
+    def test_a_search_in_parts_says_in_how_many(self) -> None:
+        done = self.cluster().submit("search.toml", "--time=10", "--ntasks-per-node=2")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertIn("estimated: 00:49:33, about 5 starts of the job\n", done.stdout)
+
+    def test_a_complete_search_is_not_submitted(self) -> None:
+        cluster = self.cluster(synthetic_search())
+        cluster.run.complete()
+        done = cluster.submit("search.toml")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertIn("the search in run is complete", done.stderr)
+        self.assertFalse(cluster.submitted.exists())
+
+
+class Refused(SubmitTest):
+    """What is refused, and with what advice."""
+
+    def test_no_sbatch(self) -> None:
+        cluster = self.cluster()
+        for command in ("sbatch", "sinfo"):
+            (cluster.bin / command).unlink()
+        tools = "bash env cat awk grep sed dirname basename mkdir timeout python3 date".split()
+        for tool in tools:
+            path = next(
+                Path(folder) / tool
+                for folder in ("/usr/bin", "/bin")
+                if (Path(folder) / tool).exists()
+            )
+            (cluster.bin / tool).symlink_to(path)
+        said = self.refusal(FAILURE, cluster, "search.toml", PATH=str(cluster.bin))
+        self.assertIn("sbatch is not in PATH", said)
+        dry = cluster.submit("--dry-run", "search.toml", PATH=str(cluster.bin))
+        self.assertEqual(dry.returncode, EXIT_DONE, dry.stderr)
+
+    def test_no_program(self) -> None:
+        said = self.refusal(FAILURE, self.cluster(), "search.toml", LONGROPE="/none/longrope")
+        self.assertIn("no program at /none/longrope; build it", said)
+
+    def test_a_wrong_configuration_in_the_words_of_the_program(self) -> None:
+        cluster = self.cluster(changed(synthetic_search(), stage={"parents": 1000}))
+        said = self.refusal(EXIT_CONFIGURATION, cluster, "search.toml")
+        self.assertIn("stage.parents = 1000", said)
+        self.assertIn("nothing was submitted", said)
+        said = self.refusal(EXIT_CONFIGURATION, cluster, "none.toml")
+        self.assertIn("none.toml", said)
+
+    def test_an_estimate_above_the_limit_of_the_partition(self) -> None:
+        said = self.refusal(FAILURE, self.cluster(), "search.toml", "--ntasks-per-node=2")
+        self.assertIn("about 00:49:33 on 2 ranks (with reserve: 01:30:00)", said)
+        self.assertIn("partition short allows 01:00:00", said)
+        self.assertIn("--time=01:00:00", said)
+
+    def test_a_time_above_the_limit_of_the_partition(self) -> None:
+        said = self.refusal(FAILURE, self.cluster(), "search.toml", "--time=61")
+        self.assertIn("--time=61, but partition short allows 01:00:00", said)
+
+    def test_a_partition_that_is_not_there(self) -> None:
+        said = self.refusal(FAILURE, self.cluster(), "search.toml", "-p", "gpu")
+        self.assertIn("there is no partition gpu; there are: short short long unmanaged", said)
+
+    def test_more_than_a_node_has(self) -> None:
+        said = self.refusal(FAILURE, self.cluster(), "search.toml", "--ntasks-per-node=5")
+        self.assertIn("5 ranks of 4 cores do not fit into the 16 cores", said)
+        crowd = ("search.toml", "--ntasks-per-node=64", "-c", "1", "-p", "long")
+        said = self.refusal(FAILURE, self.cluster(), *crowd)
+        self.assertIn("64 ranks of 1 cores do not fit into the 32 cores", said)
+
+    @needs_demo_documents()
+    def test_more_memory_than_a_node_has(self) -> None:
+        cluster = self.cluster(demo_search())
+        words = ("search.toml", "--ntasks-per-node=2")
+        said = self.refusal(FAILURE, cluster, *words, MEMORY_RESERVE="10000")
+        self.assertRegex(said, r"2 ranks need \d+ MiB of memory, more than the 32000 of a node")
+
+    def test_fewer_gpus_than_ranks(self) -> None:
+        words = ("search.toml", "--gpus-per-node=2", "--ntasks-per-node=4")
+        said = self.refusal(EXIT_USAGE, self.cluster(), *words)
+        self.assertIn("4 ranks per node, but --gpus-per-node=2", said)
+
+    def test_a_document_that_takes_longer_than_the_job(self) -> None:
+        cluster = self.cluster(synthetic_search(duration_ms=40 * 60 * 1000))
+        said = self.refusal(FAILURE, cluster, "search.toml", "--time=60")
+        self.assertIn("one document takes a rank about 00:40:00, too long for a job of 01:00", said)
+
+    def test_what_sbatch_says_is_passed_on(self) -> None:
+        cluster = self.cluster()
+        cluster.add("sbatch", "echo 'sbatch: error: Invalid qos specification' >&2; exit 1")
+        said = self.refusal(FAILURE, cluster, "search.toml", "--qos=none")
+        self.assertIn("sbatch refused run/search.sbatch and said", said)
+        self.assertIn("Invalid qos specification", said)
+
+    def test_a_command_line_that_cannot_be_meant(self) -> None:
+        cluster = self.cluster()
+        for words, told in (
+            ((), "no configuration given"),
+            (("--time=5", "search.toml"), "options for sbatch come after CONFIG"),
+            (("search.toml", "other.toml"), "unknown argument: other.toml"),
+            (("search.toml", "--time"), "--time needs a value"),
+            (("search.toml", "--time=soon"), "--time=soon: expected minutes"),
+            (("search.toml", "--time=1:2:3:4"), "--time=1:2:3:4: expected minutes"),
+            (("search.toml", "--ntasks=4"), "--nodes and --ntasks-per-node"),
+            (("search.toml", "-N2"), "put a space after -N"),
+            (("search.toml", "--nodes=0"), "NODES=0: expected a number from 1"),
+            (("search.toml", "--nodes=1-2"), "NODES=1-2: expected a number from 1"),
+            (("search.toml", "--ntasks-per-node=x"), "RANKS_PER_NODE=x"),
+            (("search.toml", "--gpus-per-node=a100:4"), "GPUS_PER_NODE=a100:4"),
+        ):
+            with self.subTest(words):
+                self.assertIn(told, self.refusal(EXIT_USAGE, cluster, *words))
+
+
+class JobScript(unittest.TestCase):
+    """search.sbatch where there is no Slurm."""
+
+    def run_script(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        plain = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
+        return subprocess.run(
+            ["bash", SCRIPTS / "search.sbatch"],
+            env=plain | environment,
+            text=True,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_it_wants_to_be_submitted_with_a_configuration(self) -> None:
+        alone = self.run_script()
+        self.assertEqual(alone.returncode, EXIT_USAGE)
+        self.assertIn("submit it with sbatch", alone.stderr)
+        empty = self.run_script(SLURM_JOB_ID="17")
+        self.assertEqual(empty.returncode, EXIT_USAGE)
+        self.assertIn("no configuration given", empty.stderr)
+
+    def test_slurm_reads_all_its_options(self) -> None:
+        script = (SCRIPTS / "search.sbatch").read_text()
+        self.assertNotIn("#SBATCH", below_first_command(script))
+        self.assertIn("--time", options_of(script))
+
+
+if __name__ == "__main__":
+    unittest.main()
