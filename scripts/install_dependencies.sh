@@ -8,7 +8,7 @@ BOOST_VERSION=${BOOST_VERSION:-1.81}           # Debian 12 has 1.74 and 1.81; ot
 PYTHON=${PYTHON:-}                             # builds the virtual environment; empty: the system's python3
 APT_LOCK_SECONDS=${APT_LOCK_SECONDS:-120}      # how long to wait for another package manager
 
-readonly packages=(
+packages=(
     g++ cmake ninja-build git                  # compiler (with OpenMP) and build tools
     openmpi-bin libopenmpi-dev                 # ranks and their messages
     libhdf5-dev hdf5-tools                     # history and documents; h5dump for the tests
@@ -19,6 +19,7 @@ readonly packages=(
     doctest-dev                                # tests
     python3 python3-venv ca-certificates       # scripts
 )
+readonly slurm_packages=(slurmctld slurmd slurm-client)  # a Slurm for tests/integration/slurm_test.py
 readonly demo_packages=(r-cran-janeaustenr bible-kjv-text)  # downloaded by prepare_demo.py, not installed
 
 usage() {
@@ -26,9 +27,11 @@ usage() {
 Installs what longrope needs: packages of the system, and a Python virtual environment in .venv.
 It changes nothing that is there already, and takes a second when everything is.
 
-usage: scripts/install_dependencies.sh [--training]
+usage: scripts/install_dependencies.sh [--training] [--slurm]
 
   --training   also the Python packages for training models (PyTorch and transformers, 3 GB)
+  --slurm      also Slurm's own programs, for the test that runs jobs in a Slurm of its own, as root;
+               no service of it is configured
   --help       this text
 
 Packages are installed with apt-get, as root or through sudo; without either, the script says
@@ -154,7 +157,9 @@ provide_package_lists() {
 # Where there is no apt-get, what is missing is named here (commands) or by CMake (libraries).
 check_other_system() {
     local command_name absent=()
-    for command_name in g++ cmake ninja git mpirun python3; do
+    local -a needed=(g++ cmake ninja git mpirun python3)
+    [ "$slurm" = no ] || needed+=(slurmctld slurmd sbatch)
+    for command_name in "${needed[@]}"; do
         command -v "$command_name" >/dev/null || absent+=("$command_name")
     done
     say "this is $system, which has no apt-get. longrope needs:
@@ -186,10 +191,11 @@ configured for; behind a proxy set https_proxy, then run this again."
 
 # --- Main -----------------------------------------------------------------------------------------
 
-training=no
+training=no slurm=no
 for argument in "$@"; do
     case $argument in
         --training) training=yes ;;
+        --slurm) slurm=yes packages+=("${slurm_packages[@]}") ;;
         --help | -h) usage; exit 0 ;;
         *) usage >&2; say "unknown argument: $argument"; exit 2 ;;
     esac

@@ -158,6 +158,14 @@ class InstallDependencies(unittest.TestCase):
         system.install("--training")
         self.assertIn("requirements-training.txt", system.calls("python")[-1])
 
+    def test_slurm_is_installed_only_when_asked_for(self) -> None:
+        for flags, expected in (((), "g++ git"), (("--slurm",), "g++ git slurmctld slurmd slurm-client")):
+            with self.subTest(flags), tempfile.TemporaryDirectory() as folder:
+                system = ImaginedSystem(Path(folder), installed="[!gs]*|ss*", uid=0)
+                done = system.install(*flags)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertTrue(system.calls("apt-get")[-1].endswith(f"--no-remove {expected}"))
+
     def test_a_failing_pip_fails_the_script(self) -> None:
         system = ImaginedSystem(self.folder)
         system.add("python", 'case "$3" in install) exit 1;; esac', system.root / ".venv" / "bin")

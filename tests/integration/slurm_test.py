@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks searches as jobs of a real Slurm: requeued, warned, out of time, cancelled, wrong.
+
+Usage: python tests/run_python_test.py tests/integration/slurm_test.py
+
+Needs root and Slurm's programs; scripts/install_dependencies.sh --slurm installs them.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from bad_inputs import EXIT_CONFIGURATION
+from search_run import (
+    Configuration,
+    SearchRun,
+    assert_same_search,
+    changed,
+    program,
+    synthetic_search,
+)
+from single_node_slurm import SingleNodeSlurm, missing
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SUBMIT = REPOSITORY / "scripts" / "slurm" / "submit.sh"
+RANKS = 2
+SLOW_MILLISECONDS = 40
+# The job that runs out of time has a minute, which is Slurm's smallest limit, and needs more.
+LONG_MILLISECONDS = 500
+
+# The settings that differ between the jobs and the reference.
+OPERATIONAL = {"/@configuration"}
+
+
+def submit_script(
+    slurm: SingleNodeSlurm, *words: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Runs scripts/slurm/submit.sh for a job of two ranks."""
+    size = ("--ntasks-per-node", str(RANKS), "--cpus-per-task=1")
+    done = slurm.run(SUBMIT, *words, *size, folder=folder, more={"LONGROPE": str(program())})
+    if done.returncode != 0:
+        raise AssertionError(f"submit.sh: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+class Job:
+    """A search that scripts/slurm/submit.sh has submitted."""
+
+    def __init__(
+        self, slurm: SingleNodeSlurm, folder: Path, configuration: Configuration, *options: str
+    ) -> None:
+        self.slurm = slurm
+        self.run = SearchRun(folder, configuration)
+        report = submit_script(slurm, "search.toml", *options, folder=folder).stdout
+        announced = re.match(r"job (\d+): search\.toml in run\n", report)
+        assert announced is not None, report
+        self.number = announced[1]
+
+    def log(self) -> str:
+        """What all starts of the job have written."""
+        file = self.run.folder / "run" / f"slurm-{self.number}.log"
+        return file.read_text() if file.exists() else f"{file} does not exist"
+
+    def wait_for_scores(self, count: int) -> int:
+        """Waits until a running job has stored so many; returns how many there are."""
+
+        def enough() -> int | None:
+            if (state := self.slurm.state(self.number)) not in ("PENDING", "RUNNING"):
+                raise AssertionError(f"{state} before {count} scores\n{self.log()}")
+            stored = len(self.run.scores())
+            return stored if stored >= count else None
+
+        return self.slurm.wait_until(enough, f"{count} scores are stored\n{self.log()}")
+
+    def wait_for_end(self, *states: str) -> dict[str, str]:
+        """Waits until the job is over; what Slurm says of it then."""
+        over = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+        job = self.slurm.wait_for_state(self.number, *over)
+        if job["JobState"] not in states:
+            raise AssertionError(f"{job}\n{self.log()}{self.slurm.logs()}")
+        return job
+
+    def starts(self) -> list[tuple[str, int]]:
+        """Of each start that its log tells: the restart count, and the scores that were there."""
+        begun = re.findall(
+            r"(starting a new search|continuing the search) in run(?:: (\d+) document scores)?.*\n"
+            r"Slurm job \d+ \(restart (\d+)\)",
+            self.log(),
+        )
+        return [(restart, int(stored or 0)) for _, stored, restart in begun]
+
+
+@unittest.skipIf(missing(), missing())
+class SlurmTest(unittest.TestCase):
+    """A Slurm, a search that ran without it, and a job that runs out of time meanwhile."""
+
+    slurm: SingleNodeSlurm
+    reference: SearchRun
+    out_of_time: Job
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        cls.slurm = SingleNodeSlurm()
+        cls.addClassCleanup(cls.slurm.stop)
+        # No warning signal: it has to know its end by itself.
+        long = synthetic_search(duration_ms=LONG_MILLISECONDS)
+        cls.out_of_time = cls.submit(
+            "out of time", "--time=1", "--signal=B:USR1@0", configuration=long
+        )
+        cls.reference = SearchRun(cls.folder / "reference", synthetic_search())
+        cls.reference.complete()
+
+    @classmethod
+    def submit(
+        cls, name: str, *options: str, configuration: Configuration | None = None
+    ) -> Job:
+        """A job that the tests have time to interrupt, unless it is given another configuration."""
+        slow = synthetic_search(duration_ms=SLOW_MILLISECONDS)
+        return Job(cls.slurm, cls.folder / name, configuration or slow, *options)
+
+    def assert_complete_after_a_resume(self, job: Job, stored: int, starts: int = 2) -> None:
+        """It ended like the reference, and its last start took up at least `stored` scores."""
+        self.assertEqual(job.wait_for_end("COMPLETED")["Restarts"], str(starts - 1), job.log())
+        self.assertEqual(job.run.state(), "complete")
+        assert_same_search(
+            self, self.reference.content(), job.run.content(), besides=OPERATIONAL
+        )
+        self.assertEqual(job.run.attribute("starts"), starts)
+        begun = job.starts()
+        self.assertEqual([restart for restart, _ in begun], [str(i) for i in range(starts)])
+        self.assertEqual(begun[0][1], 0)
+        self.assertGreater(stored, 0)
+        self.assertGreaterEqual(begun[-1][1], stored, job.log())
+        self.assertEqual(job.run.attribute("stored_at_start"), begun[-1][1])
+
+    # --- interrupted, and going on ---
+
+    def test_a_requeued_job_goes_on_where_it_was(self) -> None:
+        job = self.submit("requeued")
+        stored = job.wait_for_scores(20)
+        self.slurm.tell("scontrol", "requeue", job.number)
+        self.assert_complete_after_a_resume(job, stored)
+        self.assertNotIn("queueing job", job.log())  # Slurm did that, and nobody else
+
+    def test_a_job_warned_of_its_end_queues_itself_again(self) -> None:
+        job = self.submit("warned")
+        stored = job.wait_for_scores(20)
+        # As Slurm does for --signal=B:USR1, when its time has come.
+        self.slurm.tell("scancel", "--batch", "--signal=USR1", job.number)
+        self.assert_complete_after_a_resume(job, stored)
+        self.assertIn("stopped early, asked to stop (SIGUSR1)", job.log())
+        self.assertIn(f"queueing job {job.number} again", job.log())
+
+    # --- ended, and staying so ---
+
+    def assert_over(self, job: Job, *states: str) -> dict[str, str]:
+        """Slurm has let go of every process of the job, and it is not queued."""
+        told = job.wait_for_end(*states)
+        self.assertEqual(told["Restarts"], "0", job.log())
+        self.assertNotIn("queueing job", job.log())
+        self.assertNotIn(job.number, self.slurm.tell("squeue", "-h", "-o", "%A"))
+        return told
+
+    def test_a_cancelled_job_stays_cancelled_and_its_search_can_go_on(self) -> None:
+        job = self.submit("cancelled")
+        stored = job.wait_for_scores(20)
+        self.slurm.tell("scancel", job.number)
+        self.assert_over(job, "CANCELLED")
+        self.assertIn("ended from outside", job.log())
+        self.assertGreaterEqual(len(job.run.scores()), stored)
+        job.run.complete()
+        assert_same_search(
+            self, self.reference.content(), job.run.content(), besides=OPERATIONAL
+        )
+
+    def test_a_wrong_configuration_ends_the_job(self) -> None:
+        run = SearchRun(self.folder / "wrong", synthetic_search())
+        script = submit_script(self.slurm, "search.toml", "--dry-run", folder=run.folder).stdout
+        (run.folder / "search.sbatch").write_text(script)
+        # Wrong only after submit.sh has looked at it.
+        run.configure(changed(synthetic_search(), stage={"parents": 1000}))
+        number = self.slurm.submit("--output=log", "search.sbatch", folder=run.folder)
+        told = self.slurm.wait_for_state(number, "FAILED", "COMPLETED", "CANCELLED")
+        log = (run.folder / "log").read_text()
+        self.assertEqual(told["ExitCode"], f"{EXIT_CONFIGURATION}:0", log)
+        self.assertEqual(told["Restarts"], "0")
+        self.assertIn("parents = 1000", log)
+        self.assertIn("not queued again", log)
+        self.assertFalse(run.history.exists())
+
+    def test_a_search_that_fails_ends_the_job(self) -> None:
+        job = self.submit("failing", configuration=synthetic_search(fault="start", fault_every=1))
+        self.assertEqual(self.assert_over(job, "FAILED")["ExitCode"], "1:0")
+        self.assertIn("no worker is left", job.log())
+        self.assertIn("not queued again", job.log())
+
+    # --- devices ---
+
+    def test_every_rank_sees_the_gpus_of_its_node(self) -> None:
+        job = self.submit("devices", "--gpus-per-node", str(RANKS), configuration=synthetic_search())
+        told = job.wait_for_end("COMPLETED")
+        self.assertEqual(told["TresPerNode"], f"gres:gpu:{RANKS}")
+        self.assertIn(f"{RANKS} ranks on {told['NodeList']}, devices 0,1\n", job.log())
+
+    # --- out of time: last in the alphabet, as its minute passes with the other tests ---
+
+    def test_time_that_is_up_stops_a_job_that_queues_itself_again(self) -> None:
+        job = self.out_of_time
+        self.assert_complete_after_a_resume(job, 20)
+        self.assertRegex(job.log(), r"Slurm job \d+ \(restart 0\) ends at .*, in (1 min 00|5\d) s")
+        self.assertRegex(
+            job.log(), "stopped early, (the time limit is reached|no further task fits into)"
+        )
+        self.assertNotIn("SIGUSR1", job.log())
+        self.assertNotIn("DUE TO TIME LIMIT", job.log())  # Slurm's own words
+
+
+@unittest.skipIf(missing(), missing())
+class NodeFailureTest(unittest.TestCase):
+    """A Slurm whose node goes down."""
+
+    def test_a_job_whose_node_fails_is_requeued_by_slurm_and_goes_on(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        slurm = SingleNodeSlurm()
+        self.addCleanup(slurm.stop)
+        slow = synthetic_search(duration_ms=SLOW_MILLISECONDS)
+        job = Job(slurm, Path(folder.name) / "failing", slow)
+        stored = job.wait_for_scores(20)
+        node = slurm.job(job.number)["NodeList"]
+        slurm.tell("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+        # Its daemon answers, so that Slurm takes the node back by itself (ReturnToService).
+        self.assertEqual(job.wait_for_end("COMPLETED")["Restarts"], "1", job.log())
+        self.assertEqual(job.run.state(), "complete")
+        self.assertGreaterEqual(job.starts()[-1][1], stored, job.log())
+        reference = SearchRun(Path(folder.name) / "reference", synthetic_search())
+        reference.complete()
+        assert_same_search(self, reference.content(), job.run.content(), besides=OPERATIONAL)
+
+
+if __name__ == "__main__":
+    unittest.main()
