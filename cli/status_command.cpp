@@ -81,6 +81,9 @@ void print_text(const RunHistory& history, bool lives) {
             "individuals finished, {} document scores, {} faults",
             stage.name, stage.original_window, stage.target_tokens, stage.generations.size(),
             finished_individuals(stage), scored(stage), stage.failures.size());
+        if (!stage.ended_by.empty()) {
+            std::cout << fmt::format("; evolution ended by stage.{}", stage.ended_by);
+        }
         if (stage.best.individual >= 0) {
             std::cout << fmt::format("; best individual {} with perplexity {:.4f} (chosen by {})",
                                      stage.best.individual, stage.best.perplexity,
@@ -106,6 +109,8 @@ void print_json(const RunHistory& history, bool lives) {
                                   {"target_tokens", stage.target_tokens},
                                   {"original_window", stage.original_window},
                                   {"complete", stage.complete},
+                                  {"ended_by", stage.ended_by},
+                                  {"task_seconds", stage.task_seconds},
                                   {"generations", stage.generations.size()},
                                   {"individuals_finished", finished_individuals(stage)},
                                   {"document_scores", scored(stage)},

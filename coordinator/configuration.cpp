@@ -56,6 +56,17 @@ void check_children(Configuration& configuration, const GivenSettings& given, st
     }
 }
 
+void check_max_evaluations(Configuration& configuration, const GivenSettings& given,
+                           std::size_t stage) {
+    const StageSettings& settings = configuration.stages[stage];
+    if (settings.max_evaluations == 0 || settings.max_evaluations >= settings.population) return;
+    throw ConfigurationError{fmt::format(
+        "{}\nThe first population is always scored: use stage.max_evaluations of at least {}, or 0 "
+        "for no limit.",
+        disagreement(configuration, given, "stage.max_evaluations", "stage.population", stage),
+        settings.population)};
+}
+
 void check_names(const Configuration& configuration, const GivenSettings& given) {
     for (std::size_t stage = 0; stage < configuration.stages.size(); ++stage) {
         for (std::size_t earlier = 0; earlier < stage; ++earlier) {
@@ -110,6 +121,7 @@ Configuration checked(const GivenSettings& given) {
     for (std::size_t stage = 0; stage < configuration.stages.size(); ++stage) {
         check_parents(configuration, given, stage);
         check_children(configuration, given, stage);
+        check_max_evaluations(configuration, given, stage);
         fix_reference_settings(configuration, given, stage);
     }
     return configuration;

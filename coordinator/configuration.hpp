@@ -87,7 +87,10 @@ struct StageSettings {
     std::uint32_t crossovers = 16;
     double mutation_probability = 0.3;
     std::uint32_t iterations = 40;
-    std::string method = "paper";  ///< paper, reference; the latter fixes the next three
+    std::uint32_t max_evaluations = 0;  ///< individuals; 0: as many as the iterations give
+    std::uint32_t stagnation = 0;       ///< generations without a better best; 0: any number
+    double budget_gpu_hours = 0;        ///< of evaluators at work; 0: no limit
+    std::string method = "paper";       ///< paper, reference; the latter fixes the next three
     double grid_step = 0.001;
     std::string bound = "1.25s";        ///< "1.25s", "1+s", or a number >= 1
     std::string start_tokens = "gene";  ///< gene, sweep, none

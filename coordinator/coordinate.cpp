@@ -85,6 +85,7 @@ private:
         stage_begin_ = Clock::now();
         computed_ = 0;
         generations_seen_ = stage.history().generations.size();
+        end_announced_ = !stage.history().ended_by.empty();
         submit(plan_.take_open_jobs(index));
         while (!stage.finished()) {
             for (auto& event : transport_.poll(poll_wait)) handle(stage, event);
@@ -271,6 +272,12 @@ private:
         for (; generations_seen_ < generations.size(); ++generations_seen_) {
             watcher_.generation(stage, generations[generations_seen_]);
         }
+        const StageHistory& history = stage.history();
+        if (history.ended_by.empty() || std::exchange(end_announced_, true)) return;
+        if (history.ended_by == "iterations") return;
+        watcher_.log(
+            fmt::format("stage \"{}\": the evolution ends after {} iterations, by stage.{}",
+                        history.name, stage.plan().settings.iterations, history.ended_by));
     }
 
     void keep_house(const StageRun& stage) {
@@ -332,6 +339,7 @@ private:
     Clock::time_point progress_at_ = begin_;
     std::uint64_t computed_ = 0;
     std::size_t generations_seen_ = 0;
+    bool end_announced_ = false;    // that of the stage's evolution
     std::string last_loss_;         // why the last worker that went is gone
     std::string numerics_refusal_;  // why the last one of another class was refused
     bool accepted_ = false;         // some worker could compute

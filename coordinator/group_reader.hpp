@@ -44,9 +44,10 @@ public:
     [[nodiscard]] std::string text_attribute(const std::string& name) const;
     template <StoredNumber Value>
     [[nodiscard]] Value number_attribute(const std::string& name) const;
-    /// Fills all fields of `record` from the attributes that GroupWriter::record wrote.
+    /// Fills the fields of `record` that a format version has from the attributes that
+    /// GroupWriter::record wrote.
     template <typename Record>
-    void record(Record& record) const;
+    void record(Record& record, std::uint32_t version) const;
 
     template <StoredNumber Value>
     [[nodiscard]] StoredArray<Value> array(const std::string& name, int rank) const;
@@ -117,15 +118,16 @@ Value GroupReader::number_attribute(const std::string& name) const {
 }
 
 template <typename Record>
-void GroupReader::record(Record& record) const {
-    for_each_field<Record>([&](const auto& field) {
+void GroupReader::record(Record& record, std::uint32_t version) const {
+    const auto read = [&](const auto& field) {
         using Value = std::remove_cvref_t<decltype(record.*field.member)>;
         if constexpr (std::is_same_v<Value, std::string>) {
             record.*field.member = text_attribute(field.name);
         } else {
             record.*field.member = number_attribute<Value>(field.name);
         }
-    });
+    };
+    for_each_field<Record>(read, version);
 }
 
 template <StoredNumber Value>

@@ -127,7 +127,11 @@ struct StageHistory {
     std::vector<GenerationRow> generations;
     std::vector<FailureRow> failures;
     BestRecord best;
-    bool complete = false;  ///< the final phase of the configured iterations is done
+    bool complete = false;  ///< the final phase is done
+    /// The setting that ended the evolution: iterations, max_evaluations, stagnation,
+    /// budget_gpu_hours; empty while it goes on, and in histories of format version 1.
+    std::string ended_by;
+    double task_seconds = 0.0;  ///< that evaluators spent on its scores, all starts together
 };
 
 struct WorkerRow {

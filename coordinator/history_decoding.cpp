@@ -53,10 +53,10 @@ ScoreTable<Row> read_score_table(const GroupReader& group, const char* name) {
     return table;
 }
 
-StageHistory read_stage(const GroupReader& group, const std::string& name) {
+StageHistory read_stage(const GroupReader& group, const std::string& name, std::uint32_t version) {
     StageHistory stage;
     stage.name = name;
-    group.record(stage);
+    group.record(stage, version);
     stage.evaluations = read_score_table<EvaluationRow>(group, "evaluations");
     for (const ScoreGroup& part : score_groups) {
         stage.*part.member = read_score_table<ScoreRow>(group.group(part.name), "scores");
@@ -64,19 +64,19 @@ StageHistory read_stage(const GroupReader& group, const std::string& name) {
     stage.generations = group.table<GenerationRow>("generations");
     stage.failures = group.table<FailureRow>("failures");
     const GroupReader best = group.group("best");
-    best.record(stage.best);
+    best.record(stage.best, version);
     stage.best.factors = best.array<double>("factors", 1).values;
     return stage;
 }
 
 /// The stages in the order of the configuration, which their attribute `order` keeps.
-std::vector<StageHistory> read_stages(const GroupReader& stages) {
+std::vector<StageHistory> read_stages(const GroupReader& stages, std::uint32_t version) {
     const std::vector<std::string> names = stages.group_names();
     std::vector<std::pair<std::uint32_t, StageHistory>> read;
     for (const std::string& name : names) {
         const GroupReader group = stages.group(name);
         const auto order = group.number_attribute<std::uint32_t>("order");
-        read.emplace_back(order, read_stage(group, name));
+        read.emplace_back(order, read_stage(group, name, version));
     }
     std::ranges::sort(read, {}, [](const auto& entry) { return entry.first; });
     std::vector<StageHistory> ordered;
@@ -109,15 +109,15 @@ RunHistory read_root(const GroupReader& root, const std::string& file) {
     const std::string digest = root.text_attribute("content_sha256");
 
     RunHistory history;
-    root.record(history);
+    root.record(history, version);
     const GroupReader identity = root.group("identity");
     for (const std::string& key : identity.attribute_names()) {
         history.identity.emplace(key, identity.text_attribute(key));
     }
     history.workers = root.table<WorkerRow>("workers");
-    history.stages = read_stages(root.group("stages"));
+    history.stages = read_stages(root.group("stages"), version);
     require_consistent(history, file);
-    if (const std::string found = content_digest(history); found != digest) {
+    if (const std::string found = content_digest(history, version); found != digest) {
         root.refuse("@content_sha256", "values with digest " + found,
                     digest + ": the file is damaged or was edited");
     }

@@ -81,8 +81,8 @@ void add(Sha256& sha, const std::string& text) {
 /// Rows and records are their fields, arrays their length and elements.
 template <typename Record>
 requires std::is_class_v<Record>
-void add(Sha256& sha, const Record& record) {
-    for_each_field<Record>([&](const auto& field) { add(sha, record.*field.member); });
+void add(Sha256& sha, const Record& record, std::uint32_t version = history_format_version) {
+    for_each_field<Record>([&](const auto& field) { add(sha, record.*field.member); }, version);
 }
 
 template <typename Element>
@@ -109,9 +109,9 @@ void add_table(Sha256& sha, const ScoreTable<Row>& table) {
 
 }  // namespace
 
-std::string content_digest(const RunHistory& history) {
+std::string content_digest(const RunHistory& history, std::uint32_t version) {
     Sha256 sha;
-    add(sha, history);
+    add(sha, history, version);
     add(sha, std::uint64_t{history.identity.size()});
     for (const auto& [key, value] : history.identity) {
         add(sha, key);
@@ -120,12 +120,12 @@ std::string content_digest(const RunHistory& history) {
     add(sha, std::uint64_t{history.stages.size()});
     for (const StageHistory& stage : history.stages) {
         add(sha, stage.name);
-        add(sha, stage);
+        add(sha, stage, version);
         add_table(sha, stage.evaluations);
         for (const ScoreGroup& group : score_groups) add_table(sha, stage.*group.member);
         add_all(sha, stage.generations);
         add_all(sha, stage.failures);
-        add(sha, stage.best);
+        add(sha, stage.best, version);
         add_all(sha, stage.best.factors);
     }
     add_all(sha, history.workers);

@@ -10,8 +10,6 @@
 namespace longrope::coordinator {
 
 inline constexpr const char* history_format_name = "longrope-history";
-/// Raised with every change of the layout; history_format.md has the rule.
-inline constexpr std::uint32_t history_format_version = 1;
 
 /// The bytes of the HDF5 file that holds `history`, built in memory: HDF5 never sees the disk, so
 /// that every failing system call is ours, with its errno. Equal histories give equal bytes. Text

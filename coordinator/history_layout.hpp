@@ -18,11 +18,15 @@ struct Field {
     Value Record::*member;
     const char* unit;  ///< "1": dimensionless, "": not a quantity
     const char* description;
+    std::uint32_t since = 1;  ///< format version that brought it
 };
 
 // Clang before 17 does not deduce the arguments of an aggregate.
 template <typename Record, typename Value>
 Field(const char*, Value Record::*, const char*, const char*) -> Field<Record, Value>;
+template <typename Record, typename Value>
+Field(const char*, Value Record::*, const char*, const char*, std::uint32_t)
+    -> Field<Record, Value>;
 
 /// The names of an enumeration's values, by their number in the file.
 template <typename Enum>
@@ -137,7 +141,11 @@ inline constexpr auto fields<StageHistory> = std::tuple{
     Field{"original_window", &StageHistory::original_window, "token", "the model's own window"},
     Field{"theta", &StageHistory::theta, "1", "base of the rotary frequencies"},
     Field{"attention_scale", &StageHistory::attention_scale, "1", "factor on cosine and sine"},
-    Field{"complete", &StageHistory::complete, "", "1: the final phase is done"}};
+    Field{"complete", &StageHistory::complete, "", "1: the final phase is done"},
+    Field{"ended_by", &StageHistory::ended_by, "",
+          "setting that ended the evolution; empty: it goes on", 2},
+    Field{"task_seconds", &StageHistory::task_seconds, "s",
+          "that evaluators spent on its scores, all starts together", 2}};
 
 template <>
 inline constexpr auto fields<RunHistory> = std::tuple{
@@ -175,10 +183,17 @@ inline constexpr std::array score_groups{
     ScoreGroup{"heldout", &StageHistory::heldout,
                "the result and the named methods on documents that decided nothing"}};
 
-/// Calls visit(field) for each field of Record, in order.
+/// The format that is written; history_format.md has the rule. A new field raises it and has it as
+/// `since`.
+inline constexpr std::uint32_t history_format_version = 2;
+
+/// Calls visit(field) for each field of Record that a version has, in order.
 template <typename Record, typename Visit>
-constexpr void for_each_field(Visit&& visit) {
-    std::apply([&](const auto&... field) { (visit(field), ...); }, fields<Record>);
+constexpr void for_each_field(Visit&& visit, std::uint32_t version = history_format_version) {
+    const auto visit_known = [&](const auto& field) {
+        if (field.since <= version) visit(field);
+    };
+    std::apply([&](const auto&... field) { (visit_known(field), ...); }, fields<Record>);
 }
 
 }  // namespace longrope::coordinator

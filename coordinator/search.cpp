@@ -82,6 +82,20 @@ std::optional<Individual> Search::next() {
     return individual;
 }
 
+void Search::end_after(std::uint32_t generation) {
+    const std::uint32_t total = schedule_.last_of(generation) + 1;
+    if (bred() > total) {
+        throw std::logic_error{
+            fmt::format("the search cannot end after generation {}: {} of {} "
+                        "individuals are bred",
+                        generation, bred(), total)};
+    }
+    settings_.iterations = generation;
+    ScheduleSizes sizes = schedule_.sizes();
+    sizes.iterations = generation;
+    schedule_ = Schedule{sizes};
+}
+
 void Search::commit(std::uint32_t number, Outcome outcome) {
     if (number >= bred()) {
         throw std::logic_error{

@@ -77,6 +77,10 @@ public:
     ///         neither `failed` nor `done` with a finite value
     void commit(std::uint32_t number, Outcome outcome);
 
+    /// Makes this generation the last one.
+    /// @throws std::logic_error if an individual of a later one is bred already
+    void end_after(std::uint32_t generation);
+
     /// All individuals are bred and have their results.
     [[nodiscard]] bool finished() const noexcept { return committed_ == total(); }
     [[nodiscard]] std::uint32_t total() const noexcept { return schedule_.total(); }

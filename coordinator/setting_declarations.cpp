@@ -160,6 +160,21 @@ std::vector<Setting> declare_settings() {
         {"stage", "iterations", "iterations", IntegerRange{0, most_individuals}, operational,
          optional, "generations after the first population; raising it continues a run",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).iterations; }},
+        {"stage", "max_evaluations", "individuals", IntegerRange{0, most_individuals}, operational,
+         optional,
+         "begin no generation that would exceed this number; 0: as many as the iterations give",
+         [](C& c, std::size_t stage) -> SettingField {
+             return &c.stages.at(stage).max_evaluations;
+         }},
+        {"stage", "stagnation", "generations", IntegerRange{0, most_individuals}, operational,
+         optional, "begin no generation after so many without a better individual; 0: go on",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).stagnation; }},
+        {"stage", "budget_gpu_hours", "hours", RealRange{0, 1e9}, operational, optional,
+         "begin no generation that is expected to bring the time of all evaluators together, at "
+         "one device each, above this; 0: no limit",
+         [](C& c, std::size_t stage) -> SettingField {
+             return &c.stages.at(stage).budget_gpu_hours;
+         }},
         {"stage", "method", "", Choice{{"paper", "reference"}, {"cma"}}, identity, optional,
          "operators of the search (docs/method.md): those of LongRoPE's paper, or those of its "
          "published code, which fix grid_step = 0.01, bound = \"1+s\" and start_tokens = \"none\"",

@@ -107,10 +107,12 @@ StagePlan plan_search(const Configuration& configuration, const StageSettings& s
 }  // namespace
 
 std::uint64_t StagePlan::tasks() const noexcept {
-    const std::uint64_t searched =
-        search.population +
-        std::uint64_t{search.iterations} * (search.mutations + search.crossovers) +
-        baselines.size();
+    const std::uint64_t children = search.mutations + search.crossovers;
+    std::uint64_t bred = std::uint64_t{search.iterations} * children;
+    if (settings.max_evaluations > 0) {
+        bred = std::min(bred, (settings.max_evaluations - search.population) / children * children);
+    }
+    const std::uint64_t searched = search.population + bred + baselines.size();
     const std::uint64_t validated = finalists + baselines.size() + swept_start_tokens.size();
     return searched * search_documents.documents.size() +
            validated * validation_documents.documents.size() +

@@ -45,14 +45,16 @@ std::optional<std::size_t> find_stored(const ScoreTable<ScoreRow>& from, const S
     return std::nullopt;
 }
 
-std::uint64_t scores_held(const StageHistory& stage) {
+template <typename Row>
+std::uint64_t scores_in(const ScoreTable<Row>& table) {
     std::uint64_t held = 0;
-    const auto add = [&held](const auto& table) {
-        for (std::size_t row = 0; row < table.rows.size(); ++row) held += scores_held(table, row);
-    };
-    add(stage.baselines), add(stage.evaluations), add(stage.validation);
-    add(stage.start_token_sweep), add(stage.heldout);
+    for (std::size_t row = 0; row < table.rows.size(); ++row) held += scores_held(table, row);
     return held;
+}
+
+std::uint64_t scores_in(const StageHistory& stage) {
+    return scores_in(stage.baselines) + scores_in(stage.evaluations) + scores_in(stage.validation) +
+           scores_in(stage.start_token_sweep) + scores_in(stage.heldout);
 }
 
 /// Rows of the final phase that belong to other numbers of iterations stay as they are.
@@ -67,6 +69,14 @@ std::uint64_t keep_other_iterations(ScoreTable<ScoreRow>& table, const ScoreTabl
         held += scores_held(table, at);
     }
     return held;
+}
+
+/// @returns the scores that the rows held
+std::uint64_t drop_rows_of(ScoreTable<ScoreRow>& table, std::uint32_t iterations) {
+    const ScoreTable<ScoreRow> all = table;
+    table.rows.clear(), table.factors.clear();
+    table.document_nll.clear(), table.document_status.clear();
+    return scores_in(all) - keep_other_iterations(table, all, iterations);
 }
 
 }  // namespace
@@ -104,7 +114,8 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
                     "iterations may be raised, not lowered",
                     earlier_->evaluations.rows.size(), plan_.settings.iterations, search_.total()));
     history_.failures = earlier_->failures;
-    restored_ = scores_held(*earlier_);
+    history_.task_seconds = earlier_->task_seconds;
+    restored_ = scores_in(*earlier_);
     const std::uint32_t iterations = plan_.settings.iterations;
     scored_ += keep_other_iterations(history_.validation, earlier_->validation, iterations);
     scored_ +=
@@ -144,9 +155,61 @@ std::vector<NumberedJob> StageRun::ready() {
 }
 
 void StageRun::breed(std::vector<NumberedJob>& jobs) {
-    while (auto individual = search_.next()) {
+    while (true) {
+        apply_stop_rules();
+        const auto individual = search_.next();
+        if (!individual) break;
         add_individual(*individual, jobs);
         close_generations();
+    }
+    if (search_.finished() && history_.ended_by.empty()) history_.ended_by = "iterations";
+}
+
+/// Rules are asked between two generations, and not where an earlier start went on: the evolution
+/// of a history stays a prefix of what more permissive rules lead to.
+void StageRun::apply_stop_rules() {
+    const auto next_generation = static_cast<std::uint32_t>(history_.generations.size());
+    const Schedule& schedule = search_.schedule();
+    if (next_generation == 0 || next_generation > schedule.sizes().iterations ||
+        search_.bred() != schedule.first_of(next_generation)) {
+        return;
+    }
+    if (earlier_ && earlier_->evaluations.rows.size() > search_.bred()) return;
+    if (std::string rule = due_stop_rule(next_generation); !rule.empty()) {
+        end_evolution(std::move(rule), next_generation - 1);
+    }
+}
+
+std::string StageRun::due_stop_rule(std::uint32_t next_generation) const {
+    const StageSettings& rules = plan_.settings;
+    const double children = rules.mutations + rules.crossovers;
+    if (rules.max_evaluations > 0 && search_.bred() + children > rules.max_evaluations) {
+        return "max_evaluations";
+    }
+    if (rules.stagnation > 0 && next_generation > rules.stagnation) {
+        const auto& generations = history_.generations;
+        const std::int32_t best = generations.back().best_individual;
+        const std::size_t before = generations.size() - 1 - rules.stagnation;
+        if (generations[before].best_individual == best) return "stagnation";
+    }
+    const double budget_seconds = rules.budget_gpu_hours * 3600.0;
+    const double seconds_per_score =
+        history_.task_seconds / static_cast<double>(std::max<std::uint64_t>(scored_, 1));
+    const auto documents = static_cast<double>(columns(history_.evaluations));
+    const double expected = history_.task_seconds + children * documents * seconds_per_score;
+    if (budget_seconds > 0.0 && expected > budget_seconds) return "budget_gpu_hours";
+    return "";
+}
+
+void StageRun::end_evolution(std::string ended_by, std::uint32_t iterations) {
+    history_.ended_by = std::move(ended_by);
+    search_.end_after(iterations);
+    plan_.settings.iterations = iterations;
+    plan_.search.iterations = iterations;
+    history_.best.iterations = iterations;
+    // What an earlier start scored after as many iterations is taken up again by the final phase.
+    for (auto* table : {&history_.validation, &history_.start_token_sweep, &history_.heldout}) {
+        scored_ -= drop_rows_of(*table, iterations);
     }
 }
 
@@ -297,6 +360,7 @@ void StageRun::on_score(const DocumentScore& score, std::int64_t now) {
     const auto phase = static_cast<Phase>(score.job >> phase_shift);
     const std::size_t row = score.job & 0xffffffffU;
     ++scored_;
+    history_.task_seconds += score.seconds;
     const auto enter = [&](auto& to) {
         set_cell(to, row, score.column, score.sum_nll);
         to.rows[row].worker = score.worker;

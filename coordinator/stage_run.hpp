@@ -45,6 +45,7 @@ public:
     /// Everything is scored, the best is chosen and the held-out documents are read.
     [[nodiscard]] bool finished() const noexcept { return history_.complete; }
     [[nodiscard]] const StageHistory& history() const noexcept { return history_; }
+    /// Once a stop rule has ended the evolution, with the iterations that were done.
     [[nodiscard]] const StagePlan& plan() const noexcept { return plan_; }
     /// Document scores that the history holds now, restored ones included.
     [[nodiscard]] std::uint64_t scored() const noexcept { return scored_; }
@@ -55,6 +56,9 @@ private:
     enum class Phase : std::uint8_t { baselines, evaluations, validation, sweep, heldout };
 
     void breed(std::vector<NumberedJob>& jobs);
+    void apply_stop_rules();
+    [[nodiscard]] std::string due_stop_rule(std::uint32_t next_generation) const;
+    void end_evolution(std::string ended_by, std::uint32_t iterations);
     void add_individual(const Individual& individual, std::vector<NumberedJob>& jobs);
     void check_replay(const Individual& individual, const std::vector<double>& factors) const;
     void add_score_row(Phase phase, ScoreRow row, const std::vector<double>& factors,

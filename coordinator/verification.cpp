@@ -136,9 +136,12 @@ public:
         for (const ScoreGroup* group : final_groups()) {
             check_scores(stored_.*group->member, group->name);
         }
-        for (const std::uint32_t iterations : earlier_iterations()) check_earlier_end(iterations);
         const StageRun replay = replayed(plan_, stored_);
-        check_final_phase(settings_.iterations, replay.history());
+        const std::uint32_t last = replay.plan().settings.iterations;
+        for (const std::uint32_t iterations : final_iterations()) {
+            if (iterations != last) check_earlier_end(iterations);
+        }
+        check_final_phase(last, replay.history());
         check_best(replay.history());
         return {stored_.name, stored_.evaluations.rows.size(), stored_.generations.size(),
                 replay.restored(), stored_.complete};
@@ -263,6 +266,9 @@ private:
     void check_earlier_end(std::uint32_t iterations) const {
         StagePlan plan = plan_;
         plan.settings.iterations = iterations;
+        plan.settings.max_evaluations = 0;
+        plan.settings.stagnation = 0;
+        plan.settings.budget_gpu_hours = 0;
         plan.search.iterations = iterations;
         const std::size_t total =
             settings_.population +
@@ -278,14 +284,13 @@ private:
         check_final_phase(iterations, replayed(plan, until).history());
     }
 
-    [[nodiscard]] std::set<std::uint32_t> earlier_iterations() const {
+    [[nodiscard]] std::set<std::uint32_t> final_iterations() const {
         std::set<std::uint32_t> iterations;
         for (const ScoreGroup* group : final_groups()) {
             for (const ScoreRow& row : (stored_.*group->member).rows) {
                 iterations.insert(row.iterations);
             }
         }
-        iterations.erase(settings_.iterations);
         return iterations;
     }
 
@@ -296,6 +301,10 @@ private:
         if (const auto text = departure(best, follows.best)) refuse("best " + *text);
         if (best.factors != follows.best.factors) {
             refuse("best has other factors than its individual");
+        }
+        if (stored_.complete && stored_.ended_by != follows.ended_by && !stored_.ended_by.empty()) {
+            refuse(fmt::format("it is said to have ended by {}, but {} follows", stored_.ended_by,
+                               follows.ended_by));
         }
         if (stored_.complete != follows.complete) {
             refuse(fmt::format("it is said to be {}, but is not",

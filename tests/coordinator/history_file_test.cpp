@@ -76,6 +76,17 @@ TEST_CASE("what was written is read, value for value") {
     CHECK(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL) == 0);
 }
 
+TEST_CASE("histories of earlier format versions are read; what they lack has its default") {
+    const auto read = read_history(std::filesystem::path{HISTORY_FIXTURES} / "version_1.h5");
+    REQUIRE(read.has_value());
+    RunHistory expected = sample_history();
+    for (StageHistory& stage : expected.stages) {
+        stage.ended_by.clear();
+        stage.task_seconds = 0.0;
+    }
+    CHECK(content_digest(*read) == content_digest(expected));
+}
+
 TEST_CASE("fields of every kind come back as they were") {
     const TemporaryFolder folder;
     const std::filesystem::path file = folder.path() / "search.h5";

@@ -94,6 +94,8 @@ StageHistory begun_stage(SampleSize size) {
     stage.theta = 10000;
     stage.attention_scale = 1.25;
     stage.complete = true;
+    stage.ended_by = "stagnation";
+    stage.task_seconds = 123.5;
     for (auto* table :
          {&stage.baselines, &stage.validation, &stage.start_token_sweep, &stage.heldout}) {
         add_documents(*table, size);

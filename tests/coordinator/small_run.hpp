@@ -99,6 +99,7 @@ inline std::string found_digest(const std::vector<StageHistory>& stages) {
         forget(stage.start_token_sweep), forget(stage.heldout);
         for (GenerationRow& generation : stage.generations) generation.finished = 0;
         stage.failures.clear();
+        stage.task_seconds = 0;
     }
     return content_digest(found);
 }

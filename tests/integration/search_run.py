@@ -400,12 +400,13 @@ class SearchRun:
             if item.name in RUN_TABLES or name.rpartition("/")[2] in RUN_TABLES:
                 return
             for key, value in item.attrs.items():
-                if value.__class__ is not h5py.Reference and key not in scale_attributes:
+                if value.__class__ is not h5py.Reference and key not in unlike:
                     add(f"{item.name}@{key}", value)
             if isinstance(item, h5py.Dataset):
                 add(item.name, item[()])
 
-        scale_attributes = {"DIMENSION_LIST", "REFERENCE_LIST"}  # places in the file, not values
+        # Places in the file, not values; and what the evaluation cost.
+        unlike = {"DIMENSION_LIST", "REFERENCE_LIST", "task_seconds"}
         with h5py.File(self.history) as file:
             for key, value in file.attrs.items():
                 if key not in RUN_ATTRIBUTES:
