@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bad_inputs import EXIT_CONFIGURATION
 from search_run import (
+    EXIT_STOPPED_EARLY,
     Configuration,
     SearchRun,
     assert_same_search,
@@ -37,11 +38,12 @@ OPERATIONAL = {"/@configuration"}
 
 
 def submit_script(
-    slurm: SingleNodeSlurm, *words: str, folder: Path
+    slurm: SingleNodeSlurm, *words: str, folder: Path, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs scripts/slurm/submit.sh for a job of two ranks."""
+    """Runs scripts/slurm/submit.sh for a job of two ranks, with `settings` of the site."""
     size = ("--ntasks-per-node", str(RANKS), "--cpus-per-task=1")
-    done = slurm.run(SUBMIT, *words, *size, folder=folder, more={"LONGROPE": str(program())})
+    more = {"LONGROPE": str(program())} | settings
+    done = slurm.run(SUBMIT, *words, *size, folder=folder, more=more)
     if done.returncode != 0:
         raise AssertionError(f"submit.sh: {done.returncode}\n{done.stdout}{done.stderr}")
     return done
@@ -200,6 +202,25 @@ class SlurmTest(unittest.TestCase):
         self.assertEqual(self.assert_over(job, "FAILED")["ExitCode"], "1:0")
         self.assertIn("no worker is left", job.log())
         self.assertIn("not queued again", job.log())
+
+    def test_a_job_that_cannot_begin_is_not_queued_again_for_what_an_earlier_one_did(self) -> None:
+        run = SearchRun(self.folder / "cannot begin", synthetic_search(duration_ms=100))
+        self.assertEqual(run.run("--time-limit", "1"), EXIT_STOPPED_EARLY, run.said())
+        self.assertGreater(len(run.scores()), 0)
+        script = submit_script(
+            self.slurm, "search.toml", "--dry-run", folder=run.folder, MPIRUN="false"
+        ).stdout
+        (run.folder / "search.sbatch").write_text(script)
+        number = self.slurm.submit("--output=log", "search.sbatch", folder=run.folder)
+
+        def ended_or_requeued() -> bool:
+            job = self.slurm.job(number)
+            return job["JobState"] == "FAILED" or job["Restarts"] != "0"
+
+        self.slurm.wait_until(ended_or_requeued, "the job has ended")
+        log = (run.folder / "log").read_text()
+        self.assertEqual(self.slurm.job(number)["Restarts"], "0", log)
+        self.assertIn("not queued again: this time the search did not begin", log)
 
     # --- devices ---
 
