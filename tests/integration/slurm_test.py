@@ -224,11 +224,12 @@ class SlurmTest(unittest.TestCase):
 
     # --- devices ---
 
-    def test_every_rank_sees_the_gpus_of_its_node(self) -> None:
+    def test_every_rank_sees_the_gpus_of_its_node_and_uses_the_cores_asked_for(self) -> None:
         job = self.submit("devices", "--gpus-per-node", str(RANKS), configuration=synthetic_search())
         told = job.wait_for_end("COMPLETED")
         self.assertEqual(told["TresPerNode"], f"gres:gpu:{RANKS}")
         self.assertIn(f"{RANKS} ranks on {told['NodeList']}, devices 0,1\n", job.log())
+        self.assertIn("threads = 1\n", job.run.attribute("configuration"))
 
     # --- out of time: last in the alphabet, as its minute passes with the other tests ---
 
