@@ -44,6 +44,10 @@ std::optional<std::string> nearest_name(std::string_view unknown,
     std::optional<std::string> nearest;
     std::size_t limit = std::max<std::size_t>(1, unknown.size() / 3);
     for (const std::string& name : known) {
+        // The distance is no less: a name of a million characters is not compared.
+        if (std::max(unknown.size(), name.size()) - std::min(unknown.size(), name.size()) > limit) {
+            continue;
+        }
         const std::size_t distance = edit_distance(unknown, name);
         if (distance < limit || (!nearest && distance == limit)) {
             nearest = name;

@@ -6,8 +6,12 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fstream>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <system_error>
 
 #include "coordinator/configuration.hpp"
@@ -30,18 +34,130 @@ std::string read_text(const std::filesystem::path& file) {
     }
     errno = 0;
     std::ifstream stream{file, std::ios::binary};
-    std::string text(largest_file + 1, '\0');
-    if (stream) stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+    std::string text;
+    std::array<char, 16384> block;
+    while (stream && text.size() <= largest_file) {
+        stream.read(block.data(), block.size());
+        text.append(block.data(), static_cast<std::size_t>(stream.gcount()));
+    }
     if (!stream.is_open() || stream.bad()) {
         throw ConfigurationError{fmt::format("{}: cannot read: {}", file.string(),
                                              std::generic_category().message(errno))};
     }
-    text.resize(static_cast<std::size_t>(stream.gcount()));
     if (text.size() > largest_file) {
         throw ConfigurationError{fmt::format(
             "{}: longer than {} bytes, so this is no configuration.", file.string(), largest_file)};
     }
     return text;
+}
+
+// Dotted keys nest tables. toml++ 3.3 bounds how deep values nest, but not keys, and ends with the
+// stack; of ours, the longest has two dots.
+constexpr std::size_t most_dots = 256;  // in one header, or one key and its value
+
+/// Where the text that begins at `begin` ends; one that has no end goes to the end of its line, or
+/// of the file, where the parser refuses it.
+std::size_t end_of_text(std::string_view toml, std::size_t begin) {
+    const std::string three(3, toml[begin]);
+    const bool over_lines = toml.substr(begin).starts_with(three);
+    const std::string_view end = std::string_view{three}.substr(over_lines ? 0 : 2);
+    for (std::size_t at = begin + end.size(); at < toml.size(); ++at) {
+        if (toml[at] == '\\' && toml[begin] == '"') {
+            ++at;
+        } else if (toml.substr(at).starts_with(end)) {
+            at += end.size();
+            // Two quotation marks more may belong to a text over lines.
+            while (over_lines && at < toml.size() && toml[at] == toml[begin]) ++at;
+            return at;
+        } else if (toml[at] == '\n' && !over_lines) {
+            return at;
+        }
+    }
+    return toml.size();
+}
+
+/// What toml++ 3.3 must not be given: keys that nest too deep, and letters such as é in a key or a
+/// number, for which it runs into code that it takes for unreachable. A quotation mark within a
+/// word begins no text to the parser, so it must not hide what follows.
+struct Unreadable {
+    std::size_t line;
+    std::string what;
+};
+
+std::optional<Unreadable> find_unreadable(std::string_view toml) {
+    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+    std::size_t line = 1;
+    std::size_t dots = 0;
+    std::string open;           // brackets
+    bool in_word = false;       // a key, number or date
+    bool after_equals = false;  // where a key's value stands
+    for (std::size_t at = toml.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
+         at < toml.size(); ++at) {
+        const char character = toml[at];
+        switch (character) {
+            case '"':
+            case '\'': {
+                if (in_word) return Unreadable{line, "a quotation mark within a word."};
+                const std::size_t end = end_of_text(toml, at);
+                const std::string_view skipped = toml.substr(at, end - at);
+                line += static_cast<std::size_t>(std::ranges::count(skipped, '\n'));
+                at = end - 1;
+                in_word = true;
+                break;
+            }
+            case '#':
+                at = std::min(toml.find('\n', at), toml.size()) - 1;
+                break;
+            case '[':
+            case '{':
+                open += character;
+                after_equals = false;
+                break;
+            case ']':
+            case '}':
+                if (!open.empty()) open.pop_back();
+                in_word = false;
+                after_equals = true;
+                break;
+            case ',':
+                in_word = false;
+                after_equals = false;
+                break;
+            case '=':
+                if (after_equals || open.ends_with('[')) break;  // part of a word
+                in_word = false;
+                after_equals = true;
+                break;
+            case '\n':
+                ++line;
+                in_word = false;
+                if (open.empty()) {
+                    dots = 0;
+                    after_equals = false;
+                }
+                break;
+            case ' ':
+            case '\t':
+            case '\r':
+                in_word = false;
+                break;
+            default:
+                in_word = true;
+                if (character == '.' && ++dots > most_dots) {
+                    return Unreadable{
+                        line, fmt::format("more than {} dots outside of texts.\nKeys of the "
+                                          "configuration have at most two.",
+                                          most_dots)};
+                }
+                if (static_cast<unsigned char>(character) >= 0x80) {
+                    return Unreadable{
+                        line,
+                        "a character that is not ASCII, outside of texts and comments."
+                        "\nTexts stand in quotation marks."};
+                }
+        }
+    }
+    return std::nullopt;
 }
 
 TomlValue value_of(const toml::node& node) {
@@ -97,6 +213,9 @@ std::vector<TomlTable> read_toml(const std::filesystem::path& file) {
 }
 
 std::vector<TomlTable> parse_toml(std::string_view text, const std::string& origin) {
+    if (const auto found = find_unreadable(text)) {
+        throw ConfigurationError{fmt::format("{}:{}: {}", origin, found->line, found->what)};
+    }
     try {
         std::vector<TomlTable> tables;
         flatten(toml::parse(text), {}, tables);
@@ -109,6 +228,7 @@ std::vector<TomlTable> parse_toml(std::string_view text, const std::string& orig
 }
 
 TomlValue parse_toml_value(std::string_view text) {
+    if (const auto found = find_unreadable(text)) throw ConfigurationError{found->what};
     try {
         const toml::table table = toml::parse(fmt::format("value = {}", text));
         if (table.size() != 1) throw ConfigurationError{"more than one value"};

@@ -29,6 +29,12 @@ std::string error_of(const std::string& text, const std::vector<Override>& overr
     return "";
 }
 
+std::string many(const std::string& part, std::size_t count) {
+    std::string text;
+    for (std::size_t i = 0; i < count; ++i) text += part;
+    return text;
+}
+
 bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
@@ -76,6 +82,38 @@ TEST_CASE("a bad configuration is refused with place, key, what was found and wh
          {"c.toml:1: found [[model]], expected [model]"}},
         {"no stage", "[run]\ndirectory = \"d\"\n", {"c.toml: no [[stage]]"}},
         {"empty file", "", {"c.toml: no [[stage]]"}},
+
+        {"a key that nests too deep",
+         complete + "x = 1\n\n" + many("a.", 300'000) + "a = 1\n",
+         {"c.toml:12: more than 256 dots outside of texts"}},
+        {"a table that nests too deep",
+         "# " + many(".", 1000) + "\n[" + many("a.", 300'000) + "a]\n",
+         {"c.toml:2: more than 256 dots outside of texts"}},
+        {"keys that nest too deep in values",
+         complete + "x = [\n" + many("{y.y.y.y=[\n", 100),
+         {"c.toml:96: more than 256 dots"}},
+        {"a deep key behind texts that end oddly",
+         complete + "x = ['''\n''''', \"\"\"\\\"\"\"\"\"\", \"\\\"\", '\\', {" +
+             many("a.", 300'000) + "a=1}]\n",
+         {"c.toml:11: more than 256 dots"}},
+        {"a key with a letter outside of ASCII",
+         "# größer\n" + complete + "größe = 3\n",
+         {"c.toml:11: a character that is not ASCII, outside of texts and comments"}},
+        {"letters outside of ASCII behind stray quotation marks",
+         complete + "mutations = 3'é'\n",
+         {"c.toml:10: a quotation mark within a word"}},
+        {"the same behind a dot",
+         complete + "mutations = 3.\"é\"\n",
+         {"c.toml:10: a quotation mark within a word"}},
+        {"the same behind an equals sign",
+         complete + "mutations = [1, 3=\"é\"]\n",
+         {"c.toml:10: a quotation mark within a word"}},
+        {"the same behind a bracket",
+         complete + "mutations = 3[\"é\"]\n",
+         {"c.toml:10: a quotation mark within a word"}},
+        {"an unknown key of a million characters",
+         many("a", 1'000'000) + " = 1\n" + complete,
+         {"c.toml:1: unknown key aaaa"}},
 
         {"text for an integer",
          complete + "population = \"64\"\n",
@@ -256,6 +294,9 @@ TEST_CASE("a bad override is refused under its own name") {
         {{"run.seed", "-1", "--seed", ""}, {"--seed: run.seed: found -1, accepted: [0, "}},
         {{"run.directory", "\xff", "--run-directory", ""},
          {"--run-directory: run.directory: ", "invalid utf-8"}},
+        {{"run.seed", "1\n" + many("a.", 60'000) + "a = 1", "--seed", ""},
+         {"--seed: run.seed: found ", "(text), expected integer"}},
+        {{"run.seed", "fünf", "--seed", ""}, {"--seed: run.seed: found \"fünf\" (text), expected"}},
         {{"run.sede", "1", "--set", ""}, {"--set: unknown key run.sede", "run.seed?"}},
         {{"stage.parents", "96", "--parents", "4096"},
          {"--parents: stage.parents = 96, but stage.population = 64 (default)"}},
