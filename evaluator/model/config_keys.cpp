@@ -15,10 +15,12 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr const char* positive_number = "a number above 0";
+// Far beyond every model, and small enough that no formula of a scaling leaves the numbers.
+constexpr double largest_positive = 1e9;
+constexpr const char* positive_number = "a number above 0, from 1e-9 to 1e9";
 
 bool is_positive(double value) {
-    return value > 0.0;
+    return value >= 1.0 / largest_positive && value <= largest_positive;
 }
 
 /// Nothing if it is no number, or not finite.

@@ -37,9 +37,10 @@ public:
     /// @param expected  what `accept` takes, in words
     [[nodiscard]] std::optional<double> real(std::string_view key, const std::string& expected,
                                              const std::function<bool(double)>& accept) const;
+    /// A number above 0, from 1e-9 to 1e9.
     [[nodiscard]] std::optional<double> positive(std::string_view key) const;
     [[nodiscard]] double required_positive(std::string_view key) const;
-    /// A list of exactly `count` numbers above 0.
+    /// A list of exactly `count` such numbers.
     [[nodiscard]] std::vector<double> required_positives(std::string_view key,
                                                          std::size_t count) const;
     [[nodiscard]] std::optional<bool> boolean(std::string_view key) const;

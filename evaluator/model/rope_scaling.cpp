@@ -40,7 +40,9 @@ double stretch(const ConfigKeys& section, const ModelConfig& config, std::uint32
 
 double yarn_attention_scale(const ConfigKeys& section, double factor) {
     const auto multiplier = [&](const char* key) {
-        return section.real(key, "a number of at least 0", [](double value) { return value >= 0; })
+        return section
+            .real(key, "a number from 0 to 1e9",
+                  [](double value) { return value >= 0.0 && value <= 1e9; })
             .value_or(0.0);
     };
     const auto scale = [factor](double per_log) {
