@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "evaluator/documents.hpp"
+#include "evaluator/documents_probe.hpp"
 #include "evaluator/model/model_folder.hpp"
 #include "evaluator/model/model_tensors.hpp"
 #include "evaluator/synthetic/synthetic_evaluator.hpp"
@@ -51,6 +52,7 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
     } else {
         const evaluator::ModelFolder model{configuration.model.path};
         evaluator::find_tensors(model);  // or every worker would fail to load it
+        evaluator::probe_documents(configuration.documents.path);
         const evaluator::Documents documents{configuration.documents.path};
         documents.check_vocabulary(model.config().vocabulary);
         facts.rotary_pairs = model.config().rotary_pairs();

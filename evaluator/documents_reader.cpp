@@ -163,6 +163,13 @@ std::size_t DocumentsReader::length(const Hdf5Dataset& dataset, const char* name
         refuse(fmt::format("dataset {} claims {} values of {} bytes, but the file has {} bytes",
                            name, count, element_bytes, file_bytes_));
     }
+    // HDF5 1.10 reads beyond what is stored of a compact dataset that claims more.
+    const Hdf5PropertyList creation{H5Dget_create_plist(dataset.get()), intent};
+    const hsize_t stored = H5Dget_storage_size(dataset.get());
+    if (H5Pget_layout(creation.get()) != H5D_CHUNKED && stored < count * element_bytes) {
+        refuse(fmt::format("dataset {} claims {} values of {} bytes, but {} bytes are stored", name,
+                           count, element_bytes, stored));
+    }
     return static_cast<std::size_t>(count);
 }
 

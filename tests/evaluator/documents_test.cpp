@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -12,18 +13,23 @@
 #include <vector>
 
 #include "evaluator/digest.hpp"
+#include "evaluator/documents_probe.hpp"
 #include "evaluator/evaluator.hpp"
 #include "tests/evaluator/documents_builder.hpp"
 #include "tests/evaluator/temporary_folder.hpp"
 
 using longrope::evaluator::Documents;
 using longrope::evaluator::EvaluatorError;
+using longrope::evaluator::probe_documents;
 using longrope::evaluator::Sha256;
 using longrope::evaluator::Split;
 using longrope::tests::DocumentsBuilder;
 using longrope::tests::TemporaryFolder;
 
 namespace {
+
+const std::filesystem::path damaged_documents =
+    std::filesystem::path{LONGROPE_SOURCE_DIR} / "tests/fuzz/corpus/documents";
 
 using Ids = std::vector<std::int32_t>;
 using Change = std::function<void(DocumentsBuilder&)>;
@@ -169,6 +175,20 @@ TEST_CASE("the digest follows tokens, offsets, splits and BOS, not titles") {
     CHECK(digest_of([](auto& builder) { builder.offsets[1] = 2; }) != digest);
     CHECK(digest_of([](auto& builder) { builder.splits[0] = 1; }) != digest);
     CHECK(digest_of([](auto& builder) { builder.bos_token_id = -1; }) != digest);
+}
+
+TEST_CASE("a dataset of which less is stored than it claims is refused") {
+    CHECK_THROWS_WITH_AS(Documents{damaged_documents / "compact_size.damaged"},
+                         doctest::Contains("are stored"), EvaluatorError);
+}
+
+TEST_CASE("a file that HDF5 crashes on is refused in place of the crash") {
+    CHECK_THROWS_WITH_AS(
+        probe_documents(damaged_documents / "chunk_size.damaged"),
+        doctest::Contains("chunk_size.damaged: damaged: HDF5 crashes when it reads the file"),
+        EvaluatorError);
+    CHECK_NOTHROW(probe_documents(damaged_documents / "earliest.h5"));
+    CHECK_NOTHROW(probe_documents("missing.h5"));  // who reads it says so
 }
 
 TEST_CASE("a file that is missing, cut or no HDF5 is refused, with HDF5's own words") {

@@ -23,6 +23,9 @@ EXIT_USAGE = 2
 EXIT_CONFIGURATION = 3
 EXIT_BAD_FILE = 4
 
+CRASHING_DOCUMENTS = (
+    Path(__file__).resolve().parents[1] / "fuzz" / "corpus" / "documents" / "chunk_size.damaged"
+)
 DOCUMENT_TOKENS = 600
 SEARCH = ("search", "search.toml")
 
@@ -299,6 +302,12 @@ MODEL_FILES = [
         EXIT_BAD_FILE,
         ("documents.h5",),
         edit("documents.h5", lambda _: b"It was the best of times"),
+    ),
+    Case(
+        "a documents file that HDF5 crashes on",
+        EXIT_BAD_FILE,
+        ("documents.h5", "damaged: HDF5 crashes", "tokenize_documents.py"),
+        lambda folder: shutil.copy(CRASHING_DOCUMENTS, folder / "documents.h5"),
     ),
     Case("offsets beyond the tokens", EXIT_BAD_FILE, ("documents.h5", "offsets"), wrong_offsets),
     Case(

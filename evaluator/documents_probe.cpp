@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "evaluator/documents_probe.hpp"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <system_error>
+
+#include "evaluator/documents.hpp"
+#include "evaluator/evaluator.hpp"
+
+namespace longrope::evaluator {
+
+namespace {
+
+/// A crash is what this process is for: it leaves neither a core nor the report of a handler.
+[[noreturn]] void read_as_child(const std::filesystem::path& file) {
+    const rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(crash, SIG_DFL);
+    try {
+        const Documents documents{file};
+    } catch (...) {
+        ::_exit(0);  // it will be thrown again, where it can be caught
+    }
+    ::_exit(0);
+}
+
+}  // namespace
+
+void probe_documents(const std::filesystem::path& file) {
+    const pid_t child = ::fork();
+    if (child < 0) {
+        throw EvaluatorError{fmt::format("{}: cannot start a process to read it: {}", file.string(),
+                                         std::generic_category().message(errno))};
+    }
+    if (child == 0) read_as_child(file);
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0) {
+        if (errno == EINTR) continue;
+        throw EvaluatorError{fmt::format("{}: cannot wait for the process that reads it: {}",
+                                         file.string(), std::generic_category().message(errno))};
+    }
+    if (status == 0) return;
+    throw EvaluatorError{
+        fmt::format("{}: damaged: HDF5 crashes when it reads the file ({}); make it again with "
+                    "scripts/tokenize_documents.py",
+                    file.string(),
+                    WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status))
+                                        : fmt::format("exit status {}", WEXITSTATUS(status)))};
+}
+
+}  // namespace longrope::evaluator

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+
+namespace longrope::evaluator {
+
+/// Reads a documents file in a child process and throws away what it says. HDF5 1.10 itself crashes
+/// on some damaged files; a child that does is an error here, and this process goes on. A file that
+/// Documents refuses passes: whoever reads it next is told why. Costs one more reading of the file.
+/// @throws EvaluatorError naming the file and how the child ended
+void probe_documents(const std::filesystem::path& file);
+
+}  // namespace longrope::evaluator
