@@ -20,6 +20,7 @@ packages=(
     python3 python3-venv ca-certificates       # scripts
 )
 readonly slurm_packages=(slurmctld slurmd slurm-client)  # a Slurm for tests/integration/slurm_test.py
+readonly fuzzing_packages=(clang libclang-rt-dev llvm)  # compiler, libFuzzer and sanitizers, stack traces
 readonly demo_packages=(r-cran-janeaustenr bible-kjv-text)  # downloaded by prepare_demo.py, not installed
 
 usage() {
@@ -27,11 +28,12 @@ usage() {
 Installs what longrope needs: packages of the system, and a Python virtual environment in .venv.
 It changes nothing that is there already, and takes a second when everything is.
 
-usage: scripts/install_dependencies.sh [--training] [--slurm]
+usage: scripts/install_dependencies.sh [--training] [--slurm] [--fuzzing]
 
   --training   also the Python packages for training models (PyTorch and transformers, 3 GB)
   --slurm      also Slurm's own programs, for the test that runs jobs in a Slurm of its own, as root;
                no service of it is configured
+  --fuzzing    also clang with libFuzzer, for scripts/fuzz.sh
   --help       this text
 
 Packages are installed with apt-get, as root or through sudo; without either, the script says
@@ -196,6 +198,7 @@ for argument in "$@"; do
     case $argument in
         --training) training=yes ;;
         --slurm) slurm=yes packages+=("${slurm_packages[@]}") ;;
+        --fuzzing) packages+=("${fuzzing_packages[@]}") ;;
         --help | -h) usage; exit 0 ;;
         *) usage >&2; say "unknown argument: $argument"; exit 2 ;;
     esac

@@ -166,6 +166,16 @@ class InstallDependencies(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertTrue(system.calls("apt-get")[-1].endswith(f"--no-remove {expected}"))
 
+    def test_fuzzing_adds_its_packages(self) -> None:
+        system = ImaginedSystem(self.folder, installed="[!cl]*", uid=0)
+        system.install()
+        self.assertNotIn("clang", system.calls("apt-get")[-1])
+        system.install("--fuzzing")
+        self.assertTrue(
+            system.calls("apt-get")[-1].endswith(" clang libclang-rt-dev llvm"),
+            system.calls("apt-get")[-1],
+        )
+
     def test_a_failing_pip_fails_the_script(self) -> None:
         system = ImaginedSystem(self.folder)
         system.add("python", 'case "$3" in install) exit 1;; esac', system.root / ".venv" / "bin")
