@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -25,6 +27,12 @@ void check(int code, const char* what) {
     int length = 0;
     MPI_Error_string(code, text.data(), &length);
     throw WorkerError{fmt::format("{}: {}", what, text.data())};
+}
+
+/// The number of this process's PID namespace; 0 if it cannot be told.
+std::int64_t pid_namespace() {
+    struct stat status {};
+    return ::stat("/proc/self/ns/pid", &status) == 0 ? static_cast<std::int64_t>(status.st_ino) : 0;
 }
 
 volatile sig_atomic_t exit_status_after_patience = 0;
@@ -53,7 +61,26 @@ MpiSession::MpiSession(int* argc, char*** argv) {
           "MPI_Comm_split_type");
     check(MPI_Comm_rank(node, &node_rank_), "MPI_Comm_rank");
     check(MPI_Comm_size(node, &node_size_), "MPI_Comm_size");
+    exchange_processes(node);
     check(MPI_Comm_free(&node), "MPI_Comm_free");
+}
+
+void MpiSession::exchange_processes(MPI_Comm node) {
+    const auto process_namespace = pid_namespace();
+    const std::array<std::int64_t, 3> own{rank_, ::getpid(), process_namespace};
+    std::vector<std::array<std::int64_t, 3>> all(static_cast<std::size_t>(node_size_));
+    check(MPI_Allgather(own.data(), 3, MPI_INT64_T, all.data(), 3, MPI_INT64_T, node),
+          "MPI_Allgather");
+    for (const auto& [rank, pid, in_namespace] : all) {
+        if (in_namespace != process_namespace || process_namespace == 0) continue;
+        processes_.emplace(static_cast<int>(rank), static_cast<pid_t>(pid));
+    }
+}
+
+std::optional<pid_t> MpiSession::process_of(int rank) const {
+    const auto found = processes_.find(rank);
+    if (found == processes_.end()) return std::nullopt;
+    return found->second;
 }
 
 void MpiSession::finalize(int status) {

@@ -3,7 +3,10 @@
 
 #include <mpi.h>
 
+#include <sys/types.h>
+
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -26,14 +29,21 @@ public:
     [[nodiscard]] int node_rank() const noexcept { return node_rank_; }  ///< among the node's ranks
     [[nodiscard]] int node_size() const noexcept { return node_size_; }
 
+    /// Where that rank runs in this rank's PID namespace, so that its end can be watched; nothing
+    /// for ranks of other nodes and in other namespaces (containers).
+    [[nodiscard]] std::optional<pid_t> process_of(int rank) const;
+
     /// MPI_Finalize, which hangs if a rank has died: ends the process with `status` after a while.
     void finalize(int status);
 
 private:
+    void exchange_processes(MPI_Comm node);
+
     int rank_ = 0;
     int size_ = 1;
     int node_rank_ = 0;
     int node_size_ = 1;
+    std::map<int, pid_t> processes_;  ///< by rank
 };
 
 /// A message that has arrived: at most protocol::max_rank_frame bytes, so that it came eagerly and

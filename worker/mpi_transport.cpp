@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::chrono::milliseconds longest_wait{1};
 constexpr std::chrono::seconds stop_patience{2};
+constexpr std::chrono::milliseconds watch_interval{50};  // between two looks at processes
 
 /// Gives the queued messages a bounded time to leave.
 template <typename Outboxes>
@@ -40,7 +41,8 @@ MpiTransport::MpiTransport(MpiSession& session, Supervisor::Launch own,
       listened_{Clock::now()} {
     const Clock::time_point now = listened_;
     for (int rank = 1; rank < session.size(); ++rank) {
-        Peer& peer = peers_.emplace(rank, Peer{Outbox{rank}, now, now}).first->second;
+        Peer& peer = peers_.emplace(rank, Peer{Outbox{rank}, now, now, std::nullopt}).first->second;
+        if (const auto pid = session.process_of(rank)) peer.process = ProcessWatch::of(*pid);
         peer.outbox.push(protocol::encode(setup));
     }
 }
@@ -91,10 +93,8 @@ void MpiTransport::receive(std::vector<protocol::WorkerEvent>& events) {
                 },
                 protocol::decode(received->frame));
         } catch (const protocol::ProtocolError& error) {
-            found->second.lost = true;
-            found->second.outbox.abandon();
-            events.push_back({received->source,
-                              protocol::Lost{fmt::format("it sent garbage: {}", error.what())}});
+            events.push_back(lose(received->source, found->second,
+                                  fmt::format("it sent garbage: {}", error.what())));
         }
     }
 }
@@ -104,20 +104,30 @@ void MpiTransport::keep_alive(std::vector<protocol::WorkerEvent>& events) {
     // A rank that nobody listened to (a suspended job, a disk that hung) was not silent.
     const Clock::duration pause = now - listened_;
     listened_ = now;
+    const bool watch = now - watched_ > watch_interval;
+    if (watch) watched_ = now;
     for (auto& [rank, peer] : peers_) {
         if (peer.lost) continue;
         if (pause > lease_ / 2) peer.heard = std::min(now, peer.heard + pause);
-        if (now - peer.heard > lease_) {
-            peer.lost = true;
-            peer.outbox.abandon();
+        if (watch && peer.process && peer.process->ended()) {
+            events.push_back(
+                lose(rank, peer,
+                     fmt::format("its process {} on this host has ended", peer.process->pid())));
+        } else if (now - peer.heard > lease_) {
             const double seconds = std::chrono::duration<double>(lease_).count();
             events.push_back(
-                {rank, protocol::Lost{fmt::format("no word from it for {:.0f} s", seconds)}});
+                lose(rank, peer, fmt::format("no word from it for {:.0f} s", seconds)));
         } else if (now - peer.pinged > ping_interval_) {
             peer.pinged = now;
             peer.outbox.push(protocol::encode(protocol::Ping{}));
         }
     }
+}
+
+protocol::WorkerEvent MpiTransport::lose(protocol::WorkerId rank, Peer& peer, std::string reason) {
+    peer.lost = true;
+    peer.outbox.abandon();
+    return {rank, protocol::Lost{std::move(reason)}};
 }
 
 void MpiTransport::send(protocol::WorkerId worker, const protocol::Task& task) {

@@ -3,17 +3,20 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "worker/local_transport.hpp"
 #include "worker/mpi_session.hpp"
+#include "worker/process_watch.hpp"
 #include "worker/protocol/transport.hpp"
 
 namespace longrope::worker {
 
 /// The coordinator's view of an MPI job: its own evaluator as worker 0, every other rank as the
-/// worker of its number. A rank that is silent for the lease is lost for good: Open MPI reports no
-/// death, silence is the only sign.
+/// worker of its number. Open MPI reports no death: a rank is lost for good when its process on
+/// this node has ended, or, wherever it is, when it is silent for the lease.
 class MpiTransport final : public protocol::Transport {
 public:
     using Clock = std::chrono::steady_clock;
@@ -35,16 +38,19 @@ private:
         Outbox outbox;
         Clock::time_point heard;
         Clock::time_point pinged;
+        std::optional<ProcessWatch> process;  ///< where it is on this node
         bool lost = false;
     };
     void receive(std::vector<protocol::WorkerEvent>& events);
     void keep_alive(std::vector<protocol::WorkerEvent>& events);
+    static protocol::WorkerEvent lose(protocol::WorkerId rank, Peer& peer, std::string reason);
 
     MpiSession& session_;
     LocalTransport own_;
     Clock::duration lease_;
     Clock::duration ping_interval_;
     Clock::time_point listened_;
+    Clock::time_point watched_;
     std::map<protocol::WorkerId, Peer> peers_;
     bool stopped_ = false;
 };

@@ -10,9 +10,11 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "worker/local_transport.hpp"
+#include "worker/process_watch.hpp"
 
 namespace longrope::worker {
 namespace {
@@ -49,6 +51,10 @@ public:
     /// @returns whether every rank lives, so that MPI can be finalized
     bool run() {
         const pid_t launcher = ::getppid();
+        std::optional<ProcessWatch> coordinator;
+        if (const auto pid = session_.process_of(coordinator_rank)) {
+            coordinator = ProcessWatch::of(*pid);
+        }
         while (!ended_) {
             const auto now = std::chrono::steady_clock::now();
             discount_pause(now);
@@ -58,6 +64,7 @@ public:
             to_coordinator_.progress();
             if (now - last_word_ > watchdog_ || ::getppid() != launcher) return false;
             if (!moved) {
+                if (coordinator && coordinator->ended()) return false;
                 wait_readable(supervisor_ ? supervisor_->descriptors() : std::vector<int>{},
                               tasks_ > 0 ? busy_wait : idle_wait);
             }

@@ -132,9 +132,7 @@ class Resume(unittest.TestCase):
 
     @needs_mpirun()
     def test_the_death_of_the_coordinator_ends_every_process(self) -> None:
-        slow = synthetic_search(duration_ms=20)
-        short = {"watchdog_seconds": 2, "lease_seconds": 1}
-        run = self.new_run("coordinator", changed(slow, run=short), ranks=3)
+        run = self.new_run("coordinator", synthetic_search(duration_ms=20), ranks=3)
         run.start()
         run.wait_for_scores(5)
         run.rank(0).kill()

@@ -220,6 +220,14 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def lives(self) -> bool:
+        """Whether it runs or stands still; a zombie does neither."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state not in "ZX"
+
 
 def session_processes(session: int) -> Iterator[Process]:
     """The living processes of a session; those without words are on their way in or out."""

@@ -227,16 +227,47 @@ class Loss(StopTest):
 
     @needs_mpirun()
     def test_a_worker_rank_killed_is_missed_and_the_others_end_the_search(self) -> None:
+        run = self.new_run(synthetic_search(duration_ms=60), ranks=3)
+        run.start()
+        run.wait_for_scores(10)
+        rank = run.rank(2)
+        rank.kill()
+        self.expect_evaluator_of_rank_to_end(run, 2)
+        run.finish()  # well before the lease of five minutes
+        self.assertEqual(run.state(), "complete", run.said())
+        said = f"worker 2 is lost: its process {rank.pid} on this host has ended"
+        self.assertIn(said, run.said())
+        run.expect_silence()
+        self.assert_ends_like_the_reference(run)
+
+    @needs_mpirun()
+    def test_a_worker_rank_that_stands_still_is_lost_with_its_lease(self) -> None:
         configuration = synthetic_search(duration_ms=60)
         run = self.new_run(changed(configuration, run={"lease_seconds": 1}), ranks=3)
         run.start()
         run.wait_for_scores(10)
-        run.rank(2).kill()
-        self.expect_evaluator_of_rank_to_end(run, 2)
+        rank = run.rank(2)
+        rank.kill(signal.SIGSTOP)
+        self.addCleanup(rank.kill)
+        wait_until(lambda: "worker 2 is lost: no word from it for 1 s" in run.said(), "the loss")
+        wait_until(lambda: run.state() == "complete", "the search is complete")
+        rank.kill()
         run.finish()
+        self.assert_ends_like_the_reference(run)
+
+    @needs_mpirun()
+    def test_workers_end_when_their_coordinator_stands_still_for_the_watchdog(self) -> None:
+        configuration = synthetic_search(duration_ms=60)
+        run = self.new_run(changed(configuration, run={"watchdog_seconds": 2}), ranks=2)
+        run.start()
+        run.wait_for_scores(10)
+        coordinator, worker = run.rank(0), run.rank(1)
+        coordinator.kill(signal.SIGSTOP)
+        self.addCleanup(coordinator.kill)
+        wait_until(lambda: not worker.lives(), "the worker's watchdog ends it")
+        coordinator.kill(signal.SIGCONT)
+        run.finish()  # on its own evaluator
         self.assertEqual(run.state(), "complete", run.said())
-        self.assertIn("worker 2 is lost", run.said())
-        run.expect_silence()
         self.assert_ends_like_the_reference(run)
 
     def expect_evaluator_of_rank_to_end(self, run: SearchRun, rank: int) -> None:
