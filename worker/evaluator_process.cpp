@@ -12,6 +12,7 @@
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -156,6 +157,15 @@ void leave_job_signals_to_the_supervisor() {
     }
 }
 
+/// For the supervisor, which quotes what this process printed. @returns the exit status
+int last_words(std::string_view words) {
+    for (const std::string_view part : {std::string_view{"evaluator process: "}, words,
+                                        std::string_view{"\n"}}) {  // allocates nothing
+        [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, part.data(), part.size());
+    }
+    return 5;
+}
+
 }  // namespace
 
 int run_evaluator_process(int socket, pid_t supervisor, const std::string& build) {
@@ -167,10 +177,12 @@ int run_evaluator_process(int socket, pid_t supervisor, const std::string& build
         serve(socket, build);
     } catch (const ConnectionClosed&) {
         return 0;
+    } catch (const std::bad_alloc&) {
+        return last_words(
+            "out of memory. Run fewer evaluators on this host or give the job more memory: "
+            "longrope search --check says what an evaluator needs");
     } catch (const std::exception& error) {
-        const std::string text = std::string{"evaluator process: "} + error.what() + "\n";
-        [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-        return 5;
+        return last_words(error.what());
     }
     return 0;
 }

@@ -249,14 +249,19 @@ class Loss(StopTest):
         rank = run.rank(2)
         rank.kill(signal.SIGSTOP)
         self.addCleanup(rank.kill)
-        wait_until(lambda: "worker 2 is lost: no word from it for 1 s" in run.said(), "the loss")
+        wait_until(
+            lambda: "worker 2 is lost: no word from it for 1 s" in run.said(),
+            "the loss",
+        )
         wait_until(lambda: run.state() == "complete", "the search is complete")
         rank.kill()
         run.finish()
         self.assert_ends_like_the_reference(run)
 
     @needs_mpirun()
-    def test_workers_end_when_their_coordinator_stands_still_for_the_watchdog(self) -> None:
+    def test_workers_end_when_their_coordinator_stands_still_for_the_watchdog(
+        self,
+    ) -> None:
         configuration = synthetic_search(duration_ms=60)
         run = self.new_run(changed(configuration, run={"watchdog_seconds": 2}), ranks=2)
         run.start()
