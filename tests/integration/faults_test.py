@@ -36,17 +36,13 @@ class Faults(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
 
-    def new_run(
-        self, name: str, configuration: Configuration, ranks: int = 1
-    ) -> SearchRun:
+    def new_run(self, name: str, configuration: Configuration, ranks: int = 1) -> SearchRun:
         run = SearchRun(self.folder / name, configuration, ranks)
         self.addCleanup(run.clean_up)
         return run
 
     @needs_demo_documents()
-    def test_an_evaluator_without_memory_is_replaced_and_the_result_is_the_same(
-        self,
-    ) -> None:
+    def test_an_evaluator_without_memory_is_replaced_and_the_result_is_the_same(self) -> None:
         reference = self.new_run("reference", demo_search())
         reference.complete()
         run = self.new_run("run", demo_search())
@@ -67,30 +63,21 @@ class Faults(unittest.TestCase):
             stage = file["stages/long"]
             status = stage["evaluations"]["status"]
             cells = stage["document_status"][:]
-            self.assertEqual(
-                len(stage["failures"]), 0, "not finite is a result, not a fault"
-            )
+            self.assertEqual(len(stage["failures"]), 0, "not finite is a result, not a fault")
         failed = status == FAILED
         self.assertTrue(0 < failed.sum() < len(status))
         self.assertTrue(((cells == NOT_FINITE).any(axis=1) == failed).all())
 
-    def test_a_vector_that_always_crashes_is_failed_with_its_reason_after_three_tries(
-        self,
-    ) -> None:
+    def test_a_vector_that_always_crashes_is_failed_with_its_reason_after_three_tries(self) -> None:
         run = self.new_run("run", synthetic_search(fault="crash", poison_every=9))
         run.complete()
         with h5py.File(run.history) as file:
             stage = file["stages/long"]
-            failed = {
-                int(row)
-                for row in (stage["evaluations"]["status"] == FAILED).nonzero()[0]
-            }
+            failed = {int(row) for row in (stage["evaluations"]["status"] == FAILED).nonzero()[0]}
             faults = stage["failures"][:]
         self.assertTrue(failed)
         for individual in failed:
-            of_it = faults[
-                (faults["phase"] == b"evaluations") & (faults["row"] == individual)
-            ]
+            of_it = faults[(faults["phase"] == b"evaluations") & (faults["row"] == individual)]
             # The documents of an individual are tried side by side; the third fault of one decides.
             self.assertEqual(of_it["attempt"].max(), 3)
             self.assertRegex(of_it["reason"][0].decode(), "was killed by signal 9")
@@ -100,8 +87,7 @@ class Faults(unittest.TestCase):
         if run.ranks == 1:  # mpirun does not pass it on
             self.assertEqual(status, EXIT_NOBODY_LEFT, run.said())
         self.assertRegex(
-            run.said(),
-            "error: no worker is left: synthetic fault: start, the evaluator",
+            run.said(), "error: no worker is left: synthetic fault: start, the evaluator"
         )
         self.assertEqual(run.state(), "failed")
         self.assertIn("refuses to begin", run.attribute("state_reason"))
@@ -109,17 +95,13 @@ class Faults(unittest.TestCase):
         self.assertNotEqual(asked.returncode, EXIT_DONE, "it would fail again")
         run.expect_silence()
 
-    def test_evaluators_that_cannot_start_end_the_search_in_their_own_words(
-        self,
-    ) -> None:
+    def test_evaluators_that_cannot_start_end_the_search_in_their_own_words(self) -> None:
         run = self.new_run("alone", synthetic_search(fault="start", fault_every=1))
         self.assert_ends_in_the_evaluators_words(run)
 
     @needs_mpirun()
     def test_evaluators_that_cannot_start_on_any_rank_end_the_search(self) -> None:
-        run = self.new_run(
-            "ranks", synthetic_search(fault="start", fault_every=1), ranks=3
-        )
+        run = self.new_run("ranks", synthetic_search(fault="start", fault_every=1), ranks=3)
         self.assert_ends_in_the_evaluators_words(run)
 
     def test_a_hang_is_ended_by_the_deadline_and_tried_again(self) -> None:
@@ -130,9 +112,7 @@ class Faults(unittest.TestCase):
         run = self.new_run("run", configuration)
         run.complete()
         self.assertIn("did not finish within 1 s and counts as hanging", run.said())
-        assert_same_search(
-            self, reference.content(), run.content(), besides={"/@configuration"}
-        )
+        assert_same_search(self, reference.content(), run.content(), besides={"/@configuration"})
 
 
 if __name__ == "__main__":

@@ -47,14 +47,7 @@ PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.005
 
 # What differs between two runs of one search: who computed, when, in how many attempts and starts.
-RUN_ATTRIBUTES = {
-    "content_sha256",
-    "run_uuid",
-    "created",
-    "updated",
-    "starts",
-    "stored_at_start",
-}
+RUN_ATTRIBUTES = {"content_sha256", "run_uuid", "created", "updated", "starts", "stored_at_start"}
 RUN_COLUMNS = {"worker", "attempts", "started", "finished"}
 RUN_TABLES = {"/workers", "failures"}
 
@@ -66,13 +59,9 @@ Content = dict[str, tuple[str, tuple[int, ...], bytes]]
 
 def program() -> Path:
     """The program under test."""
-    path = Path(
-        os.environ.get("PROGRAM", REPOSITORY / "build" / "release" / "longrope")
-    )
+    path = Path(os.environ.get("PROGRAM", REPOSITORY / "build" / "release" / "longrope"))
     if not path.is_file():
-        raise AssertionError(
-            f"{path} does not exist: build it, or name the program in $PROGRAM"
-        )
+        raise AssertionError(f"{path} does not exist: build it, or name the program in $PROGRAM")
     return path
 
 
@@ -89,11 +78,7 @@ def synthetic_search(
 ) -> Configuration:
     """A search on the closed-form landscape, with `synthetic` as keys of [evaluator.synthetic]."""
     return {
-        "documents": {
-            "search": documents,
-            "validation": documents,
-            "heldout": documents,
-        },
+        "documents": {"search": documents, "validation": documents, "heldout": documents},
         "evaluator": {"backend": "synthetic"},
         "evaluator.synthetic": synthetic,
         # A snapshot after every result, or as often as the disk allows.
@@ -113,12 +98,7 @@ def synthetic_search(
 def paper_search(**synthetic: Any) -> Configuration:
     """The sizes of the paper, on the closed-form landscape: 1344 individuals on two documents."""
     return synthetic_search(
-        population=64,
-        parents=32,
-        mutations=16,
-        crossovers=16,
-        iterations=40,
-        **synthetic,
+        population=64, parents=32, mutations=16, crossovers=16, iterations=40, **synthetic
     )
 
 
@@ -186,11 +166,7 @@ def launcher(ranks: int) -> list[str]:
 
 def job_environment() -> dict[str, str]:
     """Our environment without settings of the program, and with MPI allowed as root."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("LONGROPE")
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LONGROPE")}
     if os.geteuid() == 0:
         kept |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return kept
@@ -248,9 +224,7 @@ class Process:
     def lives(self) -> bool:
         """Whether it runs or stands still; a zombie does neither."""
         try:
-            state = (
-                Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-            )
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             return False
         return state not in "ZX"
@@ -267,26 +241,20 @@ def session_processes(session: int) -> Iterator[Process]:
             if int(fields[3]) != session or fields[0] in "ZX":
                 continue
             words = (folder / "cmdline").read_bytes().decode().split("\0")[:-1]
-            environment = (
-                (folder / "environ").read_bytes().decode(errors="replace").split("\0")
-            )
+            environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it ended meanwhile
         named = dict(entry.partition("=")[::2] for entry in environment)
         rank = named.get("OMPI_COMM_WORLD_RANK")
         yield Process(
-            int(folder.name),
-            tuple(words) if len(words) > 1 else ("", ""),
-            rank and int(rank),
+            int(folder.name), tuple(words) if len(words) > 1 else ("", ""), rank and int(rank)
         )
 
 
 class SearchRun:
     """One run directory and the processes that work on it, one job after the other."""
 
-    def __init__(
-        self, folder: Path, configuration: Configuration, ranks: int = 1
-    ) -> None:
+    def __init__(self, folder: Path, configuration: Configuration, ranks: int = 1) -> None:
         """`folder` is made; the run directory and the configuration lie in it."""
         self.folder = folder
         self.ranks = ranks
@@ -302,10 +270,7 @@ class SearchRun:
     def start(self, *flags: str) -> subprocess.Popen[bytes]:
         """Starts the search as a job in a session of its own, which makes its processes known."""
         words = [*launcher(self.ranks), str(program()), "search", "search.toml", *flags]
-        with (
-            (self.folder / "out").open("wb") as out,
-            (self.folder / "err").open("wb") as err,
-        ):
+        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
             self.job = subprocess.Popen(
                 words,
                 cwd=self.folder,
@@ -356,9 +321,7 @@ class SearchRun:
 
     def rank(self, number: int) -> Process:
         """The process of a rank of the MPI job."""
-        found = [
-            each for each in self.processes() if each.is_rank and each.rank == number
-        ]
+        found = [each for each in self.processes() if each.is_rank and each.rank == number]
         if len(found) != 1:
             raise AssertionError(f"rank {number} is not one process: {found}")
         return found[0]
@@ -374,10 +337,7 @@ class SearchRun:
         """Waits until no process of the job is left, not even an orphan."""
         assert self.job is not None
         self.job.wait(PATIENCE_SECONDS)
-        wait_until(
-            lambda: not self.processes(),
-            f"nothing of the job is left: {self.processes()}",
-        )
+        wait_until(lambda: not self.processes(), f"nothing of the job is left: {self.processes()}")
 
     def clean_up(self) -> None:
         """Ends what a failed test left behind."""
@@ -391,11 +351,7 @@ class SearchRun:
     def state(self) -> str:
         """The state the history gives, with spaces."""
         with h5py.File(self.history) as file:
-            return (
-                file.attrs["state_legend"][file.attrs["state"]]
-                .decode()
-                .replace("_", " ")
-            )
+            return file.attrs["state_legend"][file.attrs["state"]].decode().replace("_", " ")
 
     def attribute(self, name: str) -> Any:
         """An attribute of the history's root; text as str."""
@@ -417,9 +373,7 @@ class SearchRun:
                 return
             status = item.parent["document_status"][:]
             sums = item[:]
-            for row, document in zip(
-                *numpy.nonzero((status == 1) | (status == 2)), strict=True
-            ):
+            for row, document in zip(*numpy.nonzero((status == 1) | (status == 2)), strict=True):
                 stored[name, int(row), int(document)] = float(sums[row, document])
 
         if self.history.exists():
@@ -432,9 +386,7 @@ class SearchRun:
 
         def enough() -> dict[tuple[str, int, int], float] | None:
             if self.job is None or self.job.poll() is not None:
-                raise AssertionError(
-                    f"the search ended before {count} scores:\n{self.said()}"
-                )
+                raise AssertionError(f"the search ended before {count} scores:\n{self.said()}")
             stored = self.scores()
             return stored if len(stored) >= count else None
 
@@ -472,19 +424,14 @@ class SearchRun:
         return content
 
 
-def differences(
-    one: Content, other: Content, besides: set[str] = frozenset()
-) -> list[str]:
+def differences(one: Content, other: Content, besides: set[str] = frozenset()) -> list[str]:
     """The places where two histories differ, `besides` not looked at."""
     places = (one.keys() | other.keys()) - besides
     return sorted(place for place in places if one.get(place) != other.get(place))
 
 
 def assert_same_search(
-    test: unittest.TestCase,
-    one: Content,
-    other: Content,
-    besides: set[str] = frozenset(),
+    test: unittest.TestCase, one: Content, other: Content, besides: set[str] = frozenset()
 ) -> None:
     """Both histories hold the same search, byte for byte, and it has an end."""
     for expected in ("factors", "document_nll", "best/factors", "heldout/document_nll"):

@@ -46,9 +46,7 @@ class StopTest(unittest.TestCase):
         cls.reference = SearchRun(cls.folder / "reference", synthetic_search())
         cls.reference.complete()
 
-    def new_run(
-        self, configuration: Configuration | None = None, ranks: int = 1
-    ) -> SearchRun:
+    def new_run(self, configuration: Configuration | None = None, ranks: int = 1) -> SearchRun:
         slow = synthetic_search(duration_ms=SLOW_MILLISECONDS * ranks)
         run = SearchRun(self.folder / self.id(), configuration or slow, ranks)
         self.addCleanup(run.clean_up)
@@ -79,18 +77,14 @@ class Stop(StopTest):
                 assert announced is not None, run.said()
                 stored = len(run.scores())
                 self.assertEqual(int(announced[1]), stored)
-                requeue = run_program(
-                    "status", "run", "--should-requeue", folder=run.folder
-                )
+                requeue = run_program("status", "run", "--should-requeue", folder=run.folder)
                 self.assertEqual(requeue.returncode, 0)
         run.complete()
         self.assertEqual(run.attribute("stored_at_start"), stored)
         self.assert_ends_like_the_reference(run)
 
     @needs_mpirun()
-    def test_each_signal_to_mpirun_stops_the_ranks_and_leaves_a_search_that_goes_on(
-        self,
-    ) -> None:
+    def test_each_signal_to_mpirun_stops_the_ranks_and_leaves_a_search_that_goes_on(self) -> None:
         run = self.new_run(ranks=2)
         stored = 0
         for number in SIGNALS:
@@ -132,15 +126,10 @@ class Stop(StopTest):
         run.complete("--time-limit", "1000")
         self.assert_ends_like_the_reference(run)
 
-    def test_a_stop_rule_ends_the_evolution_and_without_it_the_search_goes_on(
-        self,
-    ) -> None:
+    def test_a_stop_rule_ends_the_evolution_and_without_it_the_search_goes_on(self) -> None:
         run = self.new_run(changed(synthetic_search(), stage={"max_evaluations": 40}))
         run.complete()
-        self.assertIn(
-            "the evolution ends after 1 iterations, by stage.max_evaluations",
-            run.said(),
-        )
+        self.assertIn("the evolution ends after 1 iterations, by stage.max_evaluations", run.said())
         said = run_program("status", "run", folder=run.folder).stdout
         self.assertIn("2 generations, 32 individuals finished", said)
         self.assertIn("evolution ended by stage.max_evaluations", said)
@@ -148,17 +137,13 @@ class Stop(StopTest):
             "is complete; nothing is left to do",
             run_program("search", "search.toml", folder=run.folder).stdout,
         )
-        (run.folder / "search.toml").write_text(
-            to_toml(synthetic_search()), encoding="utf-8"
-        )
+        (run.folder / "search.toml").write_text(to_toml(synthetic_search()), encoding="utf-8")
         run.complete()
         self.assertIn(
             "evolution ended by stage.iterations",
             run_program("status", "run", folder=run.folder).stdout,
         )
-        self.assertEqual(
-            run_program("verify", "run", folder=run.folder).returncode, EXIT_DONE
-        )
+        self.assertEqual(run_program("verify", "run", folder=run.folder).returncode, EXIT_DONE)
 
     @needs_mpirun()
     def test_a_complete_search_says_so_and_is_left_alone(self) -> None:
@@ -171,9 +156,7 @@ class Stop(StopTest):
             self.assertIn("is complete; nothing is left to do", run.said())
             self.assertEqual(run.history.read_bytes(), history)
 
-    def test_a_run_directory_in_use_is_refused_with_7_and_its_search_is_not_disturbed(
-        self,
-    ) -> None:
+    def test_a_run_directory_in_use_is_refused_with_7_and_its_search_is_not_disturbed(self) -> None:
         run = self.new_run()
         job = run.start()
         run.wait_for_scores(1)
@@ -188,15 +171,11 @@ class Loss(StopTest):
     """Loses processes that others need."""
 
     @needs_mpirun()
-    def test_evaluators_killed_by_hand_are_replaced_and_the_result_is_the_same(
-        self,
-    ) -> None:
+    def test_evaluators_killed_by_hand_are_replaced_and_the_result_is_the_same(self) -> None:
         for ranks in (1, 2):
             with self.subTest(ranks=ranks):
                 run = SearchRun(
-                    self.folder / f"{self.id()} {ranks}",
-                    synthetic_search(duration_ms=20),
-                    ranks,
+                    self.folder / f"{self.id()} {ranks}", synthetic_search(duration_ms=20), ranks
                 )
                 self.addCleanup(run.clean_up)
                 run.start()
@@ -210,13 +189,9 @@ class Loss(StopTest):
                 self.assertRegex(run.said(), "killed by signal 9")
                 self.assert_ends_like_the_reference(run)
 
-    def test_an_evaluator_that_stands_still_is_replaced_after_its_deadline(
-        self,
-    ) -> None:
+    def test_an_evaluator_that_stands_still_is_replaced_after_its_deadline(self) -> None:
         configuration = synthetic_search(duration_ms=SLOW_MILLISECONDS)
-        run = self.new_run(
-            changed(configuration, evaluator={"deadline_floor_seconds": 2})
-        )
+        run = self.new_run(changed(configuration, evaluator={"deadline_floor_seconds": 2}))
         run.start()
         run.wait_for_scores(10)
         for evaluator in run.evaluators():
@@ -249,19 +224,14 @@ class Loss(StopTest):
         rank = run.rank(2)
         rank.kill(signal.SIGSTOP)
         self.addCleanup(rank.kill)
-        wait_until(
-            lambda: "worker 2 is lost: no word from it for 1 s" in run.said(),
-            "the loss",
-        )
+        wait_until(lambda: "worker 2 is lost: no word from it for 1 s" in run.said(), "the loss")
         wait_until(lambda: run.state() == "complete", "the search is complete")
         rank.kill()
         run.finish()
         self.assert_ends_like_the_reference(run)
 
     @needs_mpirun()
-    def test_workers_end_when_their_coordinator_stands_still_for_the_watchdog(
-        self,
-    ) -> None:
+    def test_workers_end_when_their_coordinator_stands_still_for_the_watchdog(self) -> None:
         configuration = synthetic_search(duration_ms=60)
         run = self.new_run(changed(configuration, run={"watchdog_seconds": 2}), ranks=2)
         run.start()

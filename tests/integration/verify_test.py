@@ -44,9 +44,7 @@ class Verify(unittest.TestCase):
         run = SearchRun(self.folder / "run", changed(faulty, stage={"iterations": 2}))
         run.complete()
         self.assertTrue(self.verified(run)["verified"])
-        more = run_program(
-            "search", "search.toml", "--iterations", "4", folder=run.folder
-        )
+        more = run_program("search", "search.toml", "--iterations", "4", folder=run.folder)
         self.assertEqual(more.returncode, EXIT_DONE, more.stderr)
         (stage,) = self.verified(run)["stages"]
         self.assertEqual(stage["individuals"], 16 + 4 * 16)
@@ -59,18 +57,14 @@ class Verify(unittest.TestCase):
         run.complete()
         ended = run_program("verify", "run/search.h5", folder=run.folder)
         self.assertEqual(ended.returncode, EXIT_DONE, ended.stderr)
-        self.assertIn(
-            "24 individuals in 3 generations follow from seed 7", ended.stdout
-        )
+        self.assertIn("24 individuals in 3 generations follow from seed 7", ended.stdout)
 
     def test_a_history_that_no_search_made_is_refused(self) -> None:
         file = self.folder / "sample.h5"
         subprocess.run([os.environ[WRITE_SAMPLE_HISTORY], str(file)], check=True)
         ended = run_program("verify", str(file), folder=self.folder)
         self.assertEqual(ended.returncode, EXIT_BAD_FILE)
-        self.assertIn(
-            f"{file}: the configuration in the history cannot be read", ended.stderr
-        )
+        self.assertIn(f"{file}: the configuration in the history cannot be read", ended.stderr)
         ended = run_program("verify", "--json", str(file), folder=self.folder)
         self.assertEqual(ended.returncode, EXIT_BAD_FILE)
         self.assertFalse(json.loads(ended.stdout)["verified"])
