@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "cli/arguments.hpp"
+#include "coordinator/tasks_left.hpp"
 #include "coordinator/utc_time.hpp"
 
 namespace longrope::cli {
@@ -80,14 +81,17 @@ void Reporter::generation(const coordinator::StageRun& stage,
 
 void Reporter::progress(const coordinator::Progress& progress) {
     const std::uint64_t scored = progress.stage.scored();
-    const std::uint64_t total = std::max(progress.stage.plan().tasks(), scored);
+    const std::uint64_t left =
+        coordinator::tasks_left(progress.stage.plan(), progress.stage.history());
+    const std::uint64_t total = scored + left;
     time_left_.clear();
     if (progress.computed >= tasks_before_an_estimate) {
         const double rate = static_cast<double>(progress.computed) / progress.seconds;
-        time_left_ = spell_duration(static_cast<double>(total - scored) / rate);
+        time_left_ = spell_duration(static_cast<double>(left) / rate);
     }
     if (style_ != ProgressStyle::bar) return;
-    const double share = static_cast<double>(scored) / static_cast<double>(total);
+    const double share =
+        total == 0 ? 1.0 : static_cast<double>(scored) / static_cast<double>(total);
     const auto filled = static_cast<std::size_t>(share * bar_cells);
     const auto& best = progress.stage.history().best;
     std::string bar =

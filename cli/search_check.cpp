@@ -16,6 +16,7 @@
 #include "cli/run_inputs.hpp"
 #include "coordinator/history_file.hpp"
 #include "coordinator/run_plan.hpp"
+#include "coordinator/tasks_left.hpp"
 #include "evaluator/cost_estimate.hpp"
 #include "evaluator/model/model_folder.hpp"
 
@@ -26,6 +27,7 @@ namespace fs = std::filesystem;
 
 struct StageEstimate {
     const coordinator::StageRun* stage = nullptr;
+    std::uint64_t tasks_left = 0;
     double flop_per_task = 0.0;
     std::uint64_t bytes_per_evaluator = 0;
     double seconds = 0.0;  ///< for what is left, on all ranks
@@ -39,8 +41,8 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
     for (const coordinator::StageRun& stage : plan.stages()) {
         StageEstimate estimate;
         estimate.stage = &stage;
-        const auto tasks = static_cast<double>(stage.plan().tasks() -
-                                               std::min(stage.plan().tasks(), stage.scored()));
+        estimate.tasks_left = coordinator::tasks_left(stage.plan(), stage.history());
+        const auto tasks = static_cast<double>(estimate.tasks_left);
         if (configuration.evaluator.backend == "synthetic") {
             estimate.seconds =
                 tasks * configuration.evaluator.synthetic.duration_ms / 1000.0 / workers;
@@ -109,17 +111,12 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
             : std::string{"a new search"});
     for (const StageEstimate& estimate : estimates) {
         const coordinator::StagePlan& stage = estimate.stage->plan();
-        const std::uint64_t left =
-            stage.tasks() - std::min(stage.tasks(), estimate.stage->scored());
         text += fmt::format(
             "Stage \"{}\": {} -> {} tokens, attention scale {:.4f}; documents: {} search, {} "
             "validation, {} held out.\n  {} individuals, {} tasks left",
             stage.settings.name, stage.original_window, stage.positions, stage.attention_scale,
             stage.search_documents.documents.size(), stage.validation_documents.documents.size(),
-            stage.heldout_documents.documents.size(),
-            stage.settings.population +
-                stage.settings.iterations * (stage.settings.mutations + stage.settings.crossovers),
-            left);
+            stage.heldout_documents.documents.size(), stage.individuals(), estimate.tasks_left);
         if (estimate.flop_per_task > 0.0) {
             text += fmt::format(" of {:.1f} GFLOP; {} of memory per evaluator",
                                 estimate.flop_per_task / 1e9,
@@ -131,7 +128,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                           {"positions", stage.positions},
                           {"attention_scale", stage.attention_scale},
                           {"tasks", stage.tasks()},
-                          {"tasks_left", left},
+                          {"tasks_left", estimate.tasks_left},
                           {"tasks_at_once", tasks_at_once(stage)},
                           {"flop_per_task", estimate.flop_per_task},
                           {"bytes_per_evaluator", estimate.bytes_per_evaluator},

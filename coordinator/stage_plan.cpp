@@ -106,17 +106,21 @@ StagePlan plan_search(const Configuration& configuration, const StageSettings& s
 
 }  // namespace
 
-std::uint64_t StagePlan::tasks() const noexcept {
+std::uint64_t StagePlan::individuals() const noexcept {
     const std::uint64_t children = search.mutations + search.crossovers;
     std::uint64_t bred = std::uint64_t{search.iterations} * children;
     if (settings.max_evaluations > 0) {
         bred = std::min(bred, (settings.max_evaluations - search.population) / children * children);
     }
-    const std::uint64_t searched = search.population + bred + baselines.size();
+    return search.population + bred;
+}
+
+std::uint64_t StagePlan::tasks() const noexcept {
+    const std::uint64_t searched = individuals() + baselines.size();
     const std::uint64_t validated = finalists + baselines.size() + swept_start_tokens.size();
     return searched * search_documents.documents.size() +
            validated * validation_documents.documents.size() +
-           5 * heldout_documents.documents.size();
+           heldout_rows * heldout_documents.documents.size();
 }
 
 StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,

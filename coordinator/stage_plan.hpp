@@ -49,12 +49,17 @@ struct StagePlan {
     DocumentSet heldout_documents;     ///< empty: no held-out scores
     std::vector<std::uint32_t> swept_start_tokens;  ///< tried on the final best; empty: none
 
+    /// Individuals of the whole search, skipped ones included, an upper bound.
+    [[nodiscard]] std::uint64_t individuals() const noexcept;
     /// (factor vector, document) pairs of the whole stage, an upper bound.
     [[nodiscard]] std::uint64_t tasks() const noexcept;
 };
 
 /// How many of the best individuals are scored on the validation documents.
 inline constexpr std::uint32_t finalists = 8;
+
+/// Rows of the held-out table: none, pi, ntk, yarn and the searched factors.
+inline constexpr std::uint32_t heldout_rows = 5;
 
 /// @throws ConfigurationError naming key, found and accepted: a target that is not above the
 ///         original window, more documents than there are, a chosen document that is too short

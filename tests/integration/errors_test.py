@@ -125,6 +125,7 @@ class Json(unittest.TestCase):
         self.run_directory.complete()
         after = self.read(*SEARCH, "--check", "--json")
         self.assertIs(after["complete"], True)
+        self.assertEqual([stage["tasks_left"] for stage in after["stages"]], [0])
         self.assertEqual(after["restored"], len(self.run_directory.scores()))
 
     def test_check_estimates_a_job_elsewhere(self) -> None:
