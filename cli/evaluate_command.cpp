@@ -77,12 +77,15 @@ void print_table(const EvaluationPlan& plan, const std::vector<JobScores>& score
                                  *method.attention_scale);
     }
     const std::size_t last = plan.tokens.size() - 1;
+    const std::vector<MethodScores> methods = column(plan, scores, last);
+    const std::string reference = reference_of(methods);
+    std::cout << fmt::format("\nAt {} tokens, by source", plan.tokens[last]);
+    if (!reference.empty()) {
+        std::cout << fmt::format("; vs {}: how much higher, paired by document, ± standard error",
+                                 reference);
+    }
     std::cout << fmt::format(
-        "\nAt {} tokens, by source; vs yarn: how much higher, paired by document, ± standard "
-        "error:\n\n{}",
-        plan.tokens[last],
-        score_table_text(column(plan, scores, last), plan.titles, scores[last].scored_tokens,
-                         "yarn"));
+        ":\n\n{}", score_table_text(methods, plan.titles, scores[last].scored_tokens, reference));
     std::cout.flush();
 }
 

@@ -105,6 +105,12 @@ PairedDifference paired_difference(const MethodScores& method, const MethodScore
     return result;
 }
 
+std::string reference_of(std::span<const MethodScores> methods) {
+    if (methods.size() < 2) return "";
+    const auto yarn = std::ranges::find(methods, "yarn", &MethodScores::name);
+    return yarn == methods.end() ? methods.front().name : yarn->name;
+}
+
 std::string score_table_text(std::span<const MethodScores> methods,
                              std::span<const std::string> titles,
                              std::span<const std::uint64_t> tokens, const std::string& reference) {

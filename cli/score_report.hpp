@@ -37,6 +37,10 @@ struct PairedDifference {
                                                  std::span<const std::uint64_t> tokens,
                                                  std::span<const std::size_t> documents);
 
+/// The method that the others are compared with: yarn, or without it the first; empty for a method
+/// alone.
+[[nodiscard]] std::string reference_of(std::span<const MethodScores> methods);
+
 /// A table: a row per method, per source its perplexity and the difference to `reference` with its
 /// standard error, and the same over all documents.
 /// @param reference  name of one of the methods; another name leaves the differences out

@@ -57,6 +57,17 @@ TEST_CASE("the paired difference is the mean over documents, its error theirs") 
     CHECK(std::isnan(paired_difference(method, reference, tokens, one).standard_error));
 }
 
+TEST_CASE("methods are compared with yarn, without it with the first, and one alone with none") {
+    const MethodScores none{"none", {200.0}};
+    const MethodScores pi{"pi", {210.0}};
+    const MethodScores yarn{"yarn", {190.0}};
+    using Methods = std::vector<MethodScores>;
+    CHECK(reference_of(Methods{none, pi, yarn}) == "yarn");
+    CHECK(reference_of(Methods{pi, none}) == "pi");
+    CHECK(reference_of(Methods{yarn}).empty());
+    CHECK(reference_of(Methods{}).empty());
+}
+
 TEST_CASE("documents whose titles agree but for a number of the whole are one source") {
     const std::vector<std::string> titles{
         "Emma 1/2", "Persuasion 1/1", "Emma 2/2",   "Untitled", "On TCP/IP", "On TCP/IP 1/3",
