@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "cli/model_scaling.hpp"
@@ -129,10 +130,19 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
     return methods;
 }
 
-void choose_documents(EvaluationPlan& plan) {
+/// How many documents of the split are evaluated at most.
+std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
+    if (parsed.count("limit") == 0) return std::numeric_limits<std::uint64_t>::max();
+    const auto limit = parse_number<std::uint64_t>(text_of(parsed, "limit"), "--limit");
+    if (limit == 0) throw UsageError{"--limit 0: at least 1 document"};
+    return limit;
+}
+
+void choose_documents(EvaluationPlan& plan, std::uint64_t limit) {
     const std::uint64_t longest = *std::ranges::max_element(plan.tokens);
     for (std::uint32_t i = 0; i < plan.facts.documents.size(); ++i) {
         const coordinator::DocumentFacts& document = plan.facts.documents[i];
+        if (plan.documents.size() == limit) break;
         if (document.split != plan.split) continue;
         if (document.positions < longest) {
             throw UsageError{
@@ -158,6 +168,7 @@ void add_evaluation_flags(cxxopts::Options& options) {
     add("model", "Hugging Face folder", text());
     add("documents", "documents file (HDF5)", text());
     add("split", "search, validation or heldout", text()->default_value("heldout"));
+    add("limit", "evaluate the first N documents of the split only (default: all)", text());
     add("tokens", "lengths to evaluate, for example 256,512,2048", text());
     add("methods",
         fmt::format("rows: {}, model (the scaling of its config.json), searched (of the "
@@ -235,7 +246,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     plan.attention_scale =
         scale->value(static_cast<double>(plan.facts.original_window), plan.target_tokens);
     plan.methods = methods_of(parsed, plan);
-    choose_documents(plan);
+    choose_documents(plan, limit_of(parsed));
     plan.per_token = text_of(parsed, "per-token");
     return plan;
 }

@@ -169,6 +169,14 @@ class Json(unittest.TestCase):
         self.assertIn(("searched", 2048), cells)
         self.assertIn(("none", 256), cells)
 
+    def test_evaluate_of_the_first_documents(self) -> None:
+        words = ("evaluate", "search.toml", "--tokens", "2048", "--methods", "pi", "--json")
+        for flags, count in (((), 8), (("--limit", "2"), 2), (("--limit", "9"), 8)):
+            with self.subTest(flags):
+                documents = self.read(*words, *flags)["results"][0]["documents"]
+                titles = [document["title"] for document in documents]
+                self.assertEqual(titles, [f"synthetic heldout {i + 1}/8" for i in range(count)])
+
     def test_devices(self) -> None:
         self.assertGreaterEqual(self.read("devices", "--json")["cores"], 1)
 
