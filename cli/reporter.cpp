@@ -2,7 +2,6 @@
 #include "cli/reporter.hpp"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,20 +10,14 @@
 #include <system_error>
 
 #include "cli/arguments.hpp"
+#include "cli/progress_line.hpp"
 #include "coordinator/tasks_left.hpp"
 #include "coordinator/utc_time.hpp"
 
 namespace longrope::cli {
 namespace {
 
-constexpr std::size_t bar_cells = 24;
 constexpr std::uint64_t tasks_before_an_estimate = 4;
-
-std::size_t terminal_width() {
-    winsize size{};
-    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-    return 80;
-}
 
 }  // namespace
 
@@ -83,24 +76,18 @@ void Reporter::progress(const coordinator::Progress& progress) {
     const std::uint64_t scored = progress.stage.scored();
     const std::uint64_t left =
         coordinator::tasks_left(progress.stage.plan(), progress.stage.history());
-    const std::uint64_t total = scored + left;
     time_left_.clear();
     if (progress.computed >= tasks_before_an_estimate) {
         const double rate = static_cast<double>(progress.computed) / progress.seconds;
         time_left_ = spell_duration(static_cast<double>(left) / rate);
     }
     if (style_ != ProgressStyle::bar) return;
-    const double share =
-        total == 0 ? 1.0 : static_cast<double>(scored) / static_cast<double>(total);
-    const auto filled = static_cast<std::size_t>(share * bar_cells);
     const auto& best = progress.stage.history().best;
-    std::string bar =
-        fmt::format("[{:#<{}}{:.<{}}] {:3.0f} %  {}/{} tasks on {} workers", "", filled, "",
-                    bar_cells - filled, 100.0 * share, scored, total, progress.workers);
-    if (best.individual >= 0) bar += fmt::format("  best {:.3f}", best.perplexity);
-    if (!time_left_.empty()) bar += fmt::format("  left {}", time_left_);
-    bar.resize(std::min(bar.size(), terminal_width() - 1));
-    const std::size_t old = bar_.size();
+    ProgressFigures figures{scored, left, progress.workers, std::nullopt, time_left_};
+    if (best.individual >= 0) figures.best_perplexity = best.perplexity;
+    const std::size_t width = terminal_width() - 1;  // in the last column the cursor might wrap
+    std::string bar = progress_line(figures, width);
+    const std::size_t old = std::min(bar_.size(), width);
     fmt::print(stderr, "\r{:{}}", bar, std::max(old, bar.size()));
     std::fflush(stderr);
     bar_ = std::move(bar);
