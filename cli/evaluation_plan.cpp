@@ -2,13 +2,18 @@
 #include "cli/evaluation_plan.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <fstream>
 #include <limits>
 #include <sstream>
+#include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include "cli/model_scaling.hpp"
 #include "cli/run_inputs.hpp"
@@ -27,50 +32,90 @@ Number parse_number(const std::string& text, const std::string& what) {
     const char* end = text.data() + text.size();
     const auto result = std::from_chars(text.data(), end, value);
     if (result.ec != std::errc{} || result.ptr != end) {
-        throw UsageError{
-            fmt::format("{}: \"{}\" is not a number of the kind expected", what, text)};
+        const std::string expected =
+            std::is_integral_v<Number>
+                ? fmt::format("an integer of 0 to {}", std::numeric_limits<Number>::max())
+                : "a number";
+        throw UsageError{fmt::format("{}: found \"{}\", expected {}", what, text, expected)};
     }
     return value;
+}
+
+/// A context window, in the range of stage.target_tokens.
+std::uint64_t parse_window(const std::string& text, const std::string& flag) {
+    constexpr std::uint64_t least = 2;
+    constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
+    const auto tokens = parse_number<std::uint64_t>(text, flag);
+    if (tokens >= least && tokens <= most) return tokens;
+    throw UsageError{
+        fmt::format("{}: found {}, expected {} to {} tokens", flag, tokens, least, most)};
+}
+
+/// Refuses what would be two rows, two columns or two groups of one name.
+void refuse_repetition(const std::vector<std::string>& parts, const std::string& flag) {
+    for (auto part = parts.begin(); part != parts.end(); ++part) {
+        if (std::find(parts.begin(), part, *part) == part) continue;
+        throw UsageError{fmt::format("{}: {} is given twice", flag, *part)};
+    }
+}
+
+/// A file that cannot be written is better refused before hours of evaluation.
+void check_per_token(const std::filesystem::path& file) {
+    if (file.empty()) return;
+    const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+    const std::string where = fmt::format("--per-token {}", file.string());
+    if (std::filesystem::is_directory(file)) {
+        throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
+    }
+    if (!std::filesystem::is_directory(folder)) {
+        throw UsageError{
+            fmt::format("{}: the folder {} does not exist: make it first", where, folder.string())};
+    }
+    if (::access(folder.c_str(), W_OK | X_OK) != 0) {
+        throw UsageError{
+            fmt::format("{}: the folder {} cannot be written", where, folder.string())};
+    }
 }
 
 std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
     return parsed.count(flag) > 0 ? parsed[flag].as<std::string>() : std::string{};
 }
 
+/// The flags of `evaluate` that are settings too.
+constexpr std::array<std::pair<const char*, const char*>, 4> own_setting_flags{
+    {{"model", "model.path"},
+     {"documents", "documents.path"},
+     {"original-window", "model.original_window"},
+     {"angles", "evaluator.angles"}}};
+
+/// Stands in for a configuration file, which has a stage and a run directory.
+constexpr std::string_view no_file = R"(
+[run]
+directory = "none"
+[[stage]]
+name = "none"
+target_tokens = 2147483647
+)";
+
 /// The configuration file's settings, or defaults; flags win either way.
 coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) {
-    coordinator::Configuration configuration;
+    std::vector<coordinator::Override> overrides = overrides_of(parsed);
+    for (const auto& [flag, key] : own_setting_flags) {
+        if (parsed.count(flag) == 0) continue;
+        overrides.push_back({key, text_of(parsed, flag), fmt::format("--{}", flag), ""});
+    }
     if (parsed.count("CONFIG") > 0) {
-        configuration = coordinator::read_configuration(positional(parsed, "CONFIG", "evaluate"),
-                                                        overrides_of(parsed));
-    } else {
-        const auto take = [&parsed](const char* flag, std::string& to) {
-            if (parsed.count(flag) > 0) to = parsed[flag].as<std::string>();
-        };
-        take("backend", configuration.evaluator.backend);
-        take("precision", configuration.evaluator.precision);
-        take("isa", configuration.evaluator.isa);
-        take("attention-scale", configuration.evaluator.attention_scale);
-        if (parsed.count("threads") > 0) {
-            configuration.evaluator.threads =
-                parse_number<std::uint32_t>(parsed["threads"].as<std::string>(), "--threads");
-        }
-        if (parsed.count("model") == 0 || parsed.count("documents") == 0) {
-            throw UsageError{
-                "longrope evaluate needs a configuration file, or --model and --documents; see "
-                "longrope evaluate --help"};
-        }
+        return coordinator::read_configuration(positional(parsed, "CONFIG", "evaluate"), overrides);
     }
-    const auto override_text = [&parsed](const char* flag, std::string& to) {
-        if (parsed.count(flag) > 0) to = parsed[flag].as<std::string>();
-    };
-    override_text("model", configuration.model.path);
-    override_text("documents", configuration.documents.path);
-    override_text("angles", configuration.evaluator.angles);
-    if (parsed.count("original-window") > 0) {
-        configuration.model.original_window = parse_number<std::uint64_t>(
-            parsed["original-window"].as<std::string>(), "--original-window");
+    if (parsed.count("model") == 0 || parsed.count("documents") == 0) {
+        throw UsageError{
+            "longrope evaluate needs a configuration file, or --model and --documents; see "
+            "longrope evaluate --help"};
     }
+    coordinator::Configuration configuration =
+        coordinator::parse_configuration(no_file, "longrope evaluate", overrides);
+    configuration.run.directory.clear();
+    configuration.stages.clear();
     return configuration;
 }
 
@@ -92,8 +137,10 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
     const bool default_list = parsed.count("methods") == 0;
     const auto from_run = searched(plan.configuration);
     std::vector<EvaluatedMethod> methods;
-    for (const std::string& name : comma_separated(
-             default_list ? default_methods : text_of(parsed, "methods"), "--methods")) {
+    const std::vector<std::string> names =
+        comma_separated(default_list ? default_methods : text_of(parsed, "methods"), "--methods");
+    refuse_repetition(names, "--methods");
+    for (const std::string& name : names) {
         if (name == "searched") {
             if (!from_run) {
                 throw UsageError{
@@ -179,7 +226,7 @@ void add_evaluation_flags(cxxopts::Options& options) {
         "length that vectors and scales are built for, once for all columns (default: largest of "
         "--tokens)",
         text());
-    add("original-window", "tokens (default: of the model)", text());
+    add("original-window", "tokens (default or 0: of the model)", text());
     add("angles", "double or float32 (as Hugging Face)", text());
     add("factors", "file with one rescale factor per line, a further row", text());
     add("start-tokens", "of --factors", text());
@@ -222,9 +269,11 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     const std::uint64_t stage_target =
         plan.configuration.stages.empty() ? 0 : plan.configuration.stages.back().target_tokens;
     if (parsed.count("tokens") > 0) {
-        for (const std::string& part : comma_separated(text_of(parsed, "tokens"), "--tokens")) {
-            plan.tokens.push_back(parse_number<std::uint64_t>(part, "--tokens"));
-            if (plan.tokens.back() < 2) throw UsageError{"--tokens: at least 2"};
+        const std::vector<std::string> parts =
+            comma_separated(text_of(parsed, "tokens"), "--tokens");
+        refuse_repetition(parts, "--tokens");
+        for (const std::string& part : parts) {
+            plan.tokens.push_back(parse_window(part, "--tokens"));
         }
     } else if (stage_target > 0) {
         plan.tokens = {plan.facts.original_window, stage_target};
@@ -232,8 +281,8 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
         throw UsageError{"--tokens is missing: which lengths, for example --tokens 256,2048"};
     }
     if (parsed.count("target-tokens") > 0) {
-        plan.target_tokens = static_cast<double>(
-            parse_number<std::uint64_t>(text_of(parsed, "target-tokens"), "--target-tokens"));
+        plan.target_tokens =
+            static_cast<double>(parse_window(text_of(parsed, "target-tokens"), "--target-tokens"));
     } else {
         plan.target_tokens = static_cast<double>(*std::ranges::max_element(plan.tokens));
     }
@@ -245,9 +294,10 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     }
     plan.attention_scale =
         scale->value(static_cast<double>(plan.facts.original_window), plan.target_tokens);
+    plan.per_token = text_of(parsed, "per-token");
+    check_per_token(plan.per_token);
     plan.methods = methods_of(parsed, plan);
     choose_documents(plan, limit_of(parsed));
-    plan.per_token = text_of(parsed, "per-token");
     return plan;
 }
 

@@ -52,6 +52,7 @@ Hdf5Group method_group(const Hdf5File& file, const TokenScoresBlock& block) {
 
 void write_token_scores(const std::filesystem::path& file,
                         const std::vector<TokenScoresBlock>& blocks) {
+    const storage::QuietHdf5 quiet;  // the message says it
     Hdf5File out{H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
                  fmt::format("create {}", file.string())};
     for (const TokenScoresBlock& block : blocks) {

@@ -136,8 +136,11 @@ Configuration read_configuration(const std::filesystem::path& file,
     return checked(given);
 }
 
-Configuration parse_configuration(std::string_view text, const std::string& origin) {
-    return checked(GivenSettings{origin, parse_toml(text, origin)});
+Configuration parse_configuration(std::string_view text, const std::string& origin,
+                                  const std::vector<Override>& overrides) {
+    GivenSettings given{origin, parse_toml(text, origin)};
+    for (const Override& override : overrides) given.apply(override);
+    return checked(given);
 }
 
 }  // namespace longrope::coordinator

@@ -127,7 +127,8 @@ struct Override {
 
 /// Reads a configuration that is at hand as TOML text; `origin` stands for the file in messages.
 /// @throws ConfigurationError
-[[nodiscard]] Configuration parse_configuration(std::string_view text, const std::string& origin);
+[[nodiscard]] Configuration parse_configuration(std::string_view text, const std::string& origin,
+                                                const std::vector<Override>& overrides = {});
 
 /// Overrides from LONGROPE_<TABLE>_<KEY> variables of `environment`: "NAME=value" strings, the last
 /// one null, as in `environ`. LONGROPE_EVALUATOR_SYNTHETIC_FAULT is evaluator.synthetic.fault.
