@@ -78,26 +78,27 @@ std::uint64_t tasks_at_once(const coordinator::StagePlan& stage) {
     return bred * stage.search_documents.documents.size();
 }
 
-/// The nearest folder that exists must be writable, or the search would fail at its first snapshot.
-void check_writable(const fs::path& directory) {
-    fs::path existing = fs::absolute(directory);
-    while (!fs::exists(existing)) existing = existing.parent_path();
-    if (::access(existing.c_str(), W_OK | X_OK) != 0) {
-        throw coordinator::ConfigurationError{
-            fmt::format("run.directory = \"{}\": {} cannot be written by this user",
-                        directory.string(), existing.string())};
-    }
-}
-
 }  // namespace
+
+void check_run_directory(const fs::path& directory) {
+    fs::path existing = fs::absolute(directory).lexically_normal();
+    while (!fs::exists(existing)) existing = existing.parent_path();
+    const auto refuse = [&](const char* found) {
+        throw coordinator::ConfigurationError{
+            fmt::format("run.directory = \"{}\": {} {}: use another --run-directory",
+                        directory.string(), existing.string(), found)};
+    };
+    if (!fs::is_directory(existing)) refuse("is not a folder");
+    if (::access(existing.c_str(), W_OK | X_OK) != 0) refuse("cannot be written by this user");
+}
 
 ExitCode check_search(const coordinator::Configuration& configuration, const EstimatedJob& job,
                       bool json) {
     const fs::path directory{configuration.run.directory};
+    check_run_directory(directory);
     const coordinator::RunFacts facts = read_facts(configuration);
     const coordinator::RunPlan plan{configuration, facts,
                                     coordinator::read_history(directory / "search.h5")};
-    check_writable(directory);
     const std::vector<StageEstimate> estimates = estimate(configuration, plan, job);
     boost::json::array stages;
     std::string text = fmt::format(

@@ -68,8 +68,9 @@ std::optional<std::chrono::steady_clock::time_point> end_of_slurm_job(Reporter& 
 
 ExitCode search(Job& job, const coordinator::Configuration& configuration,
                 const std::string& configuration_file, ProgressStyle style) {
-    const coordinator::RunFacts facts = read_facts(configuration);
     const fs::path directory{configuration.run.directory};
+    check_run_directory(directory);
+    const coordinator::RunFacts facts = read_facts(configuration);
     const fs::path history_file = directory / "search.h5";
     const coordinator::RunLock lock{
         directory, coordinator::this_process(), std::chrono::seconds{60},
