@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -111,7 +113,16 @@ void write_new_file(const fs::path& file, const std::string& text, bool force) {
 }
 
 std::uint64_t target_of(const cxxopts::ParseResult& parsed, const coordinator::RunFacts& facts) {
-    const auto target = parsed["target"].as<std::uint64_t>();
+    const auto text = parsed["target"].as<std::string>();
+    constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
+    std::uint64_t target = 0;
+    const char* end = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), end, target);
+    if (read.ec != std::errc{} || read.ptr != end || target > most) {
+        throw UsageError{
+            fmt::format("--target: found \"{}\", expected an integer of {} to {}, in tokens", text,
+                        facts.original_window + 1, most)};
+    }
     if (target > facts.original_window) return target;
     throw UsageError{fmt::format(
         "--target {}: the model's original window has {} tokens already; give a larger number",
@@ -128,13 +139,18 @@ ExitCode run_init(const Words& words) {
     add("model", "Hugging Face folder", cxxopts::value<std::string>());
     add("documents", "documents file of scripts/tokenize_documents.py",
         cxxopts::value<std::string>());
-    add("target", "length to extend to, in tokens", cxxopts::value<std::uint64_t>());
+    add("target", "length to extend to, in tokens", cxxopts::value<std::string>());
     add("output", "file to write", cxxopts::value<std::string>()->default_value("longrope.toml"));
     add("run-directory", "where the search will keep its history (default: runs/TARGET)",
         cxxopts::value<std::string>());
     add("force", "replace an existing file");
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
+    if (!parsed->unmatched().empty()) {
+        throw UsageError{
+            fmt::format("longrope init takes flags only, found \"{}\"; see longrope init --help",
+                        parsed->unmatched().front())};
+    }
     for (const char* needed : {"model", "documents", "target"}) {
         if (parsed->count(needed) == 0) {
             throw UsageError{
