@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/run_inputs.hpp"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 
+#include "coordinator/utf8_text.hpp"
 #include "evaluator/documents.hpp"
 #include "evaluator/documents_probe.hpp"
+#include "evaluator/evaluator.hpp"
 #include "evaluator/model/model_folder.hpp"
 #include "evaluator/model/model_tensors.hpp"
 #include "evaluator/synthetic/synthetic_evaluator.hpp"
@@ -61,6 +65,12 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
         facts.model_digest = model.digest();
         facts.documents_digest = documents.digest();
         for (std::uint32_t i = 0; i < documents.count(); ++i) {
+            if (!coordinator::is_storable_text(documents.title(i))) {
+                throw evaluator::EvaluatorError{
+                    fmt::format("{}: titles[{}] is not UTF-8: write the file with "
+                                "scripts/tokenize_documents.py",
+                                configuration.documents.path, i)};
+            }
             facts.documents.push_back({documents.title(i),
                                        evaluator::split_name(documents.split(i)),
                                        documents.positions(i)});

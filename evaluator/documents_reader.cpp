@@ -27,6 +27,10 @@ constexpr std::size_t longest_text = 4096;
 constexpr std::uintmax_t largest_compression = 1032;
 
 Hdf5File open(const std::filesystem::path& path) {
+    if (std::filesystem::is_directory(path)) {  // HDF5 would tell its life
+        throw EvaluatorError{
+            fmt::format("{}: a folder, expected a documents file (HDF5)", path.string())};
+    }
     const Hdf5PropertyList access{H5Pcreate(H5P_FILE_ACCESS), "create a property list"};
     // Read by every evaluator at once, often on file systems without locks.
     check_hdf5(H5Pset_file_locking(access.get(), false, true), "switch file locks off");
