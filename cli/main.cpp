@@ -3,6 +3,7 @@
 #include <hdf5.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -94,6 +95,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     // Closing everything at exit, HDF5 1.10 may loop over what a damaged file left behind.
     H5dont_atexit();
+    // Beyond a limit of file sizes a write fails like one on a full disk; it does not end us.
+    std::signal(SIGXFSZ, SIG_IGN);
     // An evaluator process is this program started anew; it must not come near MPI.
     if (argc == 3 && std::string_view{argv[1]} == evaluator_process_word) {
         return longrope::worker::run_evaluator_process(longrope::worker::child_socket,
