@@ -150,8 +150,8 @@ void Search::see_parents(std::uint32_t frontier) {
     auto parents = genome::best_by_score(std::span{scores_}.first(frontier), settings_.parents);
     if (parents.size() < 2) {
         throw NoParents{fmt::format(
-            "stage '{}': {} of the first {} individuals have a finite score; individual {} needs "
-            "two parents",
+            "stage \"{}\": {} of the first {} individuals have a finite score; individual {} needs "
+            "two parents. See with longrope evaluate whether the model itself gives finite scores",
             settings_.stage_name, parents.size(), frontier, bred())};
     }
     parents_ = std::move(parents);

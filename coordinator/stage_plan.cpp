@@ -23,6 +23,12 @@ DocumentSet choose_documents(const RunFacts& facts, const std::string& split, st
     for (std::uint32_t i = 0; i < facts.documents.size(); ++i) {
         if (facts.documents[i].split == split) candidates.push_back(i);
     }
+    if (count > 0 && candidates.empty()) {
+        throw ConfigurationError{fmt::format(
+            "documents.{} = {}, but the documents file has none of this split: make some with "
+            "scripts/tokenize_documents.py{}",
+            split, count, split == "search" ? "" : ", or use 0 for none")};
+    }
     if (count > candidates.size()) {
         throw ConfigurationError{fmt::format(
             "documents.{} = {}, but the documents file has {} of this split: use a value in [0, "
