@@ -8,35 +8,56 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import tempfile
 import unittest
 from collections.abc import Callable
 from pathlib import Path
 
+from bad_input import (
+    EXIT_CONFIGURATION,
+    EXIT_USAGE,
+    MODEL,
+    SEARCH,
+    SYNTHETIC,
+    Case,
+)
 from bad_inputs import (
     CONFIGURATION,
-    EXIT_USAGE,
+    DOCUMENTS,
+    EVALUATION,
+    EXIT_CODES,
     HISTORY,
-    MODEL,
+    INITIAL,
     MODEL_FILES,
-    SEARCH,
+    MODEL_HISTORY,
+    SECTIONS,
     STATUS,
-    SYNTHETIC,
     USAGE,
-    Case,
-    write_documents,
+    markdown,
 )
 from search_run import (
     DEMO_MODEL,
     EXIT_DONE,
+    PATIENCE_SECONDS,
+    REPOSITORY,
     SearchRun,
     changed,
     demo_search,
+    job_environment,
+    launcher,
     needs_demo_documents,
+    needs_mpirun,
+    program,
     run_program,
+    stored_scores,
     synthetic_search,
     to_toml,
 )
+from spoiled_files import write_documents
+
+# What a program says that was not written to be read, or ended by something else than an answer.
+SIGNS_OF_A_CRASH = ("terminate called", "Sanitizer", "runtime error:", "HDF5-DIAG", "Assertion")
 
 
 class Errors(unittest.TestCase):
@@ -54,15 +75,31 @@ class Errors(unittest.TestCase):
                 folder.mkdir()
                 prepare(folder)
                 case.spoil(folder)
-                before = history_bytes(folder)
-                for words in ways_of_asking(case):
-                    answer = run_program(*words, folder=folder)
-                    said = f"{' '.join(words)}:\n{answer.stdout}{answer.stderr}"
-                    self.assertEqual(answer.returncode, case.status, said)
-                    for fragment in case.told:
-                        self.assertIn(fragment, answer.stderr, said)
-                    self.assertEqual(answer.stdout, "", "an error belongs on stderr")
-                self.assertEqual(history_bytes(folder), before, "the history was touched")
+                with case.surroundings(folder):
+                    self.try_ways(case, folder)
+
+    def try_ways(self, case: Case, folder: Path) -> None:
+        history = folder / "run" / "search.h5"
+        scores = stored_scores(history) if case.begun and history.exists() else {}
+        before = history_bytes(history)
+        for words in ways_of_asking(case):
+            self.try_case(case, words, folder)
+        if case.begun:
+            self.assertLessEqual(scores.items(), stored_scores(history).items(), "scores are lost")
+        else:
+            self.assertEqual(history_bytes(history), before, "the history was touched")
+
+    def try_case(self, case: Case, words: tuple[str, ...], folder: Path) -> None:
+        answer = run_program(*words, folder=folder, environment=case.environment)
+        said = f"{' '.join(words)}:\n{answer.stdout}{answer.stderr}"
+        self.assertEqual(answer.returncode, case.status, said)
+        for sign in SIGNS_OF_A_CRASH:
+            self.assertNotIn(sign, said)
+        at = 0
+        for fragment in case.told:
+            self.assertIn(fragment, answer.stderr[at:], said)
+            at = answer.stderr.index(fragment, at) + len(fragment)
+        self.assertEqual(answer.stdout, "", "an error belongs on stderr")
 
     def prepare_synthetic(self, folder: Path) -> None:
         (folder / "search.toml").write_text(to_toml(SYNTHETIC))
@@ -72,15 +109,24 @@ class Errors(unittest.TestCase):
         shutil.copytree(DEMO_MODEL, folder / "model")
         write_documents(folder / "documents.h5")
 
+    def prepared_from(self, done: SearchRun) -> Callable[[Path], None]:
+        def prepare(folder: Path) -> None:
+            shutil.copytree(done.folder, folder, dirs_exist_ok=True)
+
+        return prepare
+
     def test_usage(self) -> None:
         self.try_cases(USAGE, self.prepare_synthetic)
+
+    def test_evaluation(self) -> None:
+        self.try_cases(EVALUATION, self.prepare_synthetic)
 
     def test_configuration(self) -> None:
         self.try_cases(CONFIGURATION, self.prepare_synthetic)
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_model_and_documents(self) -> None:
-        self.try_cases(MODEL_FILES, self.prepare_model)
+        self.try_cases(MODEL_FILES + DOCUMENTS + INITIAL, self.prepare_model)
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_the_files_that_the_cases_spoil_are_accepted_as_they_are(self) -> None:
@@ -92,11 +138,56 @@ class Errors(unittest.TestCase):
         keys = {"dimensions": 16, "documents": 8}
         done = SearchRun(self.folder / "done", changed(SYNTHETIC, **{"evaluator.synthetic": keys}))
         done.complete()
+        self.try_cases(HISTORY + STATUS, self.prepared_from(done))
 
-        def prepare(folder: Path) -> None:
-            shutil.copytree(done.folder, folder, dirs_exist_ok=True)
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_history_of_a_model(self) -> None:
+        few = {"population": 2, "parents": 2, "mutations": 1, "crossovers": 1, "iterations": 0}
+        done = SearchRun(self.folder / "done", changed(MODEL, stage=few))
+        shutil.copytree(DEMO_MODEL, done.folder / "model")
+        write_documents(done.folder / "documents.h5")
+        done.complete()
+        self.try_cases(MODEL_HISTORY, self.prepared_from(done))
 
-        self.try_cases(HISTORY + STATUS, prepare)
+    @needs_mpirun()
+    def test_of_several_ranks_one_answers_and_all_end(self) -> None:
+        self.prepare_synthetic(self.folder)
+        words = [*launcher(2), str(program()), *SEARCH, "--iterations=-1"]
+        answer = subprocess.run(
+            words,
+            cwd=self.folder,
+            env=job_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        # Under --enable-recovery mpirun's exit status says nothing; what it prints has the code.
+        self.assertEqual(answer.stderr.count("longrope: --iterations: "), 1, answer.stderr)
+        self.assertIn(answer.returncode, (EXIT_DONE, EXIT_CONFIGURATION), answer.stderr)
+
+
+class Page(unittest.TestCase):
+    """docs/errors.md is the table that is tested here."""
+
+    def test_the_page_is_made_from_the_table(self) -> None:
+        page = (REPOSITORY / "docs" / "errors.md").read_text(encoding="utf-8")
+        self.assertEqual(
+            page,
+            markdown(),
+            "docs/errors.md is out of date: its second line says how to make it",
+        )
+
+    def test_every_case_is_tried_and_told_apart(self) -> None:
+        tried = USAGE + EVALUATION + CONFIGURATION + MODEL_FILES + DOCUMENTS + INITIAL
+        tried += HISTORY + MODEL_HISTORY + STATUS
+        listed = [case for cases in SECTIONS.values() for case in cases]
+        self.assertCountEqual([case.wrong for case in tried], [case.wrong for case in listed])
+        for cases in SECTIONS.values():
+            names = [case.wrong for case in cases]
+            self.assertEqual(len(names), len(set(names)))
+        self.assertLessEqual({case.status for case in listed}, set(EXIT_CODES))
 
 
 class Json(unittest.TestCase):
@@ -183,13 +274,13 @@ class Json(unittest.TestCase):
 
 def ways_of_asking(case: Case) -> list[tuple[str, ...]]:
     """A search that is refused for its inputs is refused by --check too, in the same words."""
-    checked = case.status != EXIT_USAGE and case.words[0] == "search"
+    searches = bool(case.words) and case.words[0] == "search"
+    checked = case.checked and case.status != EXIT_USAGE and searches
     return [case.words, (*case.words, "--check")] if checked else [case.words]
 
 
-def history_bytes(folder: Path) -> bytes | None:
-    path = folder / "run" / "search.h5"
-    return path.read_bytes() if path.exists() else None
+def history_bytes(history: Path) -> bytes | None:
+    return history.read_bytes() if history.is_file() else None
 
 
 if __name__ == "__main__":

@@ -172,15 +172,18 @@ def job_environment() -> dict[str, str]:
     return kept
 
 
-def run_program(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the program to its end, without mpirun."""
+def run_program(
+    *words: str, folder: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs the program to its end, without mpirun; `environment` is added to ours."""
     return subprocess.run(
         [str(program()), *words],
         cwd=folder,
-        env=job_environment(),
+        env=job_environment() | (environment or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="backslashreplace",  # what is said of bad text may hold it
         timeout=PATIENCE_SECONDS,
         check=False,
     )
@@ -365,21 +368,8 @@ class SearchRun:
             return int(file["workers"]["tasks"].sum())
 
     def scores(self) -> dict[tuple[str, int, int], float]:
-        """The stored sums of negative log-likelihoods by (dataset, row, document)."""
-        stored: dict[tuple[str, int, int], float] = {}
-
-        def collect(name: str, item: h5py.HLObject) -> None:
-            if not name.endswith("document_nll"):
-                return
-            status = item.parent["document_status"][:]
-            sums = item[:]
-            for row, document in zip(*numpy.nonzero((status == 1) | (status == 2)), strict=True):
-                stored[name, int(row), int(document)] = float(sums[row, document])
-
-        if self.history.exists():
-            with h5py.File(self.history) as file:
-                file.visititems(collect)
-        return stored
+        """What the history holds now; nothing if there is none yet."""
+        return stored_scores(self.history) if self.history.exists() else {}
 
     def wait_for_scores(self, count: int) -> dict[tuple[str, int, int], float]:
         """Waits until the history of a running search holds at least `count` scores."""
@@ -422,6 +412,23 @@ class SearchRun:
                     add(f"/@{key}", value)
             file.visititems(collect)
         return content
+
+
+def stored_scores(history: Path) -> dict[tuple[str, int, int], float]:
+    """The stored sums of negative log-likelihoods by (dataset, row, document)."""
+    stored: dict[tuple[str, int, int], float] = {}
+
+    def collect(name: str, item: h5py.HLObject) -> None:
+        if not name.endswith("document_nll"):
+            return
+        status = item.parent["document_status"][:]
+        sums = item[:]
+        for row, document in zip(*numpy.nonzero((status == 1) | (status == 2)), strict=True):
+            stored[name, int(row), int(document)] = float(sums[row, document])
+
+    with h5py.File(history) as file:
+        file.visititems(collect)
+    return stored
 
 
 def differences(one: Content, other: Content, besides: set[str] = frozenset()) -> list[str]:
