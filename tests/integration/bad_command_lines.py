@@ -27,12 +27,16 @@ USAGE = [
         words=("serch",),
     ),
     Case(
-        "an unknown flag", EXIT_USAGE, ("itertions",), SEE_HELP, words=(*SEARCH, "--itertions=3")
+        "an unknown flag",
+        EXIT_USAGE,
+        ("‘itertions’ does not exist; see longrope search --help",),
+        SEE_HELP,
+        words=(*SEARCH, "--itertions=3"),
     ),
     Case(
         "a flag without its value",
         EXIT_USAGE,
-        ("iterations",),
+        ("‘iterations’ is missing an argument; see longrope search --help",),
         SEE_HELP,
         words=(*SEARCH, "--iterations"),
     ),
@@ -95,7 +99,7 @@ USAGE = [
     Case(
         "`devices` with a word",
         EXIT_USAGE,
-        ('"all"',),
+        ('longrope devices takes no "all"',),
         "leave it out",
         words=("devices", "all"),
     ),

@@ -10,14 +10,14 @@ CONFIGURATION = [
     Case(
         "a configuration file that is missing",
         EXIT_CONFIGURATION,
-        ("none.toml",),
+        ("none.toml: no such file. The configuration is a TOML file",),
         "correct the path",
         words=("search", "none.toml"),
     ),
     Case(
         "a folder in place of the configuration file",
         EXIT_CONFIGURATION,
-        ("run.toml",),
+        ("run.toml: is a directory. The configuration is a TOML file",),
         "name a file",
         folder_instead("run.toml"),
         ("search", "run.toml"),
