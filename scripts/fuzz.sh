@@ -98,11 +98,11 @@ run_mutated() {
     sed -n 's/^[a-z]*: \([0-9]*\) mutations,.*/\1/p' "$log"
 }
 
-rm -rf "$here/findings"
 mkdir -p "$here/findings"
 table=() status=0
 for target in "${targets[@]}"; do
     say "$target, $seconds s"
+    rm -rf "$here/findings/$target"
     failed=no
     if is_one_of "$target" "${coverage_guided[@]}"; then
         run_guided "$target" >"$here/executions"
