@@ -34,7 +34,7 @@ CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, P
     cost.weight_bytes = weight_size * (layer_weights * config.layers + hidden * config.vocabulary) +
                         sizeof(float) * (hidden + config.layers * layer_vectors);
     cost.document_bytes =
-        sizeof(float) * positions * (hidden + config.rotary_dim + 2 * kv_size + 3);
+        positions * (sizeof(float) * (hidden + config.rotary_dim + 3) + weight_size * 2 * kv_size);
     const std::uint64_t products = query_size + 2 * kv_size + 2 * inner;
     const std::uint64_t operands = hidden + query_size + inner;
     cost.work_bytes = chunk * (sizeof(float) * products + weight_size * operands) +

@@ -39,13 +39,13 @@ std::string cpu_name() {
 
 Backend open_cpu(const EvaluatorSettings& settings, Precision precision) {
     const cpu::InstructionSet set = cpu::choose_instruction_set(settings.isa);
-    return {
-        cpu::make_cpu_ops(
-            {.instruction_set = set, .precision = precision, .threads = settings.threads}),
-        fmt::format("cpu-{};isa={};onednn={};precision={};tile={};angles={}", cpu::kernel_revision,
-                    cpu::instruction_set_name(set), cpu::MatrixLibrary::version(),
-                    precision_name(precision), cpu::tile_rows, settings.angles),
-        cpu_name()};
+    return {cpu::make_cpu_ops(
+                {.instruction_set = set, .precision = precision, .threads = settings.threads}),
+            fmt::format("cpu-{};isa={};onednn={};precision={};tile={};angles={}",
+                        cpu::kernel_revision(precision), cpu::instruction_set_name(set),
+                        cpu::MatrixLibrary::version(), precision_name(precision), cpu::tile_rows,
+                        settings.angles),
+            cpu_name()};
 }
 
 Backend open_reference(const EvaluatorSettings& settings, Precision precision) {

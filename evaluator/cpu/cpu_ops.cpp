@@ -46,11 +46,11 @@ std::byte* tile_of(const DeviceMatrix& matrix, std::int64_t tile) {
 class CpuOps final : public DeviceOps {
 public:
     explicit CpuOps(const CpuSettings& settings)
-        : kernels_{kernels_of(settings.instruction_set)},
+        : library_{settings.instruction_set, settings.precision, settings.threads},
+          kernels_{kernels_of(settings.instruction_set, settings.precision)},
           precision_{settings.precision},
           chunk_rows_{settings.chunk_rows > 0 ? settings.chunk_rows
                                               : rows_per_thread * settings.threads},
-          library_{settings.instruction_set, settings.precision, settings.threads},
           pool_{settings.threads},
           scratch_(settings.threads) {
         assert(chunk_rows_ % rows_per_thread == 0);
@@ -338,10 +338,10 @@ private:
         }
     }
 
+    MatrixLibrary library_;  // first: it refuses a precision that this CPU has no kernels for
     const KernelSet& kernels_;
     Precision precision_;
     std::int64_t chunk_rows_;
-    MatrixLibrary library_;
     ThreadPool pool_;
     std::vector<AlignedBytes> scratch_;
     PackedLayer layer_;

@@ -36,7 +36,10 @@ InstructionSet choose_instruction_set(const std::string& setting) {
         "isa = \"{}\" is unknown: use \"auto\", \"baseline\", \"avx2\" or \"avx512\"", setting)};
 }
 
-const KernelSet& kernels_of(InstructionSet set) noexcept {
+const KernelSet& kernels_of(InstructionSet set, Precision precision) noexcept {
+    if (precision == Precision::bf16 && set == InstructionSet::avx512) {
+        return avx512_bf16_kernels();
+    }
     switch (set) {
         case InstructionSet::avx512:
             return avx512_kernels();

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "evaluator/cpu/kernels/kernel_set.hpp"
+#include "evaluator/precision.hpp"
 
 namespace longrope::evaluator::cpu {
 
@@ -24,6 +25,8 @@ enum class InstructionSet : std::uint8_t {
 /// @throws EvaluatorError if the name is unknown or this CPU lacks it, naming both
 [[nodiscard]] InstructionSet choose_instruction_set(const std::string& setting);
 
-[[nodiscard]] const KernelSet& kernels_of(InstructionSet set) noexcept;
+/// With bf16, which is for CPUs with AVX512_BF16 alone, attention multiplies bfloat16 too.
+[[nodiscard]] const KernelSet& kernels_of(InstructionSet set,
+                                          Precision precision = Precision::f32) noexcept;
 
 }  // namespace longrope::evaluator::cpu

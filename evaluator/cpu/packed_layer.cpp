@@ -8,16 +8,18 @@ PackedLayer::Layout PackedLayer::layout_of(const AttentionShape& shape, std::int
     const auto panels = [](std::int64_t count, std::int64_t panel) {
         return (count + panel - 1) / panel;
     };
+    const auto lines = [&panels](std::int64_t bytes) { return panels(bytes, 64) * 64; };
     Layout layout;
-    layout.keys = panels(positions, kernels.key_panel) * kernels.key_panel * shape.head_dim;
-    layout.value_panel = positions * kernels.value_panel;
-    layout.head = layout.keys + panels(shape.head_dim, kernels.value_panel) * layout.value_panel;
-    layout.head = panels(layout.head, 16) * 16;  // every head starts on a cache line
+    const std::int64_t keys = panels(positions, kernels.key_panel) * kernels.key_panel;
+    layout.keys = lines(keys * shape.head_dim * kernels.element_bytes);
+    layout.value_panel = panels(positions, kernels.depth) * kernels.depth * kernels.value_panel;
+    layout.head = layout.keys + lines(panels(shape.head_dim, kernels.value_panel) *
+                                      layout.value_panel * kernels.element_bytes);
     return layout;
 }
 
-std::int64_t PackedLayer::floats(const AttentionShape& shape, std::int64_t positions,
-                                 const KernelSet& kernels) noexcept {
+std::int64_t PackedLayer::bytes(const AttentionShape& shape, std::int64_t positions,
+                                const KernelSet& kernels) noexcept {
     return layout_of(shape, positions, kernels).head * shape.kv_heads;
 }
 
@@ -28,15 +30,14 @@ void PackedLayer::reset(const AttentionShape& shape, std::int64_t positions,
     if (layout != layout_ || shape.kv_heads != shape_.kv_heads ||
         shape.head_dim != shape_.head_dim) {
         memory_ = AlignedBytes{};  // before the new one: never both
-        memory_ =
-            AlignedBytes{static_cast<std::size_t>(layout.head * shape.kv_heads) * sizeof(float)};
+        memory_ = AlignedBytes{static_cast<std::size_t>(layout.head * shape.kv_heads)};
     }
     layout_ = layout;
     shape_ = shape;
 }
 
 PackedHead PackedLayer::head(std::int64_t kv_head) const noexcept {
-    float* base = memory_.floats() + kv_head * layout_.head;
+    std::byte* base = memory_.data() + kv_head * layout_.head;
     return {base, base + layout_.keys, layout_.value_panel};
 }
 

@@ -17,15 +17,15 @@ public:
 
     [[nodiscard]] const AttentionShape& shape() const noexcept { return shape_; }
     [[nodiscard]] PackedHead head(std::int64_t kv_head) const noexcept;
-    /// Floats of one layer, for the memory estimate.
-    [[nodiscard]] static std::int64_t floats(const AttentionShape& shape, std::int64_t positions,
-                                             const KernelSet& kernels) noexcept;
+    /// Bytes of one layer, for the memory estimate.
+    [[nodiscard]] static std::int64_t bytes(const AttentionShape& shape, std::int64_t positions,
+                                            const KernelSet& kernels) noexcept;
 
 private:
     struct Layout {
-        std::int64_t keys = 0;         // floats of a head's keys
-        std::int64_t value_panel = 0;  // floats of one of a head's value panels
-        std::int64_t head = 0;         // floats of a head
+        std::int64_t keys = 0;         // bytes of a head's keys
+        std::int64_t value_panel = 0;  // elements of one of a head's value panels
+        std::int64_t head = 0;         // bytes of a head
         friend bool operator==(const Layout&, const Layout&) = default;
     };
     [[nodiscard]] static Layout layout_of(const AttentionShape& shape, std::int64_t positions,

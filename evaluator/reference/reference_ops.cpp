@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "evaluator/rotary_table.hpp"
@@ -195,6 +196,8 @@ public:
         for (std::int64_t r = 0; r < keys.rows; ++r) {
             std::copy_n(row(keys, r), width, keys_.data() + (first_position + r) * width);
             std::copy_n(row(values, r), width, values_.data() + (first_position + r) * width);
+            round_operand(keys_.data() + (first_position + r) * width, width);
+            round_operand(values_.data() + (first_position + r) * width, width);
         }
     }
 
@@ -250,16 +253,31 @@ public:
     }
 
 private:
+    [[nodiscard]] double operand(double value) const {
+        if (precision_ == Precision::f32) return value;
+        return from_bfloat16_bits(bfloat16_bits(static_cast<float>(value)));
+    }
+
     void round_operand(float* values, std::int64_t count) const {
         if (precision_ == Precision::bf16) {
             round_to_bfloat16({values, static_cast<std::size_t>(count)});
         }
     }
 
-    /// One query against `visible` keys and values that lie `stride` floats apart.
+    /// One query against `visible` keys and values that lie `stride` floats apart. In bf16 the
+    /// operands are rounded: the query with its scale, keys and values as they are packed, and the
+    /// weights, but not their sum.
     void attend_one(const float* query, const float* keys, const float* values, std::int64_t stride,
                     std::int64_t visible, float* out) const {
-        const double scale = 1.0 / std::sqrt(static_cast<double>(shape_.head_dim));
+        double scale = std::numbers::log2e / std::sqrt(static_cast<double>(shape_.head_dim));
+        std::vector<float> scaled;
+        if (precision_ == Precision::bf16) {
+            scaled.assign(query, query + shape_.head_dim);
+            for (float& value : scaled) value *= static_cast<float>(scale);
+            round_to_bfloat16(scaled);
+            query = scaled.data();
+            scale = 1.0;
+        }
         std::vector<double> weights(static_cast<std::size_t>(visible));
         double top = -std::numeric_limits<double>::infinity();
         for (std::int64_t k = 0; k < visible; ++k) {
@@ -269,8 +287,9 @@ private:
         }
         double sum = 0.0;
         for (double& weight : weights) {
-            weight = std::exp(weight - top);
+            weight = std::exp2(weight - top);
             sum += weight;
+            weight = operand(weight);
         }
         std::vector<double> mixed(static_cast<std::size_t>(shape_.head_dim));
         for (std::int64_t k = 0; k < visible; ++k) {

@@ -15,6 +15,6 @@ namespace longrope::evaluator::reference {
                                                             std::int64_t chunk_rows = 256);
 
 /// Raised when the arithmetic of this backend changes.
-inline constexpr int kernel_revision = 1;
+inline constexpr int kernel_revision = 2;
 
 }  // namespace longrope::evaluator::reference

@@ -36,12 +36,13 @@ TEST_CASE("nothing in the memory of a document grows with the square of its leng
     CHECK(bytes(100'000) == 100'000 * 4 * (576 + 64 + 2 * 192 + 3));
 }
 
-TEST_CASE("bf16 halves the weights, and every thread adds its working memory") {
+TEST_CASE("bf16 halves the weights, keys and values, and every thread adds its working memory") {
     const CostEstimate f32 = estimate_cost(smollm2_135m(), 2048, Precision::f32, 1);
     const CostEstimate bf16 = estimate_cost(smollm2_135m(), 2048, Precision::bf16, 1);
     const CostEstimate two = estimate_cost(smollm2_135m(), 2048, Precision::f32, 2);
     CHECK(static_cast<double>(bf16.weight_bytes) ==
           doctest::Approx(0.5 * static_cast<double>(f32.weight_bytes)).epsilon(1e-3));
+    CHECK(f32.document_bytes - bf16.document_bytes == 2048 * 2 * 2 * 192);
     CHECK(two.work_bytes > f32.work_bytes);
     CHECK(two.peak_bytes == two.weight_bytes + two.document_bytes + two.work_bytes);
 }

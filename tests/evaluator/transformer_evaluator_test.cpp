@@ -63,7 +63,7 @@ TEST_CASE("the sum adds the losses of all tokens in order, in double") {
 TEST_CASE("the identity names model, documents and everything that decides bits") {
     const Inputs inputs;
     const auto reference = make_transformer_evaluator(inputs.settings("reference"));
-    CHECK(reference->identity().numerics_class == "reference-1;precision=f32;angles=double");
+    CHECK(reference->identity().numerics_class == "reference-2;precision=f32;angles=double");
     CHECK(reference->identity().model_digest.size() == 64);
     CHECK(reference->identity().documents_digest.size() == 64);
     CHECK(reference->identity().memory_bytes > 0);

@@ -3,6 +3,10 @@
 //
 //   queries [rows, group * head_dim]   keys, values: PackedHead   out [rows, group * head_dim]
 //
+// Operands of the two products are float32, or bfloat16 in pairs that one instruction multiplies
+// and adds: two components of a query and a key, two keys' weights and values. Everything else
+// (scores, maxima, exponentials, sums, accumulators) is float32.
+//
 // Keys are taken in blocks; a block stays in the near caches while every head of the group and
 // every row group passes over it. For a row group of R queries (rows of registers) and a block:
 //   scores [R, block] = Q Kᵀ       register tile R x key panel, the panel's components in sequence
@@ -18,11 +22,38 @@
 
 namespace longrope::evaluator::cpu {
 
+/// Operands of the products in float32. Others have the same members: an Element as it is packed,
+/// an Operand (a vector of width * depth of them), and multiply_add, which sums over the depth.
+template <class Isa>
+struct FloatOperands {
+    using Floats = typename Isa::Floats;
+    using Element = float;
+    using Operand = Floats;
+    static constexpr int depth = 1;  ///< elements that meet in one lane
+
+    [[gnu::always_inline]] static Element element(float value) { return value; }
+    /// The same `depth` elements in every lane.
+    [[gnu::always_inline]] static Operand broadcast(const Element* from) {
+        return cpu::broadcast<Isa>(*from);
+    }
+    [[gnu::always_inline]] static Floats multiply_add(Operand a, Operand b, Floats c) {
+        return Isa::fma(a, b, c);
+    }
+    /// Stores 2 * width floats as elements.
+    [[gnu::always_inline]] static void store(Element* to, Floats first, Floats second) {
+        cpu::store<Isa>(to, first);
+        cpu::store<Isa>(to + Isa::width, second);
+    }
+};
+
 /// Attention on one instruction set. Isa adds to the vector primitives: query_rows (R, a divisor of
 /// attention_rows), key_vectors and value_vectors (vectors per panel).
-template <class Isa>
+template <class Isa, class Operands>
 class AttentionKernel {
     using Floats = typename Isa::Floats;
+    using Element = typename Operands::Element;
+    using Operand = typename Operands::Operand;
+    static constexpr std::int64_t depth = Operands::depth;
     template <int Rows, int Vectors>
     using Tile = Floats[static_cast<std::size_t>(Rows)][static_cast<std::size_t>(Vectors)];
     template <class Element, int Count>
@@ -35,6 +66,7 @@ public:
     static constexpr std::int64_t key_panel = Isa::key_vectors * width;
     static constexpr std::int64_t value_panel = Isa::value_vectors * width;
     static constexpr std::int64_t key_block = 256 / key_panel * key_panel;
+    static_assert(key_panel % depth == 0 && key_block % depth == 0);
 
     static std::int64_t scratch_floats(std::int64_t group, std::int64_t head_dim) {
         return scores_floats + group * row_groups * group_floats(head_dim);
@@ -58,14 +90,22 @@ public:
                      std::int64_t position, std::int64_t head_dim, const PackedHead& head) {
         for (std::int64_t r = 0; r < rows; ++r, keys += stride, values += stride) {
             const std::int64_t at = position + r;
-            float* key = head.keys + at / key_panel * key_panel * head_dim + at % key_panel;
-            for (std::int64_t i = 0; i < head_dim; ++i) key[i * key_panel] = keys[i];
-            float* value = head.values + at * value_panel;
+            Element* key = static_cast<Element*>(head.keys) +
+                           at / key_panel * key_panel * head_dim + at % key_panel * depth;
+            for (std::int64_t i = 0; i < head_dim; i += depth) {
+                for (std::int64_t d = 0; d < depth; ++d) {
+                    key[i * key_panel + d] = Operands::element(keys[i + d]);
+                }
+            }
+            Element* value =
+                static_cast<Element*>(head.values) + at / depth * depth * value_panel + at % depth;
             for (std::int64_t i = 0; i < head_dim; i += value_panel) {
                 const std::int64_t rest = head_dim - i;
                 const std::int64_t count = rest < value_panel ? rest : value_panel;
-                __builtin_memcpy(value + i / value_panel * head.value_panel_stride, values + i,
-                                 static_cast<std::size_t>(count) * sizeof(float));
+                Element* to = value + i / value_panel * head.value_panel_stride;
+                for (std::int64_t k = 0; k < count; ++k) {
+                    to[k * depth] = Operands::element(values[i + k]);
+                }
             }
         }
     }
@@ -79,7 +119,7 @@ private:
         return (head_dim + value_panel - 1) / value_panel * value_panel;
     }
     /// Of one row group: sums [R, width], maxima [R, width], accumulators [panels, R, value_panel],
-    /// queries [head_dim, R].
+    /// queries [head_dim / depth, R, depth].
     static constexpr std::int64_t group_floats(std::int64_t head_dim) {
         const std::int64_t floats = tile_rows * (2 * width + padded(head_dim) + head_dim);
         return (floats + 15) / 16 * 16;
@@ -89,7 +129,7 @@ private:
         float* sums;
         float* maxima;  // the same in every lane
         float* accumulators;
-        float* queries;
+        Element* queries;
     };
 
     explicit AttentionKernel(const AttentionTask& task) : task_{task} {}
@@ -100,7 +140,7 @@ private:
         float* maxima = base + tile_rows * width;
         float* accumulators = maxima + tile_rows * width;
         float* queries = accumulators + tile_rows * padded(task_.head_dim);
-        return {base, maxima, accumulators, queries};
+        return {base, maxima, accumulators, reinterpret_cast<Element*>(queries)};
     }
 
     void start() const {
@@ -121,7 +161,8 @@ private:
                     const float* query =
                         task_.queries + from * task_.query_stride + head * task_.head_dim;
                     for (std::int64_t i = 0; i < task_.head_dim; ++i) {
-                        state.queries[i * tile_rows + r] = query[i] * task_.score_scale;
+                        state.queries[(i / depth * tile_rows + r) * depth + i % depth] =
+                            Operands::element(query[i] * task_.score_scale);
                     }
                 }
             }
@@ -140,7 +181,8 @@ private:
 
         for (std::int64_t panel = 0; panel < panels; ++panel) {
             const std::int64_t at = block + panel * key_panel;
-            score_panel(state.queries, task_.head.keys + at * task_.head_dim,
+            score_panel(state.queries,
+                        static_cast<const Element*>(task_.head.keys) + at * task_.head_dim,
                         scores + panel * key_panel);
         }
         mask(task_.first_position + first - block, panels * key_panel, scores);
@@ -148,31 +190,31 @@ private:
         exponentiate(scores, panels * key_panel, state, shrink);
         const std::int64_t value_panels = padded(task_.head_dim) / value_panel;
         for (std::int64_t panel = 0; panel < value_panels; ++panel) {
-            mix_panel(
-                scores, shrink,
-                task_.head.values + panel * task_.head.value_panel_stride + block * value_panel,
-                keys, state.accumulators + panel * tile_rows * value_panel);
+            mix_panel(scores, shrink,
+                      static_cast<const Element*>(task_.head.values) +
+                          panel * task_.head.value_panel_stride + block * value_panel,
+                      keys, state.accumulators + panel * tile_rows * value_panel);
         }
     }
 
     /// scores[r, 0..key_panel) = queries[., r] . keys[., 0..key_panel)
-    void score_panel(const float* queries, const float* keys, float* scores) const {
+    void score_panel(const Element* queries, const Element* keys, float* scores) const {
         constexpr int vectors = Isa::key_vectors;
         Tile<tile_rows, vectors> sums = {};
-        for (std::int64_t i = 0; i < task_.head_dim; ++i) {
-            Array<Floats, vectors> key;
+        for (std::int64_t i = 0; i < task_.head_dim; i += depth) {
+            Array<Operand, vectors> key;
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) key[v] = load<Isa>(keys + v * width);
+            for (int v = 0; v < vectors; ++v) key[v] = load_operand(keys + v * width * depth);
 #pragma GCC unroll 16
             for (int r = 0; r < tile_rows; ++r) {
-                const Floats query = broadcast<Isa>(queries[r]);
+                const Operand query = Operands::broadcast(queries + r * depth);
 #pragma GCC unroll 8
                 for (int v = 0; v < vectors; ++v) {
-                    sums[r][v] = Isa::fma(query, key[v], sums[r][v]);
+                    sums[r][v] = Operands::multiply_add(query, key[v], sums[r][v]);
                 }
             }
-            keys += key_panel;
-            queries += tile_rows;
+            keys += key_panel * depth;
+            queries += tile_rows * depth;
         }
 #pragma GCC unroll 16
         for (int r = 0; r < tile_rows; ++r) {
@@ -181,6 +223,12 @@ private:
                 store<Isa>(scores + r * score_stride + v * width, sums[r][v]);
             }
         }
+    }
+
+    [[gnu::always_inline]] static Operand load_operand(const Element* from) {
+        Operand result;
+        __builtin_memcpy(&result, from, sizeof result);
+        return result;
     }
 
     /// -infinity where a row does not see a key. @param offset  first row's position - first key's
@@ -194,7 +242,8 @@ private:
         }
     }
 
-    /// scores = 2^(scores - new maximum), added to the lanes of the sums.
+    /// scores = 2^(scores - new maximum), added to the lanes of the sums, then stored as elements
+    /// from the beginning of their row.
     /// shrink[r]: what earlier sums and accumulators of a row must be multiplied by.
     /// All maxima first: the steps of one row's reduction wait for each other, those of twelve rows
     /// overlap.
@@ -224,8 +273,7 @@ private:
             for (std::int64_t k = 0; k < keys; k += 2 * width) {
                 const Floats weight = exp2<Isa>(load<Isa>(row + k) - top);
                 const Floats next = exp2<Isa>(load<Isa>(row + k + width) - top);
-                store<Isa>(row + k, weight);
-                store<Isa>(row + k + width, next);
+                Operands::store(reinterpret_cast<Element*>(row) + k, weight, next);
                 sum += weight;
                 other += next;
             }
@@ -235,7 +283,7 @@ private:
 
     /// sums[r, .] = sums[r, .] * shrink[r] + Σ_k weights[r, k] values[k, .]
     static void mix_panel(const float* weights, const Array<Floats, tile_rows>& shrink,
-                          const float* values, std::int64_t keys, float* sums) {
+                          const Element* values, std::int64_t keys, float* sums) {
         constexpr int vectors = Isa::value_vectors;
         Tile<tile_rows, vectors> mixed;
 #pragma GCC unroll 16
@@ -245,19 +293,22 @@ private:
                 mixed[r][v] = load<Isa>(sums + r * value_panel + v * width) * shrink[r];
             }
         }
-        for (std::int64_t k = 0; k < keys; ++k) {
-            Array<Floats, vectors> value;
+        // A last key without its partner meets a weight of 0: it is masked, its values are 0.
+        for (std::int64_t k = 0; k < keys; k += depth) {
+            Array<Operand, vectors> value;
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) value[v] = load<Isa>(values + v * width);
+            for (int v = 0; v < vectors; ++v) value[v] = load_operand(values + v * width * depth);
 #pragma GCC unroll 16
             for (int r = 0; r < tile_rows; ++r) {
-                const Floats weight = broadcast<Isa>(weights[r * score_stride + k]);
+                const float* row = weights + r * score_stride;
+                const Operand weight =
+                    Operands::broadcast(reinterpret_cast<const Element*>(row) + k);
 #pragma GCC unroll 8
                 for (int v = 0; v < vectors; ++v) {
-                    mixed[r][v] = Isa::fma(weight, value[v], mixed[r][v]);
+                    mixed[r][v] = Operands::multiply_add(weight, value[v], mixed[r][v]);
                 }
             }
-            values += value_panel;
+            values += value_panel * depth;
         }
 #pragma GCC unroll 16
         for (int r = 0; r < tile_rows; ++r) {

@@ -7,11 +7,13 @@ namespace longrope::evaluator::cpu {
 
 /// Keys and values of one key/value head of one layer, packed for the attention kernel.
 struct PackedHead {
-    /// [panels][head_dim][key_panel]: the keys of a panel lie side by side, component by component.
-    float* keys = nullptr;
-    /// [value_panels][positions][value_panel]: components of a value, padded with zeros.
-    float* values = nullptr;
-    std::int64_t value_panel_stride = 0;  ///< floats from one value panel to the next
+    /// [panels][head_dim / depth][key_panel][depth]: the keys of a panel lie side by side,
+    /// component by component, or pair by pair of them.
+    void* keys = nullptr;
+    /// [value_panels][positions / depth][value_panel][depth]: components of a value, padded with
+    /// zeros; positions are rounded up to whole pairs, and a last one alone has zeros beside it.
+    void* values = nullptr;
+    std::int64_t value_panel_stride = 0;  ///< elements from one value panel to the next
 };
 
 /// Queries of one key/value head's group, at consecutive positions, against the keys before them.
@@ -42,8 +44,10 @@ inline constexpr std::int64_t attention_rows = 96;
 /// to a call, so bits depend on the instruction set alone.
 struct KernelSet {
     const char* name;
-    std::int64_t key_panel;    ///< keys side by side in PackedHead::keys
-    std::int64_t value_panel;  ///< components side by side in PackedHead::values
+    std::int64_t key_panel;      ///< keys side by side in PackedHead::keys
+    std::int64_t value_panel;    ///< components side by side in PackedHead::values
+    std::int64_t depth;          ///< elements that one step of a product sums over: 1, or a pair
+    std::int64_t element_bytes;  ///< of packed keys and values: float32 or bfloat16
 
     std::int64_t (*attention_scratch_floats)(std::int64_t group, std::int64_t head_dim);
     void (*attend)(const AttentionTask& task);
@@ -71,5 +75,7 @@ struct KernelSet {
 [[nodiscard]] const KernelSet& baseline_kernels() noexcept;
 [[nodiscard]] const KernelSet& avx2_kernels() noexcept;
 [[nodiscard]] const KernelSet& avx512_kernels() noexcept;
+/// As avx512, but attention multiplies bfloat16: for CPUs with AVX512_BF16, and Precision::bf16.
+[[nodiscard]] const KernelSet& avx512_bf16_kernels() noexcept;
 
 }  // namespace longrope::evaluator::cpu

@@ -8,12 +8,14 @@
 namespace longrope::evaluator::cpu {
 
 /// The kernels of `Isa`; included only by the object files compiled for it.
-template <class Isa>
+template <class Isa, class AttentionOperands = FloatOperands<Isa>>
 constexpr KernelSet make_kernel_set(const char* name) {
-    using Attention = AttentionKernel<Isa>;
+    using Attention = AttentionKernel<Isa, AttentionOperands>;
     return {.name = name,
             .key_panel = Attention::key_panel,
             .value_panel = Attention::value_panel,
+            .depth = AttentionOperands::depth,
+            .element_bytes = sizeof(typename AttentionOperands::Element),
             .attention_scratch_floats = Attention::scratch_floats,
             .attend = Attention::attend,
             .pack = Attention::pack,
