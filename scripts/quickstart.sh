@@ -108,7 +108,7 @@ if [ "$(field complete <<<"$check")" = True ]; then
 fi
 
 say "4/4 searching with $RANKS ranks; the first three steps took $((SECONDS - begun)) s"
-"$longrope" search --check "$config" >&2
+"$longrope" search --check --ranks "$RANKS" "$config" >&2
 mpirun_options
 say "${mpi[*]} $longrope search $config"
 begun=$SECONDS
