@@ -14,8 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string_view>
-
-extern char** environ;
+#include <system_error>
 
 namespace longrope::worker {
 namespace {
@@ -26,7 +25,7 @@ constexpr int kill_patience_ms = 5000;
 constexpr int first_free_descriptor = 10;  // above the numbers that the child's actions assign
 
 [[noreturn]] void fail(std::string_view what, int error = errno) {
-    throw WorkerError{fmt::format("cannot {}: {}", what, std::strerror(error))};
+    throw WorkerError{fmt::format("cannot {}: {}", what, std::generic_category().message(error))};
 }
 
 /// The same open file under a number that the child's actions never overwrite.
@@ -72,7 +71,9 @@ void set_affinity(pid_t pid, const std::vector<int>& cores) {
 std::string describe(int status) {
     if (WIFEXITED(status)) return fmt::format("exited with status {}", WEXITSTATUS(status));
     const int signal = WTERMSIG(status);
-    return fmt::format("was killed by signal {} ({})", signal, ::strsignal(signal));
+    const char* const description = ::sigdescr_np(signal);  // strsignal is not thread-safe
+    return fmt::format("was killed by signal {} ({})", signal,
+                       description != nullptr ? description : "a signal without a name");
 }
 
 }  // namespace

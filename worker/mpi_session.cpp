@@ -117,7 +117,7 @@ Outbox::Outbox(Outbox&& other) noexcept
 
 Outbox::~Outbox() {
     // MPI may still read the buffer of an unfinished send; it is given up rather than freed.
-    if (sending_) new std::vector<std::byte>{std::move(in_flight_)};
+    if (sending_) static_cast<void>(in_flight_.release());
 }
 
 void Outbox::push(std::vector<std::byte> frame) {
@@ -141,10 +141,10 @@ void Outbox::progress() {
         sending_ = false;
     }
     if (queue_.empty()) return;
-    in_flight_ = std::move(queue_.front());
+    in_flight_ = std::make_unique<std::vector<std::byte>>(std::move(queue_.front()));
     queue_.erase(queue_.begin());
-    check(MPI_Isend(in_flight_.data(), static_cast<int>(in_flight_.size()), MPI_BYTE, destination_,
-                    tag, MPI_COMM_WORLD, &request_),
+    check(MPI_Isend(in_flight_->data(), static_cast<int>(in_flight_->size()), MPI_BYTE,
+                    destination_, tag, MPI_COMM_WORLD, &request_),
           "MPI_Isend");
     sending_ = true;
 }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -79,7 +80,7 @@ private:
     bool abandoned_ = false;
     bool sending_ = false;
     MPI_Request request_ = MPI_REQUEST_NULL;
-    std::vector<std::byte> in_flight_;
+    std::unique_ptr<std::vector<std::byte>> in_flight_;  ///< outlives us if still being sent
     std::vector<std::vector<std::byte>> queue_;
 };
 

@@ -24,6 +24,8 @@ public:
     /// Sends the setup to every rank; starts the own evaluator.
     MpiTransport(MpiSession& session, Supervisor::Launch own, const protocol::Setup& setup,
                  Clock::duration lease);
+    MpiTransport(const MpiTransport&) = delete;
+    MpiTransport& operator=(const MpiTransport&) = delete;
     ~MpiTransport() override;
 
     [[nodiscard]] std::vector<protocol::WorkerId> workers() const override;
