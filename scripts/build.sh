@@ -12,7 +12,7 @@ Configures and builds longrope in build/NAME.
 
 usage: scripts/build.sh [--preset NAME] [--target TARGET] [-- CMAKE-OPTION...]
 
-  --preset NAME     release (default), debug or sanitize
+  --preset NAME     release (default), debug, sanitize or thread
   --target TARGET   build this alone, for example longrope
   --help            this text
 

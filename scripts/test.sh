@@ -15,7 +15,7 @@ summary, the exit status 0 if every test passed.
 usage: scripts/test.sh [--full] [--preset NAME]
 
   --full          also the slow tests (label "slow")
-  --preset NAME   release (default), debug or sanitize
+  --preset NAME   release (default), debug, sanitize or thread
   --help          this text
 
 Environment: JOBS=$JOBS
@@ -50,6 +50,11 @@ scripts/install_dependencies.sh
 scripts/build.sh --preset "$preset" -- -DLONGROPE_TESTS=ON -DLONGROPE_WARNINGS_AS_ERRORS=ON
 .venv/bin/python scripts/prepare_demo.py >&2 || fail "the tests with the demo model need its documents (above)"
 
+# Where the sanitizers of the presets write, so that what they find in a process far from CTest counts.
+reports=build/$preset/reports
+rm -rf "$reports"
+mkdir "$reports"
+
 log=build/$preset/test-output.txt
 begun=$SECONDS status=0
 say "the tests; dependencies, build and documents took $begun s"
@@ -57,6 +62,11 @@ ctest --preset "$preset" --parallel "$JOBS" --no-tests=error "${selection[@]}" \
     --output-junit "$PWD/build/$preset/tests.xml" --test-output-size-passed 1000000 \
     </dev/null 2>&1 | tee "$log" || status=$?
 say "the tests took $((SECONDS - begun)) s; their output is in $log"
+if [ -n "$(ls "$reports")" ]; then
+    head -n 60 "$reports"/*
+    say "the sanitizers reported $(ls "$reports" | wc -l) processes (above, and in $reports)"
+    [ $status -ne 0 ] || status=1
+fi
 .venv/bin/python scripts/list_skipped_tests.py "build/$preset/tests.xml" || [ $status -ne 0 ] || status=1
 # CTest lists skipped and failed tests after its summary: the summary once more, as the last line.
 grep -E '^[0-9]+% tests passed' "$log" || { say "CTest printed no summary"; [ $status -ne 0 ] || status=1; }

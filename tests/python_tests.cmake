@@ -12,7 +12,7 @@ function(longrope_add_python_tests room)
             WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
         set_tests_properties("${room}: ${name}" PROPERTIES
             SKIP_RETURN_CODE 77
-            TIMEOUT 900  # the headers take half a minute on two free cores
+            TIMEOUT $<IF:$<BOOL:${LONGROPE_SANITIZE}>,7200,900>  # the headers take half a minute on two free cores
             ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${TESTS_ENVIRONMENT}"
             LABELS "${TESTS_LABELS}")
     endforeach()

@@ -232,7 +232,7 @@ private:
     ::dup2(output, STDERR_FILENO);
     const rlimit no_core{0, 0};
     ::setrlimit(RLIMIT_CORE, &no_core);
-#ifndef __SANITIZE_ADDRESS__  // whose shadow takes terabytes of address space
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // shadows take terabytes
     const rlimit memory{memory_bytes, memory_bytes};
     ::setrlimit(RLIMIT_AS, &memory);
 #endif

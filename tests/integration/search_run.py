@@ -43,7 +43,8 @@ EXIT_STOPPED_EARLY = 75
 EXIT_INTERRUPTED_TWICE = 130
 
 # How long anything may take on a busy machine before the test gives up; nothing is timed by it.
-PATIENCE_SECONDS = 120.0
+# The presets of the sanitizers, under which everything is slower, give more.
+PATIENCE_SECONDS = float(os.environ.get("TEST_PATIENCE_SECONDS", "120"))
 POLL_SECONDS = 0.005
 
 # What differs between two runs of one search: who computed, when, in how many attempts and starts.
