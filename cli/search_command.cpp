@@ -75,6 +75,7 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     const coordinator::RunLock lock{
         directory, coordinator::this_process(), std::chrono::seconds{60},
         [](const std::string& waiting) { fmt::print(stderr, "{}\n", waiting); }};
+    coordinator::remove_stale_temporaries(directory);  // before the history is read, never after
     coordinator::RunPlan plan{configuration, facts, coordinator::read_history(history_file)};
     if (plan.complete()) {
         std::cout << fmt::format("The search in {} is complete; nothing is left to do.\n",
@@ -82,7 +83,6 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
         print_results(plan, history_file, configuration_file);
         return ExitCode::done;
     }
-    coordinator::remove_stale_temporaries(directory);
     plan.header().program_version = program_version();
     plan.header().program_commit = program_commit();
     plan.header().libraries = library_versions();

@@ -42,19 +42,58 @@ std::string temporary_suffix() {
     return fmt::format(".{}.{}.tmp", host.data(), ::getpid());
 }
 
-/// Whether `name` is "<file>.h5.<host>.<pid>.tmp".
+/// Whether `name` is "<file>.h5.<host>.<pid>.tmp" or "lock.<host>.<pid>.tmp".
 bool is_temporary(std::string_view name) {
     constexpr std::string_view ending = ".tmp";
-    constexpr std::string_view stem_ending = ".h5.";
+    constexpr std::string_view history = ".h5.";
+    constexpr std::string_view lock = "lock.";
     if (!name.ends_with(ending)) return false;
     name.remove_suffix(ending.size());
-    const std::size_t stem = name.find(stem_ending);
-    const std::size_t dot = name.rfind('.');
-    if (stem == std::string_view::npos || stem == 0 || dot <= stem + stem_ending.size()) {
+    const std::size_t extension = name.find(history);
+    if (name.starts_with(lock)) {
+        name.remove_prefix(lock.size());
+    } else if (extension != std::string_view::npos && extension > 0) {
+        name.remove_prefix(extension + history.size());
+    } else {
         return false;
     }
+    const std::size_t dot = name.rfind('.');
+    if (dot == std::string_view::npos || dot == 0) return false;
     const std::string_view pid = name.substr(dot + 1);
     return !pid.empty() && pid.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+/// Writes and closes a file just opened; on return its content is on the disk.
+void fill(FileDescriptor& descriptor, const std::filesystem::path& file,
+          std::span<const std::byte> content) {
+    descriptor.write_all(content, fmt::format("write {}", file.string()));
+    if (::fsync(descriptor.get()) != 0) throw_errno(fmt::format("fsync {}", file.string()));
+    descriptor.close(fmt::format("close {}", file.string()));
+}
+
+constexpr int new_file = O_WRONLY | O_CREAT | O_CLOEXEC;
+
+FileDescriptor open_temporary(const std::filesystem::path& temporary) {
+    return {::open(temporary.c_str(), new_file | O_TRUNC, 0666),
+            fmt::format("create {}", temporary.string())};
+}
+
+/// @returns false if there is such a file
+bool create_in_place(const std::filesystem::path& file, std::span<const std::byte> content) {
+    const int opened = ::open(file.c_str(), new_file | O_EXCL, 0666);
+    if (opened < 0 && errno == EEXIST) return false;
+    FileDescriptor descriptor{opened, fmt::format("create {}", file.string())};
+    TemporaryFile removed_on_failure{file};
+    fill(descriptor, file, content);
+    removed_on_failure.release();
+    return true;
+}
+
+/// Whether it has a second name: a network file system may report a link that it made as failed,
+/// when the answer was lost and the question repeated.
+bool is_linked(const std::filesystem::path& file) {
+    struct stat status {};
+    return ::stat(file.c_str(), &status) == 0 && status.st_nlink == 2;
 }
 
 }  // namespace
@@ -63,13 +102,9 @@ void write_file_atomically(const std::filesystem::path& file, std::span<const st
                            const std::function<void()>& before_rename) {
     const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
     const std::filesystem::path temporary = file.string() + temporary_suffix();
-    FileDescriptor descriptor{
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666),
-        fmt::format("create {}", temporary.string())};
+    FileDescriptor descriptor = open_temporary(temporary);
     TemporaryFile removed_on_failure{temporary};
-    descriptor.write_all(content, fmt::format("write {}", temporary.string()));
-    if (::fsync(descriptor.get()) != 0) throw_errno(fmt::format("fsync {}", temporary.string()));
-    descriptor.close(fmt::format("close {}", temporary.string()));
+    fill(descriptor, temporary, content);
 
     if (before_rename) before_rename();
     if (::rename(temporary.c_str(), file.c_str()) != 0) {
@@ -82,6 +117,29 @@ void write_file_atomically(const std::filesystem::path& file, std::span<const st
     // EINVAL: the file system has no fsync of folders and orders its metadata itself.
     if (::fsync(directory.get()) != 0 && errno != EINVAL) {
         throw_errno(fmt::format("fsync the folder {}", folder.string()));
+    }
+}
+
+bool create_file_atomically(const std::filesystem::path& file, std::span<const std::byte> content) {
+    const std::filesystem::path temporary = file.string() + temporary_suffix();
+    FileDescriptor descriptor = open_temporary(temporary);
+    const TemporaryFile removed_at_the_end{temporary};
+    fill(descriptor, temporary, content);
+    if (::link(temporary.c_str(), file.c_str()) == 0) return true;
+    const int failure = errno;
+    if (is_linked(temporary)) return true;
+    switch (failure) {
+        case EEXIST:
+        case ENOENT:  // whoever holds the lock has removed the temporary
+            return false;
+        case EPERM:
+        case EOPNOTSUPP:
+        case ENOSYS:
+        case EMLINK:
+            return create_in_place(file, content);  // this file system has no hard links
+        default:
+            errno = failure;
+            throw_errno(fmt::format("link {} to {}", temporary.string(), file.string()));
     }
 }
 

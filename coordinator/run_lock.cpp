@@ -157,19 +157,7 @@ std::string draw_token() {
 
 /// @returns false if there is a lock already
 bool create(const std::filesystem::path& file, const std::string& line) {
-    const int opened = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (opened < 0 && errno == EEXIST) return false;
-    FileDescriptor descriptor{opened, fmt::format("create {}", file.string())};
-    try {
-        const std::string action = fmt::format("write {}", file.string());
-        descriptor.write_all(std::as_bytes(std::span{line}), action);
-        if (::fsync(descriptor.get()) != 0) throw_errno(action);
-        descriptor.close(action);
-    } catch (...) {
-        ::unlink(file.c_str());
-        throw;
-    }
-    return true;
+    return create_file_atomically(file, std::as_bytes(std::span{line}));
 }
 
 /// Puts our line in the place of the stale lock `seen`, unless somebody else was faster.
@@ -179,7 +167,12 @@ void take_over(const std::filesystem::path& file, const SeenLock& stale, const L
         const std::optional<SeenLock> now = look(file);
         if (now && *now != stale) refuse(file, *now);
     };
-    write_file_atomically(file, std::as_bytes(std::span{line}), still_stale);
+    try {
+        write_file_atomically(file, std::as_bytes(std::span{line}), still_stale);
+    } catch (const HistoryWriteError&) {
+        still_stale();  // another took the lock, and removed our temporary
+        throw;
+    }
     // Another that saw the same stale lock may replace ours within the blink between its look and
     // its rename; whoever is named after a pause is the one.
     std::this_thread::sleep_for(std::chrono::milliseconds{200});

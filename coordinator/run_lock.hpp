@@ -23,7 +23,7 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// Who holds a run directory: one line of key=value pairs in run/lock.
+/// Who holds a run directory: one line of key=value pairs in run/lock, which appears with its line.
 struct LockOwner {
     std::string host;
     std::int64_t pid = 0;

@@ -8,10 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -19,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "coordinator/atomic_file.hpp"
 #include "coordinator/history.hpp"
 #include "tests/evaluator/temporary_folder.hpp"
 
@@ -270,6 +273,7 @@ TEST_CASE("of many that start at once, exactly one holds the lock") {
         (void)!read(ready[0], &byte, 1);  // returns when the parent closes its end
         try {
             const RunLock lock{folder.path(), this_process()};
+            remove_stale_temporaries(folder.path());
             std::this_thread::sleep_for(std::chrono::milliseconds{1500});
             lock.check();
             return 1;
@@ -292,6 +296,24 @@ TEST_CASE("of many that start at once, exactly one holds the lock") {
         holders += result;
     }
     CHECK(holders == 1);
+}
+
+TEST_CASE("a lock is never seen without its owner") {
+    const TemporaryFolder folder;
+    const std::filesystem::path file = folder.path() / "lock";
+    std::atomic<bool> ended = false;
+    std::uint64_t incomplete = 0;
+    std::thread reader{[&] {
+        while (!ended) {
+            std::ifstream stream{file};
+            const std::string text{std::istreambuf_iterator<char>{stream}, {}};
+            if (stream.is_open() && !text.ends_with('\n')) ++incomplete;
+        }
+    }};
+    for (int i = 0; i < 300; ++i) const RunLock lock{folder.path(), this_process()};
+    ended = true;
+    reader.join();
+    CHECK(incomplete == 0);
 }
 
 TEST_CASE("errors of the file system name errno and path") {
