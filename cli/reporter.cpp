@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/reporter.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <system_error>
+#include <cstdio>
+#include <span>
+#include <utility>
 
 #include "cli/arguments.hpp"
 #include "cli/progress_line.hpp"
@@ -18,6 +20,15 @@ namespace longrope::cli {
 namespace {
 
 constexpr std::uint64_t tasks_before_an_estimate = 4;
+
+coordinator::FileDescriptor open_log(const std::filesystem::path& file) {
+    try {
+        return {::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666),
+                fmt::format("open {}", file.string())};
+    } catch (const coordinator::HistoryWriteError& error) {
+        throw LogError{error.what()};
+    }
+}
 
 }  // namespace
 
@@ -37,13 +48,12 @@ std::string spell_duration(double seconds) {
     return fmt::format("{} s", whole);
 }
 
-Reporter::Reporter(ProgressStyle style, const std::filesystem::path& log_file)
-    : style_{style}, log_{std::fopen(log_file.c_str(), "a")} {
-    if (!log_) {
-        throw std::system_error{errno, std::generic_category(),
-                                fmt::format("cannot open {}", log_file.string())};
-    }
-}
+Reporter::Reporter(ProgressStyle style, std::filesystem::path log_file,
+                   std::chrono::duration<double> stored_interval)
+    : style_{style},
+      log_file_{std::move(log_file)},
+      log_{open_log(log_file_)},
+      stored_interval_{stored_interval} {}
 
 Reporter::~Reporter() {
     clear_bar();
@@ -58,8 +68,27 @@ void Reporter::clear_bar() {
 void Reporter::log(const std::string& line) {
     clear_bar();
     fmt::print(stderr, "{}\n", line);
-    fmt::print(log_.get(), "{}  {}\n", coordinator::iso_8601(coordinator::utc_nanoseconds()), line);
-    std::fflush(log_.get());
+    write_log(line);
+}
+
+void Reporter::write_log(const std::string& line) const {
+    const std::string stamped =
+        fmt::format("{}  {}\n", coordinator::iso_8601(coordinator::utc_nanoseconds()), line);
+    try {
+        log_.write_all(std::as_bytes(std::span{stamped}),
+                       fmt::format("write {}", log_file_.string()));
+    } catch (const coordinator::HistoryWriteError& error) {
+        // Not the history: what was computed can still be stored.
+        throw LogError{error.what()};
+    }
+}
+
+void Reporter::stored(std::uint64_t document_scores) {
+    const bool news = document_scores > std::exchange(stored_, document_scores);
+    const auto now = std::chrono::steady_clock::now();
+    if (!news || (told_at_ && now - *told_at_ < stored_interval_)) return;
+    told_at_ = now;
+    write_log(fmt::format("stored {} document scores", document_scores));
 }
 
 void Reporter::generation(const coordinator::StageRun& stage,

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdio>
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
-#include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "coordinator/coordinate.hpp"
+#include "coordinator/file_descriptor.hpp"
 
 namespace longrope::cli {
 
@@ -17,29 +20,38 @@ enum class ProgressStyle { bar, lines };
 /// @throws UsageError
 [[nodiscard]] ProgressStyle progress_style(const std::string& text);
 
+/// The log cannot be written: what was attempted, path, errno's text.
+class LogError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
 /// Writes what happens to standard error and to the run's log.txt: one line per generation, and on
-/// a terminal a progress bar with the time left.
+/// a terminal a progress bar with the time left. The log alone tells how many document scores are
+/// stored, whenever that has changed and `stored_interval` has passed.
+/// All that writes throws LogError.
 class Reporter final : public coordinator::Watcher {
 public:
-    /// @throws std::system_error if the log cannot be opened
-    Reporter(ProgressStyle style, const std::filesystem::path& log_file);
+    Reporter(ProgressStyle style, std::filesystem::path log_file,
+             std::chrono::duration<double> stored_interval);
     ~Reporter() override;
 
     void log(const std::string& line) override;
     void generation(const coordinator::StageRun& stage,
                     const coordinator::GenerationRow& row) override;
     void progress(const coordinator::Progress& progress) override;
-    void stored(std::uint64_t document_scores) override { stored_ = document_scores; }
+    void stored(std::uint64_t document_scores) override;
     [[nodiscard]] std::uint64_t stored_scores() const noexcept { return stored_; }
 
 private:
-    struct Close {
-        void operator()(std::FILE* file) const noexcept { std::fclose(file); }
-    };
     void clear_bar();
+    void write_log(const std::string& line) const;
 
     ProgressStyle style_;
-    std::unique_ptr<std::FILE, Close> log_;
+    std::filesystem::path log_file_;
+    coordinator::FileDescriptor log_;
+    std::chrono::duration<double> stored_interval_;
+    std::optional<std::chrono::steady_clock::time_point> told_at_;  ///< how much is stored
     std::string bar_;  ///< what stands on the terminal's last line
     std::string time_left_;
     std::uint64_t stored_ = 0;

@@ -86,7 +86,8 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     plan.header().program_version = program_version();
     plan.header().program_commit = program_commit();
     plan.header().libraries = library_versions();
-    Reporter reporter{style, directory / "log.txt"};
+    Reporter reporter{style, directory / "log.txt",
+                      std::chrono::duration<double>{configuration.run.snapshot_seconds}};
     reporter.log(fmt::format("longrope {} ({}): {}", program_version(), program_commit(),
                              describe(plan, directory)));
     if (const std::string line = replaced_scaling(configuration); !line.empty()) {

@@ -3,9 +3,34 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <string>
+#include <vector>
+
 #include "cli/arguments.hpp"
+#include "tests/evaluator/temporary_folder.hpp"
 
 using namespace longrope::cli;
+using longrope::tests::TemporaryFolder;
+
+namespace {
+
+/// Lines of a file without their time stamps.
+std::vector<std::string> lines_of(const std::filesystem::path& file) {
+    std::ifstream stream{file};
+    std::vector<std::string> lines;
+    const std::regex stamp{R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  )"};
+    for (std::string line; std::getline(stream, line);) {
+        std::smatch found;
+        CHECK(std::regex_search(line, found, stamp));
+        lines.push_back(found.suffix());
+    }
+    return lines;
+}
+
+}  // namespace
 
 TEST_CASE("a duration is spelled in the two units that matter") {
     const std::vector<std::pair<double, std::string>> cases{
@@ -22,4 +47,37 @@ TEST_CASE("the style of progress is auto, bar or lines") {
     CHECK_NOTHROW((void)progress_style("auto"));
     CHECK_THROWS_WITH_AS((void)progress_style("dots"),
                          "--progress dots: expected auto, bar or lines", UsageError);
+}
+
+TEST_CASE("the log tells what was printed, and how many scores are stored when there are more") {
+    const TemporaryFolder folder;
+    const std::filesystem::path file = folder.path() / "log.txt";
+    {
+        Reporter reporter{ProgressStyle::lines, file, std::chrono::seconds{0}};
+        reporter.log("starting");
+        for (const std::uint64_t scores : {0U, 3U, 3U, 5U}) reporter.stored(scores);
+        CHECK(reporter.stored_scores() == 5);
+        CHECK(lines_of(file).size() == 3);  // at once: a kill comes unannounced
+    }
+    Reporter reporter{ProgressStyle::lines, file, std::chrono::hours{1}};
+    reporter.log("continuing");
+    for (const std::uint64_t scores : {6U, 7U, 8U}) reporter.stored(scores);
+    CHECK(reporter.stored_scores() == 8);
+    CHECK(lines_of(file) == std::vector<std::string>{"starting", "stored 3 document scores",
+                                                     "stored 5 document scores", "continuing",
+                                                     "stored 6 document scores"});
+}
+
+TEST_CASE("a log that cannot be opened or written is an error with path and errno") {
+    const TemporaryFolder folder;
+    CHECK_THROWS_WITH_AS(
+        (Reporter{ProgressStyle::lines, folder.path() / "gone" / "log.txt", std::chrono::hours{1}}),
+        doctest::Contains("log.txt: No such file or directory (errno 2)"), LogError);
+    const std::filesystem::path full = folder.path() / "log.txt";
+    std::filesystem::create_symlink("/dev/full", full);
+    Reporter reporter{ProgressStyle::lines, full, std::chrono::hours{1}};
+    const std::string expected =
+        "cannot write " + full.string() + ": No space left on device (errno 28)";
+    CHECK_THROWS_WITH_AS(reporter.log("starting"), expected.c_str(), LogError);
+    CHECK_THROWS_WITH_AS(reporter.stored(3), expected.c_str(), LogError);
 }
