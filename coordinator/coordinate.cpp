@@ -21,7 +21,8 @@ using protocol::WorkerId;
 
 constexpr std::chrono::milliseconds poll_wait{20};
 constexpr std::chrono::milliseconds progress_interval{200};
-constexpr std::chrono::seconds touch_interval{10};
+constexpr std::chrono::milliseconds disk_wait{20};
+constexpr double touch_seconds = 10;
 
 /// The event loop: events in, jobs and tasks out, snapshots aside.
 class Coordination {
@@ -58,7 +59,7 @@ public:
 
     Ending run() {
         store();  // a run directory that cannot be written ends the run before it costs anything
-        writer_.drain();
+        wait_until_stored();
         for (std::size_t i = 0; i < plan_.stages().size(); ++i) {
             if (!run_stage(i)) return finish(RunState::stopped_early, Ending::stopped_early);
         }
@@ -114,9 +115,17 @@ private:
     Ending finish(RunState state, Ending ending) {
         plan_.header().state = state;
         store();
-        writer_.drain();
+        wait_until_stored();
         announce_stored();
         return ending;
+    }
+
+    /// As long as the disk takes, the workers hear that the coordinator lives.
+    void wait_until_stored() {
+        while (!writer_.drain(disk_wait)) {
+            transport_.ping();
+            touch_lock();
+        }
     }
 
     void submit(std::vector<NumberedJob> jobs) {
@@ -286,15 +295,18 @@ private:
             store();
         }
         announce_stored();
-        if (now - touched_at_ >= touch_interval) {
-            lock_.touch();
-            touched_at_ = now;
-        }
+        touch_lock();
         if (now - progress_at_ >= progress_interval) {
             progress_at_ = now;
             watcher_.progress(
                 {stage, seconds_since(stage_begin_), computed_, dispatcher_.workers()});
         }
+    }
+
+    void touch_lock() {
+        if (seconds_since(touched_at_) < touch_seconds) return;
+        lock_.touch();
+        touched_at_ = Clock::now();
     }
 
     void store() {
@@ -309,10 +321,11 @@ private:
 
     void announce_stored() {
         const std::uint64_t durable = writer_.stored();
-        while (!submitted_.empty() && submitted_.front().first <= durable) {
-            watcher_.stored(submitted_.front().second);
-            submitted_.pop_front();
+        std::optional<std::uint64_t> scores;  // of the newest; those before it may never have been
+        for (; !submitted_.empty() && submitted_.front().first <= durable; submitted_.pop_front()) {
+            scores = submitted_.front().second;
         }
+        if (scores) watcher_.stored(*scores);
     }
 
     static double seconds_since(Clock::time_point then) {

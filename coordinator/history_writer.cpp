@@ -55,12 +55,13 @@ struct HistoryWriter::State {
     std::thread thread;  // last: it uses the members above
 
     void run();
+    bool failure_untold() const { return failure != nullptr && !failure_told; }
 };
 
 void HistoryWriter::State::run() {
     std::unique_lock lock{mutex};
     while (true) {
-        changed.wait(lock, [&] { return waiting != nullptr || ending; });
+        changed.wait(lock, [&] { return (waiting != nullptr && !failure_untold()) || ending; });
         if (ending) return;
         std::shared_ptr<const RunHistory> snapshot = std::move(waiting);
         waiting.reset();
@@ -128,16 +129,27 @@ std::uint64_t HistoryWriter::submit(std::shared_ptr<const RunHistory> snapshot) 
 
 std::uint64_t HistoryWriter::stored() const {
     const std::lock_guard lock{state_->mutex};
-    if (state_->failure && !std::exchange(state_->failure_told, true)) {
+    if (state_->failure_untold()) {
+        state_->failure_told = true;
+        state_->changed.notify_all();
         std::rethrow_exception(state_->failure);
     }
     return state_->stored;
 }
 
 void HistoryWriter::drain() {
+    while (!drain(std::chrono::hours{1})) {
+    }
+}
+
+bool HistoryWriter::drain(std::chrono::milliseconds at_most) {
     std::unique_lock lock{state_->mutex};
-    state_->changed.wait(lock, [&] { return state_->waiting == nullptr && !state_->writing; });
+    const auto idle = [&] {
+        return !state_->writing && (state_->waiting == nullptr || state_->failure_untold());
+    };
+    if (!state_->changed.wait_for(lock, at_most, idle)) return false;
     if (state_->failure) std::rethrow_exception(state_->failure);
+    return true;
 }
 
 }  // namespace longrope::coordinator

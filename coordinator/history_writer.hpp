@@ -30,11 +30,14 @@ public:
     /// Sequence number of the newest snapshot that is durable (the folder's fsync is done); 0:
     /// none.
     /// @throws what write_history threw (HistoryError, or before_rename's own exception) if the
-    ///         last write failed; once for each failure
+    ///         last write failed; once for each failure, and until then nothing more is written
     [[nodiscard]] std::uint64_t stored() const;
     /// Waits until all that was submitted is durable.
     /// @throws what write_history threw if the last write failed, at every call
     void drain();
+    /// The same, but for at most this long.
+    /// @returns whether all that was submitted is durable
+    [[nodiscard]] bool drain(std::chrono::milliseconds at_most);
 
 private:
     struct State;

@@ -65,8 +65,8 @@ std::vector<protocol::WorkerEvent> MpiTransport::poll(std::chrono::milliseconds 
     while (true) {
         std::vector<protocol::WorkerEvent> events;
         receive(events);
-        keep_alive(events);
-        for (auto& [rank, peer] : peers_) peer.outbox.progress();
+        find_lost(events);
+        ping();
         const bool last = events.empty() && Clock::now() >= end;
         // Results of the other ranks announce themselves to nobody: look again soon.
         std::vector<protocol::WorkerEvent> own =
@@ -99,7 +99,7 @@ void MpiTransport::receive(std::vector<protocol::WorkerEvent>& events) {
     }
 }
 
-void MpiTransport::keep_alive(std::vector<protocol::WorkerEvent>& events) {
+void MpiTransport::find_lost(std::vector<protocol::WorkerEvent>& events) {
     const Clock::time_point now = Clock::now();
     // A rank that nobody listened to (a suspended job, a disk that hung) was not silent.
     const Clock::duration pause = now - listened_;
@@ -117,10 +117,19 @@ void MpiTransport::keep_alive(std::vector<protocol::WorkerEvent>& events) {
             const double seconds = std::chrono::duration<double>(lease_).count();
             events.push_back(
                 lose(rank, peer, fmt::format("no word from it for {:.0f} s", seconds)));
-        } else if (now - peer.pinged > ping_interval_) {
+        }
+    }
+}
+
+void MpiTransport::ping() {
+    const Clock::time_point now = Clock::now();
+    for (auto& [rank, peer] : peers_) {
+        if (peer.lost) continue;
+        if (now - peer.pinged > ping_interval_) {
             peer.pinged = now;
             peer.outbox.push(protocol::encode(protocol::Ping{}));
         }
+        peer.outbox.progress();
     }
 }
 

@@ -30,6 +30,7 @@ public:
 
     [[nodiscard]] std::vector<protocol::WorkerId> workers() const override;
     [[nodiscard]] std::vector<protocol::WorkerEvent> poll(std::chrono::milliseconds wait) override;
+    void ping() override;
     void send(protocol::WorkerId worker, const protocol::Task& task) override;
     void stop() override;
     /// Whether every rank was alive to the end, so that MPI can be finalized.
@@ -44,7 +45,7 @@ private:
         bool lost = false;
     };
     void receive(std::vector<protocol::WorkerEvent>& events);
-    void keep_alive(std::vector<protocol::WorkerEvent>& events);
+    void find_lost(std::vector<protocol::WorkerEvent>& events);
     static protocol::WorkerEvent lose(protocol::WorkerId rank, Peer& peer, std::string reason);
 
     MpiSession& session_;

@@ -62,7 +62,14 @@ public:
             if (ended_) break;
             moved = supervise() || moved;
             to_coordinator_.progress();
-            if (now - last_word_ > watchdog_ || ::getppid() != launcher) return false;
+            if (::getppid() != launcher) return false;
+            if (now - last_word_ > watchdog_) {
+                const double silence = std::chrono::duration<double>(watchdog_).count();
+                std::fprintf(stderr,
+                             "longrope: rank %d ends: no word from the coordinator for %g s\n",
+                             session_.rank(), silence);
+                return false;
+            }
             if (!moved) {
                 if (coordinator && coordinator->ended()) return false;
                 wait_readable(supervisor_ ? supervisor_->descriptors() : std::vector<int>{},

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -89,9 +90,11 @@ TEST_CASE(
         CHECK(writer.stored() == 0);
         CHECK_FALSE(writer.due(Clock::now() + std::chrono::hours{1}));
     }
+    CHECK_FALSE(writer.drain(std::chrono::milliseconds{1}));
     CHECK_FALSE(std::filesystem::exists(file));
     gate.open();
     writer.drain();
+    CHECK(writer.drain(std::chrono::milliseconds{1}));
     CHECK(writer.stored() == 50);
     CHECK(gate.arrivals() == 2);
     CHECK(read_history(file)->seed == 50);
@@ -156,6 +159,26 @@ TEST_CASE("a failed write surfaces in stored once and in drain until one succeed
     writer.submit(snapshot(3));
     writer.drain();
     CHECK(writer.stored() == 3);
+}
+
+TEST_CASE("a failed write is told, though a newer snapshot waits that would succeed") {
+    const TemporaryFolder folder;
+    const std::filesystem::path file = folder.path() / "search.h5";
+    Gate gate;
+    std::atomic<int> writes = 0;
+    HistoryWriter writer{file, [&] {
+                             gate.pass();
+                             if (++writes == 1) throw std::domain_error{"the disk hiccups"};
+                         }};
+    writer.submit(snapshot(1));
+    gate.wait_for_arrival();
+    writer.submit(snapshot(2));
+    gate.open();
+    CHECK_THROWS_AS(writer.drain(), std::domain_error);
+    CHECK_THROWS_AS((void)writer.stored(), std::domain_error);
+    writer.drain();  // told, and so passed over
+    CHECK(writer.stored() == 2);
+    CHECK(read_history(file)->seed == 2);
 }
 
 TEST_CASE("an exception of before_rename arrives as it was thrown") {

@@ -36,6 +36,8 @@ public:
     [[nodiscard]] virtual std::vector<WorkerId> workers() const = 0;
     /// What has happened since the last call; waits at most `wait` for the first event.
     [[nodiscard]] virtual std::vector<WorkerEvent> poll(std::chrono::milliseconds wait) = 0;
+    /// Lets the workers know that the coordinator lives; `poll` does it too. Returns at once.
+    virtual void ping() {}
     /// Queues a task for a worker; returns at once. A lost worker is passed over in silence.
     virtual void send(WorkerId worker, const Task& task) = 0;
     /// Tells every worker to end, and sees to it that this process's own evaluator has ended.
