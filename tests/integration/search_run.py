@@ -23,7 +23,7 @@ import signal
 import subprocess
 import time
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ RUN_TABLES = {"/workers", "failures"}
 Configuration = dict[str, dict[str, Any]]
 # Every value of a history by its place in the file, as type, shape and bytes.
 Content = dict[str, tuple[str, tuple[int, ...], bytes]]
+# Sums of negative log-likelihoods by (dataset, row, document).
+Scores = dict[tuple[str, int, int], float]
 
 
 def program() -> Path:
@@ -271,14 +273,16 @@ class SearchRun:
         """Writes the configuration anew, for the jobs to come."""
         (self.folder / "search.toml").write_text(to_toml(configuration))
 
-    def start(self, *flags: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Starts the search as a job in a session of its own, which makes its processes known."""
         words = [*launcher(self.ranks), str(program()), "search", "search.toml", *flags]
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
             self.job = subprocess.Popen(
                 words,
                 cwd=self.folder,
-                env=job_environment(),
+                env=job_environment() | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -295,14 +299,14 @@ class SearchRun:
             listing = "\n".join(str(process) for process in self.processes())
             raise AssertionError(f"still running:\n{listing}\n{self.said()}") from None
 
-    def run(self, *flags: str) -> int:
+    def run(self, *flags: str, environment: Mapping[str, str] | None = None) -> int:
         """Starts the search and waits for it; returns the exit status."""
-        self.start(*flags)
+        self.start(*flags, environment=environment)
         return self.finish()
 
-    def complete(self, *flags: str) -> None:
+    def complete(self, *flags: str, environment: Mapping[str, str] | None = None) -> None:
         """Runs the search to its end. mpirun's exit status says nothing, the history does."""
-        status = self.run(*flags)
+        status = self.run(*flags, environment=environment)
         if self.ranks == 1 and status != EXIT_DONE:
             raise AssertionError(f"exit status {status}:\n{self.said()}")
         if self.state() != "complete":
@@ -339,8 +343,7 @@ class SearchRun:
 
     def expect_silence(self) -> None:
         """Waits until no process of the job is left, not even an orphan."""
-        assert self.job is not None
-        self.job.wait(PATIENCE_SECONDS)
+        self.finish()
         wait_until(lambda: not self.processes(), f"nothing of the job is left: {self.processes()}")
 
     def clean_up(self) -> None:
@@ -368,14 +371,14 @@ class SearchRun:
         with h5py.File(self.history) as file:
             return int(file["workers"]["tasks"].sum())
 
-    def scores(self) -> dict[tuple[str, int, int], float]:
+    def scores(self) -> Scores:
         """What the history holds now; nothing if there is none yet."""
         return stored_scores(self.history) if self.history.exists() else {}
 
-    def wait_for_scores(self, count: int) -> dict[tuple[str, int, int], float]:
+    def wait_for_scores(self, count: int) -> Scores:
         """Waits until the history of a running search holds at least `count` scores."""
 
-        def enough() -> dict[tuple[str, int, int], float] | None:
+        def enough() -> Scores | None:
             if self.job is None or self.job.poll() is not None:
                 raise AssertionError(f"the search ended before {count} scores:\n{self.said()}")
             stored = self.scores()
@@ -415,9 +418,9 @@ class SearchRun:
         return content
 
 
-def stored_scores(history: Path) -> dict[tuple[str, int, int], float]:
+def stored_scores(history: Path) -> Scores:
     """The stored sums of negative log-likelihoods by (dataset, row, document)."""
-    stored: dict[tuple[str, int, int], float] = {}
+    stored: Scores = {}
 
     def collect(name: str, item: h5py.HLObject) -> None:
         if not name.endswith("document_nll"):
