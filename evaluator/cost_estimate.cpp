@@ -39,7 +39,7 @@ CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, P
     const std::uint64_t operands = hidden + query_size + inner;
     cost.work_bytes = chunk * (sizeof(float) * products + weight_size * operands) +
                       threads * cpu::scratch_bytes(config.heads / config.kv_heads, config.head_dim);
-    cost.peak_bytes = cost.weight_bytes + cost.document_bytes + cost.work_bytes;
+    cost.peak_bytes = program_bytes + cost.weight_bytes + cost.document_bytes + cost.work_bytes;
     return cost;
 }
 

@@ -8,9 +8,11 @@
 
 namespace longrope::evaluator {
 
-/// What one document costs. Pages of the mapped model files come on top while the system has room
-/// for them; it takes them back when it needs the memory. A multiply-add counts as 2 FLOP; norms,
-/// rotation and exponentials are left out (some percent).
+/// Of the evaluator's process itself: code, libraries, allocator.
+inline constexpr std::uint64_t program_bytes = std::uint64_t{40} << 20U;
+
+/// What one document costs. The mapped model files are read piece by piece and released at once. A
+/// multiply-add counts as 2 FLOP; norms, rotation and exponentials are left out (some percent).
 struct CostEstimate {
     double linear_flop = 0.0;          ///< projections and MLP of all layers
     double attention_flop = 0.0;       ///< causal: half of the square
@@ -18,7 +20,7 @@ struct CostEstimate {
     std::uint64_t weight_bytes = 0;    ///< held as long as the evaluator lives
     std::uint64_t document_bytes = 0;  ///< residual stream, rotary table, a layer's keys and values
     std::uint64_t work_bytes = 0;      ///< buffers of a chunk and of the threads
-    std::uint64_t peak_bytes = 0;      ///< sum of the three above; libraries add some 50 MiB
+    std::uint64_t peak_bytes = 0;      ///< sum of the three above and of program_bytes
 
     [[nodiscard]] double flop() const noexcept {
         return linear_flop + attention_flop + vocabulary_flop;

@@ -24,12 +24,18 @@ struct Transformer::Workspace {
 };
 
 Transformer::Transformer(const ModelFolder& model, DeviceOps& ops)
-    : ops_{ops}, config_{model.config()} {
+    : ops_{ops}, model_{model}, config_{model.config()} {
     const ModelTensors tensors = find_tensors(model);
     embedding_ = ops_.prepare_embedding(tensors.embedding);
-    for (const LayerTensors& layer : tensors.layers) layers_.push_back(prepare_layer(layer));
-    final_norm_ = ops_.prepare_vector(tensors.final_norm);
+    // What is prepared is a copy. The file's pages go as we go, the largest tensor first: copies
+    // and file are never in memory both.
     head_ = ops_.prepare_head(tensors.head);
+    model.release_pages();
+    for (const LayerTensors& layer : tensors.layers) {
+        layers_.push_back(prepare_layer(layer));
+        model.release_pages();
+    }
+    final_norm_ = ops_.prepare_vector(tensors.final_norm);
 }
 
 Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const {
@@ -160,6 +166,7 @@ std::vector<float> Transformer::token_nll(std::span<const std::int32_t> tokens,
     for (const Chunk& chunk : all_chunks) {
         ops_.embed(*embedding_, *device_tokens, chunk.first,
                    work.hidden.view().row_range(chunk.first, chunk.rows));
+        model_.release_pages();  // a few rows, but the system maps 64 KiB around each
     }
     for (const Layer& layer : layers_) {
         ops_.begin_layer_kv(shape, positions);

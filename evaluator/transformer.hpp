@@ -72,6 +72,7 @@ private:
                         const Workspace& work);
 
     DeviceOps& ops_;
+    const ModelFolder& model_;
     ModelConfig config_;
     std::unique_ptr<Prepared> embedding_;
     std::vector<Layer> layers_;

@@ -168,6 +168,10 @@ TensorView ModelFolder::tensor(const std::string& name,
     return view;
 }
 
+void ModelFolder::release_pages() const noexcept {
+    for (const SafetensorsFile& file : contents_->files) file.release_pages();
+}
+
 std::string ModelFolder::digest() const {
     Sha256 digest;
     digest.text("longrope model 1").text(contents_->config_text).text(contents_->index_text);

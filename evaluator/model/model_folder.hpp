@@ -28,6 +28,8 @@ public:
     [[nodiscard]] TensorView tensor(const std::string& name,
                                     std::initializer_list<std::int64_t> shape) const;
     [[nodiscard]] bool has_tensor(const std::string& name) const;
+    /// What was read of the weights no longer counts as this process's memory.
+    void release_pages() const noexcept;
     /// Hexadecimal SHA-256 over config.json, safetensors headers, file sizes and sampled blocks;
     /// independent of where the folder lies.
     [[nodiscard]] std::string digest() const;

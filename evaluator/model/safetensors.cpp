@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <boost/interprocess/file_mapping.hpp>
@@ -209,6 +210,13 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : path_{file
         tensors_.emplace(view.name, std::move(view));
     }
     check_tiling(file, std::move(extents), data_.size());
+}
+
+void SafetensorsFile::release_pages() const noexcept {
+    // Boost asks by posix_madvise, which does nothing for this advice in glibc.
+    if (mapping_) {
+        ::madvise(mapping_->region.get_address(), mapping_->region.get_size(), MADV_DONTNEED);
+    }
 }
 
 SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;

@@ -35,6 +35,10 @@ public:
     /// What follows the header.
     [[nodiscard]] std::span<const std::byte> data() const noexcept { return data_; }
 
+    /// Gives the pages that were read back to the system's file cache: they no longer count as this
+    /// process's memory, and are there again when they are read.
+    void release_pages() const noexcept;
+
 private:
     struct Mapping;
     std::filesystem::path path_;

@@ -44,7 +44,7 @@ TEST_CASE("bf16 halves the weights, keys and values, and every thread adds its w
           doctest::Approx(0.5 * static_cast<double>(f32.weight_bytes)).epsilon(1e-3));
     CHECK(f32.document_bytes - bf16.document_bytes == 2048 * 2 * 2 * 192);
     CHECK(two.work_bytes > f32.work_bytes);
-    CHECK(two.peak_bytes == two.weight_bytes + two.document_bytes + two.work_bytes);
+    CHECK(two.peak_bytes == program_bytes + two.weight_bytes + two.document_bytes + two.work_bytes);
 }
 
 }  // namespace
