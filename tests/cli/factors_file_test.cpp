@@ -25,10 +25,10 @@ TEST_CASE("a file that holds no factors is refused, naming file and line") {
     const TemporaryFolder folder;
     const std::string name = (folder.path() / "factors.txt").string();
     const std::vector<std::pair<std::string, std::string>> cases{
-        {"1\nabc\n", ":2: \"abc\" is not a number of the kind expected"},
-        {"1\n\n# x\n1.5x\n", ":4: \"1.5x\" is not a number of the kind expected"},
-        {"1,,2\n", ":1: \"\" is not a number of the kind expected"},
-        {"1e999\n", ":1: \"1e999\" is not a number of the kind expected"},
+        {"1\nabc\n", ":2: found \"abc\", expected a number"},
+        {"1\n\n# x\n1.5x\n", ":4: found \"1.5x\", expected a number"},
+        {"1,,2\n", ":1: found \"\", expected a number"},
+        {"1e999\n", ":1: found \"1e999\", expected a number"},
         {"1\n0\n", ":2: 0 is not a finite factor above 0"},
         {"-1\n", ":1: -1 is not a finite factor above 0"},
         {"nan\n", ":1: nan is not a finite factor above 0"},
