@@ -2,7 +2,7 @@
 """Every header compiles on its own.
 
 A header that a source file of the build includes before anything else is proven by the build; the
-others are checked here, with the options of a source file beside them.
+others are checked here, with the options of a source file beside them, of the most similar name.
 
 Usage: COMPILE_COMMANDS=build/release/compile_commands.json \
        python tests/run_python_test.py tests/structure/headers_compile_alone_test.py
@@ -26,8 +26,10 @@ DROPPED = {"-c", "-O1", "-O2", "-O3", "-g", "-g1"}
 DROPPED_WITH_VALUE = {"-o", "-MF", "-MT", "-MQ"}
 
 
-def common_parts(left: Path, right: Path) -> int:
-    return len(os.path.commonpath([left, right]).split(os.sep))
+def likeness(source: Path, header: Path) -> tuple[int, int]:
+    """How near a source is to a header, by folder and then by the beginning of its name."""
+    folders = len(os.path.commonpath([source, header]).split(os.sep))
+    return folders, len(os.path.commonprefix([source.stem, header.stem]))
 
 
 def check_options(command: str, source: Path) -> list[str]:
@@ -79,7 +81,7 @@ class Commands:
         candidates = self._by_room.get(room or "")
         if not candidates:
             return f"{name}: no source file of {room} is in the compile commands\n"
-        source, entry = max(candidates, key=lambda candidate: common_parts(candidate[0], header))
+        source, entry = max(candidates, key=lambda candidate: likeness(candidate[0], header))
         done = subprocess.run(
             check_options(entry["command"], source),
             input=f'#include "{name}"\n',
