@@ -4,6 +4,10 @@ find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)  # starts .venv/bin/py
 
 function(longrope_add_python_tests room)
     cmake_parse_arguments(TESTS "" "" "FILES;ENVIRONMENT;LABELS" ${ARGN})
+    set(patience 900)  # seconds; the longest takes one to two minutes on two free cores
+    if(LONGROPE_SANITIZE)
+        set(patience 7200)
+    endif()
     foreach(file IN LISTS TESTS_FILES)
         cmake_path(ABSOLUTE_PATH file)
         cmake_path(GET file STEM name)
@@ -12,7 +16,7 @@ function(longrope_add_python_tests room)
             WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
         set_tests_properties("${room}: ${name}" PROPERTIES
             SKIP_RETURN_CODE 77
-            TIMEOUT $<IF:$<BOOL:${LONGROPE_SANITIZE}>,7200,900>  # the headers take half a minute on two free cores
+            TIMEOUT ${patience}
             ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${TESTS_ENVIRONMENT}"
             LABELS "${TESTS_LABELS}")
     endforeach()
