@@ -7,7 +7,7 @@ set -euo pipefail
 PARTITION=${PARTITION:-}                # empty: Slurm's default partition
 ACCOUNT=${ACCOUNT:-}                    # empty: the user's default account
 NODES=${NODES:-1}
-GPUS_PER_NODE=${GPUS_PER_NODE:-0}       # one rank each; 0: ranks compute on the CPU
+GPUS_PER_NODE=${GPUS_PER_NODE:-0}       # one rank each, a type before the number: a100:4; 0: ranks compute on the CPU
 RANKS_PER_NODE=${RANKS_PER_NODE:-}      # empty: a rank per GPU, else as many as are of use and have room
 CORES_PER_RANK=${CORES_PER_RANK:-4}
 MODULES=${MODULES:-}                    # environment modules to load, for example "gcc/12 openmpi/4.1"
@@ -39,8 +39,8 @@ usage: scripts/slurm/submit.sh [--dry-run] CONFIG [SBATCH-OPTION...]
 
 Run it in the folder that the paths in CONFIG are relative to; the job runs there too.
 
-Environment: PARTITION=$PARTITION ACCOUNT=$ACCOUNT NODES=$NODES GPUS_PER_NODE=$GPUS_PER_NODE RANKS_PER_NODE=$RANKS_PER_NODE
-  CORES_PER_RANK=$CORES_PER_RANK MODULES=$MODULES MPIRUN=$MPIRUN TIME_RESERVE=$TIME_RESERVE
+Environment: PARTITION=$PARTITION ACCOUNT=$ACCOUNT NODES=$NODES GPUS_PER_NODE=$GPUS_PER_NODE
+  RANKS_PER_NODE=$RANKS_PER_NODE CORES_PER_RANK=$CORES_PER_RANK MODULES=$MODULES MPIRUN=$MPIRUN TIME_RESERVE=$TIME_RESERVE
   MEMORY_RESERVE=$MEMORY_RESERVE LONGROPE=$LONGROPE
   PYTHON=$PYTHON
 HELP
@@ -122,7 +122,9 @@ done
 for setting in NODES CORES_PER_RANK; do
     [[ ${!setting} =~ ^[1-9][0-9]{0,5}$ ]] || fail 2 "$setting=${!setting}: expected a number from 1"
 done
-[[ $GPUS_PER_NODE =~ ^[0-9]{1,4}$ ]] || fail 2 "GPUS_PER_NODE=$GPUS_PER_NODE: expected a number from 0"
+[[ $GPUS_PER_NODE =~ ^([A-Za-z][A-Za-z0-9_.-]*:)?[0-9]{1,4}$ ]] ||
+    fail 2 "GPUS_PER_NODE=$GPUS_PER_NODE: expected a number from 0, or a type and a number (a100:4)"
+gpus=$((10#${GPUS_PER_NODE##*:}))
 [[ $RANKS_PER_NODE =~ ^([1-9][0-9]{0,4})?$ ]] || fail 2 "RANKS_PER_NODE=$RANKS_PER_NODE: expected a number from 1"
 asked_seconds=0
 [ -z "$time" ] || asked_seconds=$(seconds_of "$time") ||
@@ -138,7 +140,7 @@ fi
 
 # The partition's time limit, and memory (MB) and cores of its smallest node; empty where unknown.
 limit="" node_memory="" node_cores=""
-if command -v sinfo >/dev/null; then
+if command -v sinfo >/dev/null && [[ $PARTITION != *,* ]]; then  # of several, Slurm takes the first that is free
     if table=$(timeout 20 sinfo -h -o '%P|%l|%m|%c' 2>&1); then
         row=$(awk -F'|' -v wanted="$PARTITION" '
             (wanted == "" && $1 ~ /\*$/) || (wanted != "" && ($1 == wanted || $1 == wanted "*")) {
@@ -200,8 +202,8 @@ if [ "$complete" = yes ]; then
 fi
 rank_memory=$(($(scaled "$bytes" "$MEMORY_RESERVE") / 1048576 + 512))  # MiB
 if [ -z "$RANKS_PER_NODE" ]; then
-    if [ "$GPUS_PER_NODE" -gt 0 ]; then
-        RANKS_PER_NODE=$GPUS_PER_NODE
+    if [ $gpus -gt 0 ]; then
+        RANKS_PER_NODE=$gpus
     else
         RANKS_PER_NODE=$(smaller $(((useful + NODES - 1) / NODES)) $((${node_cores:-4} / CORES_PER_RANK)))
         # Slurm says 1 MB where memory is not managed.
@@ -215,7 +217,8 @@ seconds=$(((work + busy - 1) / busy))
 [ "$ranks" -le "$useful" ] ||
     say "note: $ranks ranks, but a generation has $useful tasks; the others will be idle most of the time"
 [ -z "$node_cores" ] || [ $((RANKS_PER_NODE * CORES_PER_RANK)) -le "$node_cores" ] ||
-    fail 1 "$RANKS_PER_NODE ranks of $CORES_PER_RANK cores do not fit into the $node_cores cores of a node of $PARTITION"
+    fail 1 "$RANKS_PER_NODE ranks of $CORES_PER_RANK cores do not fit into the $node_cores cores of a node \
+of $PARTITION"
 
 if [ -z "$memory" ] && [ "${node_memory:-0}" -ne 1 ]; then
     needed=$((rank_memory * RANKS_PER_NODE))
@@ -225,7 +228,7 @@ $PARTITION: fewer ranks per node (--ntasks-per-node), or your own --mem"
     memory=${needed}M
 fi
 
-[ "$GPUS_PER_NODE" -eq 0 ] || [ "$GPUS_PER_NODE" -ge "$RANKS_PER_NODE" ] ||
+[ $gpus -eq 0 ] || [ $gpus -ge "$RANKS_PER_NODE" ] ||
     fail 2 "$RANKS_PER_NODE ranks per node, but --gpus-per-node=$GPUS_PER_NODE: a rank needs a GPU"
 
 parts=1
@@ -257,15 +260,16 @@ if ! grep -q "$begin" "$template" || ! grep -q "$end" "$template"; then
 fi
 
 settings() {
-    local gpus=""
-    [ "$GPUS_PER_NODE" -eq 0 ] || gpus=" with a GPU each"
+    local devices=""
+    [ $gpus -eq 0 ] || devices=" with a GPU each"
     echo "# --- Site settings, by submit.sh for $config --------"
-    echo "# Estimated: $(slurm_time "$seconds") on $ranks rank(s)$gpus, $((bytes / 1048576)) MiB per evaluator, $(slurm_time "$longest") per document."
+    echo "# Estimated: $(slurm_time "$seconds") on $ranks rank(s)$devices, $((bytes / 1048576)) MiB per evaluator," \
+        "$(slurm_time "$longest") per document."
     local lines=("--job-name=$(quoted "longrope-$(basename "$config" .toml)")"
         "--time=$(slurm_time "$asked_seconds")" "--nodes=$NODES" "--ntasks-per-node=$RANKS_PER_NODE"
         "--cpus-per-task=$CORES_PER_RANK" ${memory:+"--mem=$memory"}
         "--output=$(quoted "$directory/slurm-%j.log")")
-    [ "$GPUS_PER_NODE" -eq 0 ] || lines+=("--gpus-per-node=$GPUS_PER_NODE")
+    [ $gpus -eq 0 ] || lines+=("--gpus-per-node=$GPUS_PER_NODE")
     lines+=(${PARTITION:+"--partition=$PARTITION"} ${ACCOUNT:+"--account=$ACCOUNT"} "${extra[@]}")
     printf '#SBATCH %s\n' "${lines[@]}"
     printf 'longrope=%q\nconfig=%q\nmodules=(%s)\nmpirun=(%s)\n' "$LONGROPE" "$config" "$MODULES" "$MPIRUN"
@@ -290,8 +294,8 @@ job=${said##*$'\n'}
 job=${job%%;*}
 cat <<REPORT
 job $job: $config in $directory
-asked for: $NODES node(s) x $RANKS_PER_NODE rank(s) x $CORES_PER_RANK core(s), $GPUS_PER_NODE GPU(s) and ${memory:-any} memory per node, \
-$(slurm_time "$asked_seconds")${PARTITION:+, partition $PARTITION}
+asked for: $NODES node(s) x $RANKS_PER_NODE rank(s) x $CORES_PER_RANK core(s), $GPUS_PER_NODE GPU(s) and ${memory:-any} memory \
+per node, $(slurm_time "$asked_seconds")${PARTITION:+, partition $PARTITION}
 estimated: $(slurm_time "$seconds")$([ $parts -eq 1 ] || echo ", about $parts starts of the job")
 script:    $file
 log:       $directory/slurm-$job.log

@@ -170,6 +170,15 @@ class Asked(SubmitTest):
         options = options_of(self.script(self.cluster(), GPUS_PER_NODE="3", PARTITION="long"))
         self.assertEqual(options["--gpus-per-node"], "3")
         self.assertEqual(options["--ntasks-per-node"], "3")
+        words = ("--gpus-per-node=a100:2", "-p", "long")
+        options = options_of(self.script(self.cluster(), *words))
+        self.assertEqual(options["--gpus-per-node"], "a100:2")
+        self.assertEqual(options["--ntasks-per-node"], "2")
+
+    def test_of_several_partitions_nothing_is_assumed(self) -> None:
+        options = options_of(self.script(self.cluster(), "--partition=short,gpu"))
+        self.assertEqual(options["--partition"], "short,gpu")
+        self.assertEqual(options["--ntasks-per-node"], "1")
 
     def test_options_replace_what_would_be_asked_for(self) -> None:
         script = self.script(
@@ -353,7 +362,7 @@ class Refused(SubmitTest):
             (("search.toml", "--nodes=0"), "NODES=0: expected a number from 1"),
             (("search.toml", "--nodes=1-2"), "NODES=1-2: expected a number from 1"),
             (("search.toml", "--ntasks-per-node=x"), "RANKS_PER_NODE=x"),
-            (("search.toml", "--gpus-per-node=a100:4"), "GPUS_PER_NODE=a100:4"),
+            (("search.toml", "--gpus-per-node=a100"), "GPUS_PER_NODE=a100: expected"),
         ):
             with self.subTest(words):
                 self.assertIn(told, self.refusal(EXIT_USAGE, cluster, *words))
