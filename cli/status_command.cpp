@@ -148,12 +148,15 @@ void print_json(const RunHistory& history, bool lives) {
     std::cout << boost::json::serialize(report) << "\n" << std::flush;
 }
 
-/// After an early stop or a kill, if the last start stored anything new: otherwise a job that gets
-/// nowhere would be requeued for ever.
+constexpr std::uint64_t most_idle_starts = 2;
+
+/// After an early stop or a kill, if the last start stored anything new. Twice in a row it may not
+/// have, for bad luck; a job that gets nowhere must not be requeued for ever.
 bool should_requeue(const RunHistory& history, bool lives) {
     const bool interrupted =
         history.state == RunState::stopped_early || (history.state == RunState::running && !lives);
-    return interrupted && scored(history) > history.stored_at_start;
+    const bool idle = scored(history) <= history.stored_at_start;
+    return interrupted && (!idle || history.idle_starts < most_idle_starts);
 }
 
 }  // namespace

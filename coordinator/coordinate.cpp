@@ -51,6 +51,9 @@ public:
             worker_rows_.emplace(worker, header.workers.size());
             header.workers.push_back(row);
         }
+        // What the start before this one stored is known only now: it may have been killed.
+        const bool idle = header.starts > 0 && plan_.restored() <= header.stored_at_start;
+        header.idle_starts = idle ? header.idle_starts + 1 : 0;
         ++header.starts;
         header.stored_at_start = plan_.restored();
         header.state = RunState::running;

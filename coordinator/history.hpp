@@ -170,6 +170,7 @@ struct RunHistory {
     std::string state_reason;           ///< one sentence
     std::uint32_t starts = 0;           ///< times the program was started on it
     std::uint64_t stored_at_start = 0;  ///< document scores stored when the last start began
+    std::uint64_t idle_starts = 0;      ///< in a row before the last one, that stored no score
     std::vector<StageHistory> stages;
     std::vector<WorkerRow> workers;
 };

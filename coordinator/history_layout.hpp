@@ -165,7 +165,9 @@ inline constexpr auto fields<RunHistory> = std::tuple{
     Field{"state_reason", &RunHistory::state_reason, "", "one sentence"},
     Field{"starts", &RunHistory::starts, "1", "times the program was started on the run"},
     Field{"stored_at_start", &RunHistory::stored_at_start, "1",
-          "document scores stored when the last start began"}};
+          "document scores stored when the last start began"},
+    Field{"idle_starts", &RunHistory::idle_starts, "1",
+          "starts in a row, before the last one, that stored no score", 2}};
 
 /// A group /stages/<name>/<this name> of vectors scored outside the evolution.
 struct ScoreGroup {

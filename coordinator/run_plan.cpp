@@ -74,6 +74,8 @@ RunPlan::RunPlan(Configuration configuration, const RunFacts& facts,
         header_.created = earlier->created;
         header_.numerics_class = earlier->numerics_class;
         header_.starts = earlier->starts;
+        header_.stored_at_start = earlier->stored_at_start;
+        header_.idle_starts = earlier->idle_starts;
         header_.hosts = earlier->hosts;
         header_.state = earlier->state;
         header_.state_reason = earlier->state_reason;

@@ -209,6 +209,23 @@ TEST_CASE("near the time limit no task is started that cannot end in time") {
     CHECK(run.start(2) == Ending::complete);
 }
 
+TEST_CASE("starts that store nothing are counted until one stores something") {
+    CoordinatedRun run;
+    const auto start = [&run](std::uint64_t scores) {
+        ScriptedTransport transport{2, 1};
+        stop_after(run, transport, scores);
+        CHECK(run.start(transport) == Ending::stopped_early);
+        return run.stored().idle_starts;
+    };
+    CHECK(start(0) == 0);  // none before it
+    CHECK(start(0) == 1);
+    CHECK(start(0) == 2);
+    CHECK(start(5) == 3);
+    CHECK(start(0) == 0);  // the one before it stored five
+    CHECK(start(9) == 1);
+    CHECK(start(9) == 0);
+}
+
 TEST_CASE("the end of a job counts as a time limit, and the earlier of the two decides") {
     using Clock = std::chrono::steady_clock;
     const auto near = std::chrono::hours{1};

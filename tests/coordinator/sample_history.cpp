@@ -149,6 +149,7 @@ RunHistory sample_history(SampleSize size) {
     history.state = RunState::stopped_early;
     history.starts = 2;
     history.stored_at_start = 12;
+    history.idle_starts = 1;
     history.stages.push_back(begun_stage(size));
     StageHistory later;
     later.name = "1024 later";  // sorts before the first: the order is kept all the same

@@ -48,7 +48,10 @@ PATIENCE_SECONDS = float(os.environ.get("TEST_PATIENCE_SECONDS", "120"))
 POLL_SECONDS = 0.005
 
 # What differs between two runs of one search: who computed, when, in how many attempts and starts.
-RUN_ATTRIBUTES = {"content_sha256", "run_uuid", "created", "updated", "starts", "stored_at_start"}
+RUN_ATTRIBUTES = {
+    *("content_sha256", "run_uuid", "created", "updated"),
+    *("starts", "stored_at_start", "idle_starts"),
+}
 RUN_COLUMNS = {"worker", "attempts", "started", "finished"}
 RUN_TABLES = {"/workers", "failures"}
 

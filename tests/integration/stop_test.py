@@ -145,6 +145,17 @@ class Stop(StopTest):
         )
         self.assertEqual(run_program("verify", "run", folder=run.folder).returncode, EXIT_DONE)
 
+    def test_a_search_that_gets_nowhere_is_requeued_twice_and_no_more(self) -> None:
+        run = self.new_run()
+        wanted = []
+        for limit in ("1e-9", "1e-9", "1e-9", "0.5", "1e-9", "1e-9", "1e-9"):
+            stored = len(run.scores())
+            self.assertEqual(run.run("--time-limit", limit), EXIT_STOPPED_EARLY, run.said())
+            self.assertEqual(len(run.scores()) > stored, limit == "0.5")
+            requeue = run_program("status", "run", "--should-requeue", folder=run.folder)
+            wanted.append(requeue.returncode == 0)
+        self.assertEqual(wanted, [True, True, False, True, True, True, False])
+
     @needs_mpirun()
     def test_a_complete_search_says_so_and_is_left_alone(self) -> None:
         run = self.new_run(synthetic_search())
