@@ -160,6 +160,18 @@ class SlurmTest(unittest.TestCase):
         self.assertIn("stopped early, asked to stop (SIGUSR1)", job.log())
         self.assertIn(f"queueing job {job.number} again", job.log())
 
+    def test_a_job_whose_node_fails_is_requeued_by_slurm_and_goes_on(self) -> None:
+        slurm = SingleNodeSlurm()  # of its own: the other jobs keep their node
+        self.addCleanup(slurm.stop)
+        slow = synthetic_search(duration_ms=SLOW_MILLISECONDS)
+        job = Job(slurm, self.folder / "node fails", slow)
+        stored = job.wait_for_scores(20)
+        node = slurm.job(job.number)["NodeList"]
+        slurm.tell("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+        # Its daemon answers, so that Slurm takes the node back by itself (ReturnToService).
+        self.assert_complete_after_a_resume(job, stored)
+        self.assertNotIn("queueing job", job.log())
+
     # --- ended, and staying so ---
 
     def assert_over(self, job: Job, *states: str) -> dict[str, str]:
@@ -242,29 +254,6 @@ class SlurmTest(unittest.TestCase):
         )
         self.assertNotIn("SIGUSR1", job.log())
         self.assertNotIn("DUE TO TIME LIMIT", job.log())  # Slurm's own words
-
-
-@unittest.skipIf(missing(), missing())
-class NodeFailureTest(unittest.TestCase):
-    """A Slurm whose node goes down."""
-
-    def test_a_job_whose_node_fails_is_requeued_by_slurm_and_goes_on(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        slurm = SingleNodeSlurm()
-        self.addCleanup(slurm.stop)
-        slow = synthetic_search(duration_ms=SLOW_MILLISECONDS)
-        job = Job(slurm, Path(folder.name) / "failing", slow)
-        stored = job.wait_for_scores(20)
-        node = slurm.job(job.number)["NodeList"]
-        slurm.tell("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-        # Its daemon answers, so that Slurm takes the node back by itself (ReturnToService).
-        self.assertEqual(job.wait_for_end("COMPLETED")["Restarts"], "1", job.log())
-        self.assertEqual(job.run.state(), "complete")
-        self.assertGreaterEqual(job.starts()[-1][1], stored, job.log())
-        reference = SearchRun(Path(folder.name) / "reference", synthetic_search())
-        reference.complete()
-        assert_same_search(self, reference.content(), job.run.content(), besides=OPERATIONAL)
 
 
 if __name__ == "__main__":
