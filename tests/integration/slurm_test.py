@@ -14,7 +14,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from bad_inputs import EXIT_CONFIGURATION
+from bad_input import EXIT_CONFIGURATION
 from search_run import (
     EXIT_STOPPED_EARLY,
     Configuration,
@@ -120,9 +120,7 @@ class SlurmTest(unittest.TestCase):
         cls.reference.complete()
 
     @classmethod
-    def submit(
-        cls, name: str, *options: str, configuration: Configuration | None = None
-    ) -> Job:
+    def submit(cls, name: str, *options: str, configuration: Configuration | None = None) -> Job:
         """A job that the tests have time to interrupt, unless it is given another configuration."""
         slow = synthetic_search(duration_ms=SLOW_MILLISECONDS)
         return Job(cls.slurm, cls.folder / name, configuration or slow, *options)
@@ -131,9 +129,7 @@ class SlurmTest(unittest.TestCase):
         """It ended like the reference, and its last start took up at least `stored` scores."""
         self.assertEqual(job.wait_for_end("COMPLETED")["Restarts"], str(starts - 1), job.log())
         self.assertEqual(job.run.state(), "complete")
-        assert_same_search(
-            self, self.reference.content(), job.run.content(), besides=OPERATIONAL
-        )
+        assert_same_search(self, self.reference.content(), job.run.content(), besides=OPERATIONAL)
         self.assertEqual(job.run.attribute("starts"), starts)
         begun = job.starts()
         self.assertEqual([restart for restart, _ in begun], [str(i) for i in range(starts)])
@@ -190,9 +186,7 @@ class SlurmTest(unittest.TestCase):
         self.assertIn("ended from outside", job.log())
         self.assertGreaterEqual(len(job.run.scores()), stored)
         job.run.complete()
-        assert_same_search(
-            self, self.reference.content(), job.run.content(), besides=OPERATIONAL
-        )
+        assert_same_search(self, self.reference.content(), job.run.content(), besides=OPERATIONAL)
 
     def test_a_wrong_configuration_ends_the_job(self) -> None:
         run = SearchRun(self.folder / "wrong", synthetic_search())
@@ -237,7 +231,8 @@ class SlurmTest(unittest.TestCase):
     # --- devices ---
 
     def test_every_rank_sees_the_gpus_of_its_node_and_uses_the_cores_asked_for(self) -> None:
-        job = self.submit("devices", "--gpus-per-node", str(RANKS), configuration=synthetic_search())
+        fast = synthetic_search()
+        job = self.submit("devices", "--gpus-per-node", str(RANKS), configuration=fast)
         told = job.wait_for_end("COMPLETED")
         self.assertEqual(told["TresPerNode"], f"gres:gpu:{RANKS}")
         self.assertIn(f"{RANKS} ranks on {told['NodeList']}, devices 0,1\n", job.log())

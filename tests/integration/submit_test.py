@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what scripts/slurm/submit.sh asks for, and what it refuses, with a Slurm that is not there.
+"""Checks what submit.sh asks for, and what it refuses, with a Slurm that is not there.
 
 Usage: python tests/run_python_test.py tests/integration/submit_test.py
 
@@ -15,7 +15,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from bad_inputs import EXIT_CONFIGURATION, EXIT_USAGE
+from bad_input import EXIT_CONFIGURATION, EXIT_USAGE
 from search_run import (
     EXIT_DONE,
     REPOSITORY,

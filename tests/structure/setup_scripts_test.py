@@ -159,7 +159,10 @@ class InstallDependencies(unittest.TestCase):
         self.assertIn("requirements-training.txt", system.calls("python")[-1])
 
     def test_slurm_is_installed_only_when_asked_for(self) -> None:
-        for flags, expected in (((), "g++ git"), (("--slurm",), "g++ git slurmctld slurmd slurm-client")):
+        for flags, expected in (
+            ((), "g++ git"),
+            (("--slurm",), "g++ git slurmctld slurmd slurm-client"),
+        ):
             with self.subTest(flags), tempfile.TemporaryDirectory() as folder:
                 system = ImaginedSystem(Path(folder), installed="[!gs]*|ss*", uid=0)
                 done = system.install(*flags)
