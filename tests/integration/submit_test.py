@@ -36,6 +36,7 @@ PARTITIONS = """\
 short*|1:00:00|64000+|32
 short*|1:00:00|32000|16
 long|4-00:00:00|64000|32
+huge|1:00:00|100000000|32
 unmanaged|infinite|1|32
 """
 
@@ -160,7 +161,8 @@ class Asked(SubmitTest):
         self.assertGreater(memory[1], 512)
         self.assertEqual(memory[4], 4 * memory[1])
         # 64 bits: awk's numbers end earlier on some systems.
-        huge = options_of(self.script(cluster, "--ntasks-per-node=1", MEMORY_RESERVE="1000"))
+        words = ("--ntasks-per-node=1", "--partition=huge")
+        huge = options_of(self.script(cluster, *words, MEMORY_RESERVE="1000"))
         self.assertGreater(int(huge["--mem"][:-1]), 10_000)
 
     def test_memory_is_not_asked_for_where_it_is_not_managed(self) -> None:
@@ -315,7 +317,7 @@ class Refused(SubmitTest):
 
     def test_a_partition_that_is_not_there(self) -> None:
         said = self.refusal(FAILURE, self.cluster(), "search.toml", "-p", "gpu")
-        self.assertIn("there is no partition gpu; there are: short short long unmanaged", said)
+        self.assertIn("there is no partition gpu; there are: short short long huge unmanaged", said)
 
     def test_more_than_a_node_has(self) -> None:
         said = self.refusal(FAILURE, self.cluster(), "search.toml", "--ntasks-per-node=5")
