@@ -2,16 +2,17 @@
 #include "worker/mpi_session.hpp"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <utility>
 
+#include "worker/alarmed_exit.hpp"
 #include "worker/child_process.hpp"
 #include "worker/protocol/messages.hpp"
 
@@ -19,7 +20,8 @@ namespace longrope::worker {
 namespace {
 
 constexpr int tag = 1;
-constexpr unsigned finalize_patience_seconds = 20;
+constexpr std::chrono::minutes start_patience{5};
+constexpr std::chrono::seconds finalize_patience{20};
 
 void check(int code, const char* what) {
     if (code == MPI_SUCCESS) return;
@@ -35,12 +37,6 @@ std::int64_t pid_namespace() {
     return ::stat("/proc/self/ns/pid", &status) == 0 ? static_cast<std::int64_t>(status.st_ino) : 0;
 }
 
-volatile sig_atomic_t exit_status_after_patience = 0;
-
-extern "C" void leave_now(int) {
-    ::_exit(exit_status_after_patience);
-}
-
 }  // namespace
 
 bool started_by_mpi_launcher() {
@@ -51,6 +47,10 @@ bool started_by_mpi_launcher() {
 }
 
 MpiSession::MpiSession(int* argc, char*** argv) {
+    // A rank that dies now is waited for without end, and nobody is told.
+    const AlarmedExit limit{start_patience, 1,
+                            "longrope: MPI did not start within 5 minutes, perhaps because a rank "
+                            "has died: start again\n"};
     int provided = 0;
     check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
     check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
@@ -84,13 +84,8 @@ std::optional<pid_t> MpiSession::process_of(int rank) const {
 }
 
 void MpiSession::finalize(int status) {
-    exit_status_after_patience = status;
-    struct sigaction action {};
-    action.sa_handler = leave_now;
-    ::sigaction(SIGALRM, &action, nullptr);
-    ::alarm(finalize_patience_seconds);
+    const AlarmedExit limit{finalize_patience, status};
     MPI_Finalize();
-    ::alarm(0);
 }
 
 std::optional<Received> receive_arrived() {
