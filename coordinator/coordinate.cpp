@@ -23,6 +23,7 @@ constexpr std::chrono::milliseconds poll_wait{20};
 constexpr std::chrono::milliseconds progress_interval{200};
 constexpr std::chrono::milliseconds disk_wait{20};
 constexpr double touch_seconds = 10;
+constexpr const char* all_complete = "every stage is complete";
 
 /// The event loop: events in, jobs and tasks out, snapshots aside.
 class Coordination {
@@ -66,14 +67,15 @@ public:
         for (std::size_t i = 0; i < plan_.stages().size(); ++i) {
             if (!run_stage(i)) return finish(RunState::stopped_early, Ending::stopped_early);
         }
-        plan_.header().state_reason = "every stage is complete";
+        plan_.header().state_reason = all_complete;
         return finish(RunState::complete, Ending::complete);
     }
 
     /// Stores what there is after an error; the error itself is reported by whoever caught it.
     void fail(const std::string& reason) {
-        plan_.header().state = RunState::failed;
-        plan_.header().state_reason = reason;
+        const bool over = plan_.complete();  // then only the telling failed
+        plan_.header().state = over ? RunState::complete : RunState::failed;
+        plan_.header().state_reason = over ? all_complete : reason;
         try {
             store();
             writer_.drain();

@@ -277,6 +277,26 @@ TEST_CASE("a coordinator that lost its lock stops and leaves the other's history
     CHECK(content == "the other's");
 }
 
+TEST_CASE("a search that cannot tell what is stored fails, unless it is complete by then") {
+    CoordinatedRun run;
+    ScriptedTransport transport{2};
+    std::uint64_t limit = 0;
+    run.at_stored = [&limit](std::uint64_t scores) {
+        if (scores >= limit) throw std::runtime_error{"the log is full"};
+    };
+    CHECK(error_of<std::runtime_error>(run, transport) == "the log is full");
+    CHECK(run.stored().state == RunState::failed);
+    CHECK(run.stored().state_reason == "the log is full");
+
+    CoordinatedRun whole;
+    CHECK(whole.start(2) == Ending::complete);
+    limit = scores_in(whole.stored().stages.front());
+    ScriptedTransport second{2};
+    CHECK(error_of<std::runtime_error>(run, second) == "the log is full");
+    CHECK(run.stored().state == RunState::complete);
+    CHECK(run.found() == whole.found());
+}
+
 TEST_CASE("a history that cannot be written ends the run before anything is computed") {
     CoordinatedRun run;
     std::filesystem::create_directories(run.directory());

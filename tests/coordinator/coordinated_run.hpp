@@ -28,7 +28,10 @@ public:
     void progress(const Progress&) override {}
     void stored(std::uint64_t document_scores) override {
         stored_scores.push_back(document_scores);
+        at_stored(document_scores);
     }
+
+    std::function<void(std::uint64_t)> at_stored = [](std::uint64_t) {};
 
     std::string lines;
     std::vector<std::uint32_t> generations;
@@ -46,6 +49,7 @@ public:
         const RunLock lock{directory(), this_process()};
         plan = std::make_unique<RunPlan>(configuration, small_facts(), read_history(file()));
         watcher = std::make_unique<RecordingWatcher>();
+        watcher->at_stored = at_stored;
         return coordinate(*plan, transport, file(), lock, *watcher, stop_reason, stop_by);
     }
     Ending start(int workers, std::optional<std::uint64_t> shuffle_seed = std::nullopt) {
@@ -61,6 +65,7 @@ public:
     Configuration configuration;
     std::function<std::optional<std::string>()> stop_reason = [] { return std::nullopt; };
     std::optional<std::chrono::steady_clock::time_point> stop_by;  ///< the end of a job
+    std::function<void(std::uint64_t)> at_stored = [](std::uint64_t) {};
     std::unique_ptr<RunPlan> plan;                                 ///< of the last start
     std::unique_ptr<RecordingWatcher> watcher;                     ///< of the last start
 
