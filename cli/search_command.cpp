@@ -68,6 +68,7 @@ std::optional<std::chrono::steady_clock::time_point> end_of_slurm_job(Reporter& 
 
 ExitCode search(Job& job, const coordinator::Configuration& configuration,
                 const std::string& configuration_file, ProgressStyle style) {
+    catch_stop_signals();  // before a large model is read: a signal stops the search in good order
     const fs::path directory{configuration.run.directory};
     check_run_directory(directory);
     const coordinator::RunFacts facts = read_facts(configuration);
@@ -93,7 +94,6 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     if (const std::string line = replaced_scaling(configuration); !line.empty()) {
         reporter.log(line);
     }
-    catch_stop_signals();
     const auto stop_by = end_of_slurm_job(reporter);
     try {
         protocol::Transport& transport =
