@@ -30,6 +30,19 @@ double seconds() {
     for (__m512& sum : sums) asm volatile("" : : "v"(sum));
 }
 
+[[gnu::target("avx512f,avx512bf16"), gnu::noinline]] void multiply_add_512_bf16() {
+    __m512 sums[chains] = {};
+    for (__m512& sum : sums) asm volatile("" : "+v"(sum));  // not known to be equal
+    __m512i halves = _mm512_set1_epi32(0x3F003F00);
+    for (int step = 0; step < steps; ++step) {
+        const auto factor = reinterpret_cast<__m512bh>(halves);
+#pragma GCC unroll 12
+        for (__m512& sum : sums) sum = _mm512_dpbf16_ps(sum, factor, factor);
+        asm volatile("" : "+v"(halves));  // no step may be left out
+    }
+    for (__m512& sum : sums) asm volatile("" : : "v"(sum));
+}
+
 [[gnu::target("avx2,fma"), gnu::noinline]] void multiply_add_256() {
     __m256 sums[chains] = {};
     for (__m256& sum : sums) asm volatile("" : "+x"(sum));  // not known to be equal
@@ -56,15 +69,18 @@ double seconds() {
 
 }  // namespace
 
-double multiply_add_peak(evaluator::cpu::InstructionSet set) {
+double multiply_add_peak(evaluator::cpu::InstructionSet set, evaluator::Precision precision) {
     using evaluator::cpu::InstructionSet;
+    const bool pairs = precision == evaluator::Precision::bf16;
     const bool wide = set == InstructionSet::avx512;
     const bool middle = set == InstructionSet::avx2;
-    const double lanes = wide ? 16.0 : middle ? 8.0 : 4.0;
+    const double products = pairs ? 32.0 : wide ? 16.0 : middle ? 8.0 : 4.0;
     double best = 1e30;
     for (int run = 0; run < 7; ++run) {
         const double start = seconds();
-        if (wide) {
+        if (pairs) {
+            multiply_add_512_bf16();
+        } else if (wide) {
             multiply_add_512();
         } else if (middle) {
             multiply_add_256();
@@ -73,7 +89,7 @@ double multiply_add_peak(evaluator::cpu::InstructionSet set) {
         }
         best = std::min(best, seconds() - start);
     }
-    return 1e-9 * 2.0 * lanes * chains * steps / best;
+    return 1e-9 * 2.0 * products * chains * steps / best;
 }
 
 }  // namespace longrope::benchmarks
