@@ -92,9 +92,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def write_gguf(path: Path, folder: Path, rope: Rope, positions: int) -> None:
-    """The model of `folder` under `rope`, in float32 and without a vocabulary."""
+def write_gguf(
+    path: Path, folder: Path, rope: Rope | None, positions: int, kind: str = "F32"
+) -> None:
+    """The model of `folder` without a vocabulary, under `rope`; without one, as it is.
+
+    @param kind  GGUF's name of the type that matrices are stored in: F32, F16, BF16, Q4_1, ...
+    """
     import gguf
+
+    stored = gguf.GGMLQuantizationType[kind]
+    if rope is None:
+        rope = Rope("none", np.empty(0))
 
     if rope.start_tokens:
         raise ComparisonError(f"{rope.method} has start tokens, which llama.cpp does not know")
@@ -127,8 +136,13 @@ def write_gguf(path: Path, folder: Path, rope: Rope, positions: int) -> None:
             values = interleaved_rows(values, config["num_attention_heads"])
         elif name.endswith("k_proj.weight"):
             values = interleaved_rows(values, config["num_key_value_heads"])
-        writer.add_tensor(ours[name], np.ascontiguousarray(values))
-    writer.add_tensor("rope_freqs.weight", rope.factors.astype("<f4"))
+        values = np.ascontiguousarray(values)
+        if values.ndim == 2 and kind != "F32":
+            writer.add_tensor(ours[name], gguf.quants.quantize(values, stored), raw_dtype=stored)
+        else:
+            writer.add_tensor(ours[name], values)
+    if len(rope.factors) > 0:
+        writer.add_tensor("rope_freqs.weight", rope.factors.astype("<f4"))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

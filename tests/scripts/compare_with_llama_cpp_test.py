@@ -48,6 +48,23 @@ class WriteGguf(unittest.TestCase):
                 self.assertEqual(read.get("llama.rope.scaling.attn_factor"), 1.125)
                 self.assertEqual(read.get("llama.attention.key_length"), config["head_dim"])
 
+    def test_matrices_are_stored_in_the_type_that_is_asked_for(self) -> None:
+        model = MODELS / "tiny-gqa-tied"
+        embedding = compare.read_tensors(model)["model.embed_tokens.weight"]
+        for kind, epsilon in (("F32", 0.0), ("F16", 2.0**-11), ("BF16", 2.0**-8)):
+            with self.subTest(kind), tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.gguf"
+                compare.write_gguf(path, model, None, 256, kind)
+                tensors = gguf_model.GgufModel(path).tensors
+                self.assertNotIn("rope_freqs.weight", tensors)  # no factors: as the model is
+                stored = gguf.GGMLQuantizationType[kind]
+                self.assertEqual(tensors["token_embd.weight"].tensor_type, stored)
+                norm = tensors["output_norm.weight"]
+                self.assertEqual(norm.tensor_type, gguf.GGMLQuantizationType.F32)
+                back = gguf.quants.dequantize(tensors["token_embd.weight"].data, stored)
+                apart = np.abs(back.reshape(embedding.shape) - embedding)
+                self.assertTrue((apart <= epsilon * np.abs(embedding) + 1e-7).all())
+
     def test_what_llama_cpp_does_not_know_is_refused(self) -> None:
         for name, rope, expected in (
             ("tiny-gqa-tied", Rope("any", ROPE.factors, start_tokens=2), "start tokens"),
