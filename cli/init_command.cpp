@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 /// From here on the paper halves population, mutants and crossovers (arXiv:2402.13753,
 /// section 4.1); the parents go with them, since as many parents as individuals would select
 /// nothing.
-constexpr std::uint64_t halved_from_tokens = 512 * 1024;
+constexpr std::uint64_t halved_from_tokens = 524'288;
 
 constexpr std::array<std::string_view, 5> table_order{"model", "documents", "evaluator", "run",
                                                       "stage"};

@@ -3,9 +3,9 @@
 #include <hdf5.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <string_view>
@@ -90,6 +90,13 @@ int run(int argc, char** argv) {
     return static_cast<int>(ExitCode::usage);
 }
 
+/// 0, which is nobody's supervisor, for a word that is no number.
+pid_t process_number(std::string_view word) {
+    pid_t number = 0;
+    std::from_chars(word.data(), word.data() + word.size(), number);
+    return number;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -100,7 +107,7 @@ int main(int argc, char** argv) {
     // An evaluator process is this program started anew; it must not come near MPI.
     if (argc == 3 && std::string_view{argv[1]} == evaluator_process_word) {
         return longrope::worker::run_evaluator_process(longrope::worker::child_socket,
-                                                       std::atoi(argv[2]), program_commit());
+                                                       process_number(argv[2]), program_commit());
     }
     try {
         return run(argc, argv);

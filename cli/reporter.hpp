@@ -34,6 +34,8 @@ class Reporter final : public coordinator::Watcher {
 public:
     Reporter(ProgressStyle style, std::filesystem::path log_file,
              std::chrono::duration<double> stored_interval);
+    Reporter(const Reporter&) = delete;
+    Reporter& operator=(const Reporter&) = delete;
     ~Reporter() override;
 
     void log(const std::string& line) override;

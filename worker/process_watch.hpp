@@ -15,6 +15,8 @@ public:
     [[nodiscard]] static std::optional<ProcessWatch> of(pid_t pid);
     ProcessWatch(ProcessWatch&& other) noexcept;
     ProcessWatch& operator=(ProcessWatch&& other) noexcept;
+    ProcessWatch(const ProcessWatch&) = delete;
+    ProcessWatch& operator=(const ProcessWatch&) = delete;
     ~ProcessWatch();
 
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
