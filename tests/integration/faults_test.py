@@ -6,6 +6,7 @@ Usage: python tests/run_python_test.py tests/integration/faults_test.py
 
 from __future__ import annotations
 
+import os
 import resource
 import tempfile
 import unittest
@@ -41,6 +42,9 @@ class Faults(unittest.TestCase):
         self.addCleanup(run.clean_up)
         return run
 
+    @unittest.skipIf(
+        "ASAN_OPTIONS" in os.environ, "the address sanitizer reserves more than RLIMIT_AS allows"
+    )
     @needs_demo_documents()
     def test_an_evaluator_without_memory_is_replaced_and_the_result_is_the_same(self) -> None:
         reference = self.new_run("reference", demo_search())
