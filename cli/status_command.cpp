@@ -13,12 +13,12 @@
 #include "cli/history_argument.hpp"
 #include "cli/search_result.hpp"
 #include "coordinator/run_lock.hpp"
+#include "coordinator/score_table.hpp"
 
 namespace longrope::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using coordinator::DocumentStatus;
 using coordinator::RunHistory;
 using coordinator::RunState;
 using coordinator::StageHistory;
@@ -26,21 +26,9 @@ using coordinator::Status;
 
 constexpr std::chrono::seconds watch_interval{2};
 
-std::uint64_t scored(const StageHistory& stage) {
-    std::uint64_t count = 0;
-    const auto add = [&count](const auto& table) {
-        for (const DocumentStatus status : table.document_status) {
-            count += status == DocumentStatus::done || status == DocumentStatus::not_finite ? 1 : 0;
-        }
-    };
-    add(stage.baselines), add(stage.evaluations), add(stage.validation);
-    add(stage.start_token_sweep), add(stage.heldout);
-    return count;
-}
-
 std::uint64_t scored(const RunHistory& history) {
     std::uint64_t count = 0;
-    for (const StageHistory& stage : history.stages) count += scored(stage);
+    for (const StageHistory& stage : history.stages) count += coordinator::scores_in(stage);
     return count;
 }
 
@@ -80,7 +68,7 @@ void print_text(const RunHistory& history, bool lives) {
             "stage \"{}\" ({:.0f} -> {:.0f} tokens): {} generations, {} "
             "individuals finished, {} document scores, {} faults",
             stage.name, stage.original_window, stage.target_tokens, stage.generations.size(),
-            finished_individuals(stage), scored(stage), stage.failures.size());
+            finished_individuals(stage), coordinator::scores_in(stage), stage.failures.size());
         if (!stage.ended_by.empty()) {
             std::cout << fmt::format("; evolution ended by stage.{}", stage.ended_by);
         }
@@ -113,7 +101,7 @@ void print_json(const RunHistory& history, bool lives) {
                                   {"task_seconds", stage.task_seconds},
                                   {"generations", stage.generations.size()},
                                   {"individuals_finished", finished_individuals(stage)},
-                                  {"document_scores", scored(stage)},
+                                  {"document_scores", coordinator::scores_in(stage)},
                                   {"faults", stage.failures.size()}};
         if (stage.best.individual >= 0) {
             entry["best"] = {{"individual", stage.best.individual},

@@ -90,6 +90,25 @@ template <typename Row>
     return held;
 }
 
+/// How many documents of all rows have a score.
+template <typename Row>
+[[nodiscard]] std::uint64_t scores_in(const ScoreTable<Row>& table) {
+    std::uint64_t held = 0;
+    for (std::size_t row = 0; row < table.rows.size(); ++row) held += scores_held(table, row);
+    return held;
+}
+[[nodiscard]] inline std::uint64_t scores_in(const StageHistory& stage) {
+    return scores_in(stage.baselines) + scores_in(stage.evaluations) + scores_in(stage.validation) +
+           scores_in(stage.start_token_sweep) + scores_in(stage.heldout);
+}
+
+/// Whether a row stands for this very function.
+[[nodiscard]] inline bool is_function(const ScoreTable<ScoreRow>& table, std::size_t row,
+                                      std::span<const double> factors, std::uint32_t start_tokens) {
+    return table.rows[row].start_tokens == start_tokens &&
+           std::ranges::equal(factors_of(table, row), factors);
+}
+
 /// Ends a row without a score: what is missing is marked as skipped.
 template <typename Row>
 void close_row(ScoreTable<Row>& table, std::size_t row, Status status) {

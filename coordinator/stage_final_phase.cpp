@@ -11,12 +11,6 @@
 #include "coordinator/stage_run.hpp"
 
 namespace longrope::coordinator {
-namespace {
-
-/// The rows that a held-out table shows beside the searched factors.
-constexpr const char* heldout_baselines[] = {"none", "pi", "ntk", "yarn"};
-
-}  // namespace
 
 bool StageRun::settled(Phase phase) const {
     return std::ranges::all_of(table(phase).rows, [this, phase](const ScoreRow& row) {

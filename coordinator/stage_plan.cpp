@@ -126,7 +126,7 @@ std::uint64_t StagePlan::tasks() const noexcept {
     const std::uint64_t validated = finalists + baselines.size() + swept_start_tokens.size();
     return searched * search_documents.documents.size() +
            validated * validation_documents.documents.size() +
-           heldout_rows * heldout_documents.documents.size();
+           (heldout_baselines.size() + 1) * heldout_documents.documents.size();
 }
 
 StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -58,8 +59,8 @@ struct StagePlan {
 /// How many of the best individuals are scored on the validation documents.
 inline constexpr std::uint32_t finalists = 8;
 
-/// Rows of the held-out table: none, pi, ntk, yarn and the searched factors.
-inline constexpr std::uint32_t heldout_rows = 5;
+/// What the held-out table shows beside the searched factors.
+inline constexpr std::array heldout_baselines{"none", "pi", "ntk", "yarn"};
 
 /// @throws ConfigurationError naming key, found and accepted: a target that is not above the
 ///         original window, more documents than there are, a chosen document that is too short

@@ -30,31 +30,12 @@ void require(bool fits, const std::string& stage, const std::string& what) {
     if (!fits) throw ReplayMismatch{fmt::format("stage \"{}\" of the history: {}", stage, what)};
 }
 
-/// Whether a row stands for this very function.
-bool is_function(const ScoreTable<ScoreRow>& table, std::size_t row,
-                 std::span<const double> factors, std::uint32_t start_tokens) {
-    return table.rows[row].start_tokens == start_tokens &&
-           std::ranges::equal(factors_of(table, row), factors);
-}
-
 /// The row that an earlier start stored under this name.
 std::optional<std::size_t> find_stored(const ScoreTable<ScoreRow>& from, const ScoreRow& row) {
     for (std::size_t at = 0; at < from.rows.size(); ++at) {
         if (from.rows[at].name == row.name && from.rows[at].iterations == row.iterations) return at;
     }
     return std::nullopt;
-}
-
-template <typename Row>
-std::uint64_t scores_in(const ScoreTable<Row>& table) {
-    std::uint64_t held = 0;
-    for (std::size_t row = 0; row < table.rows.size(); ++row) held += scores_held(table, row);
-    return held;
-}
-
-std::uint64_t scores_in(const StageHistory& stage) {
-    return scores_in(stage.baselines) + scores_in(stage.evaluations) + scores_in(stage.validation) +
-           scores_in(stage.start_token_sweep) + scores_in(stage.heldout);
 }
 
 /// Rows of the final phase that belong to other numbers of iterations stay as they are.

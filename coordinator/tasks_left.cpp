@@ -13,9 +13,8 @@ namespace {
 bool is_twin(const ScoreTable<ScoreRow>& table, std::size_t row) {
     const ScoreRow& own = table.rows[row];
     for (std::size_t other = 0; other < row; ++other) {
-        const ScoreRow& earlier = table.rows[other];
-        if (earlier.iterations == own.iterations && earlier.start_tokens == own.start_tokens &&
-            std::ranges::equal(factors_of(table, other), factors_of(table, row))) {
+        if (table.rows[other].iterations == own.iterations &&
+            is_function(table, other, factors_of(table, row), own.start_tokens)) {
             return true;
         }
     }
@@ -54,7 +53,7 @@ std::uint64_t tasks_left(const StagePlan& plan, const StageHistory& history) {
     left += left_of(history.baselines, 0, plan.baselines.size());
     left += left_of(history.validation, iterations, finalists + plan.baselines.size());
     left += left_of(history.start_token_sweep, iterations, plan.swept_start_tokens.size());
-    left += left_of(history.heldout, iterations, heldout_rows);
+    left += left_of(history.heldout, iterations, heldout_baselines.size() + 1);
     return left;
 }
 

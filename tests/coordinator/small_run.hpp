@@ -11,6 +11,7 @@
 #include "coordinator/configuration.hpp"
 #include "coordinator/history.hpp"
 #include "coordinator/history_digest.hpp"
+#include "coordinator/score_table.hpp"
 #include "coordinator/stage_plan.hpp"
 
 namespace longrope::coordinator {
@@ -102,19 +103,6 @@ inline std::string found_digest(const std::vector<StageHistory>& stages) {
         stage.task_seconds = 0;
     }
     return content_digest(found);
-}
-
-/// Cells of a history that hold a score.
-inline std::uint64_t scores_in(const StageHistory& stage) {
-    std::uint64_t count = 0;
-    const auto add = [&count](const auto& table) {
-        for (const DocumentStatus status : table.document_status) {
-            if (status == DocumentStatus::done || status == DocumentStatus::not_finite) ++count;
-        }
-    };
-    add(stage.baselines), add(stage.evaluations), add(stage.validation);
-    add(stage.start_token_sweep), add(stage.heldout);
-    return count;
 }
 
 }  // namespace longrope::coordinator
