@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <charconv>
 #include <cxxopts.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "coordinator/configuration.hpp"
@@ -34,6 +38,17 @@ void add_setting_flags(cxxopts::Options& options);
 /// The single positional word of a verb, called `name` in messages.
 [[nodiscard]] std::string positional(const cxxopts::ParseResult& parsed, const std::string& name,
                                      const std::string& verb);
+
+/// The number that the whole text spells, without a plus or blanks before it; nothing if it is
+/// none, or does not fit the type.
+template <typename Number>
+[[nodiscard]] std::optional<Number> spelled_number(std::string_view text) {
+    Number value{};
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (error != std::errc{} || stop != end) return std::nullopt;
+    return value;
+}
 
 /// Splits "256,512,1024" at the commas. Empty parts are an error.
 [[nodiscard]] std::vector<std::string> comma_separated(const std::string& text,

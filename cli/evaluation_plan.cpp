@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -28,17 +27,12 @@ constexpr const char* default_methods = "none,pi,ntk,yarn";
 
 template <typename Number>
 Number parse_number(const std::string& text, const std::string& what) {
-    Number value{};
-    const char* end = text.data() + text.size();
-    const auto result = std::from_chars(text.data(), end, value);
-    if (result.ec != std::errc{} || result.ptr != end) {
-        const std::string expected =
-            std::is_integral_v<Number>
-                ? fmt::format("an integer of 0 to {}", std::numeric_limits<Number>::max())
-                : "a number";
-        throw UsageError{fmt::format("{}: found \"{}\", expected {}", what, text, expected)};
-    }
-    return value;
+    if (const auto value = spelled_number<Number>(text)) return *value;
+    const std::string expected =
+        std::is_integral_v<Number>
+            ? fmt::format("an integer of 0 to {}", std::numeric_limits<Number>::max())
+            : "a number";
+    throw UsageError{fmt::format("{}: found \"{}\", expected {}", what, text, expected)};
 }
 
 /// A context window, in the range of stage.target_tokens.

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
@@ -115,18 +114,16 @@ void write_new_file(const fs::path& file, const std::string& text, bool force) {
 std::uint64_t target_of(const cxxopts::ParseResult& parsed, const coordinator::RunFacts& facts) {
     const auto text = parsed["target"].as<std::string>();
     constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
-    std::uint64_t target = 0;
-    const char* end = text.data() + text.size();
-    const auto read = std::from_chars(text.data(), end, target);
-    if (read.ec != std::errc{} || read.ptr != end || target > most) {
+    const auto target = spelled_number<std::uint64_t>(text);
+    if (!target || *target > most) {
         throw UsageError{
             fmt::format("--target: found \"{}\", expected an integer of {} to {}, in tokens", text,
                         facts.original_window + 1, most)};
     }
-    if (target > facts.original_window) return target;
+    if (*target > facts.original_window) return *target;
     throw UsageError{fmt::format(
         "--target {}: the model's original window has {} tokens already; give a larger number",
-        target, facts.original_window)};
+        *target, facts.original_window)};
 }
 
 }  // namespace

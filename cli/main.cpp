@@ -3,7 +3,6 @@
 #include <hdf5.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -90,13 +89,6 @@ int run(int argc, char** argv) {
     return static_cast<int>(ExitCode::usage);
 }
 
-/// 0, which is nobody's supervisor, for a word that is no number.
-pid_t process_number(std::string_view word) {
-    pid_t number = 0;
-    std::from_chars(word.data(), word.data() + word.size(), number);
-    return number;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -106,8 +98,10 @@ int main(int argc, char** argv) {
     std::signal(SIGXFSZ, SIG_IGN);
     // An evaluator process is this program started anew; it must not come near MPI.
     if (argc == 3 && std::string_view{argv[1]} == evaluator_process_word) {
-        return longrope::worker::run_evaluator_process(longrope::worker::child_socket,
-                                                       process_number(argv[2]), program_commit());
+        constexpr pid_t nobody = 0;
+        return longrope::worker::run_evaluator_process(
+            longrope::worker::child_socket, spelled_number<pid_t>(argv[2]).value_or(nobody),
+            program_commit());
     }
     try {
         return run(argc, argv);

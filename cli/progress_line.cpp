@@ -7,11 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
-#include <string_view>
 #include <vector>
 
+#include "cli/arguments.hpp"
 #include "worker/child_process.hpp"
 
 namespace longrope::cli {
@@ -36,10 +35,7 @@ std::size_t columns_of(int descriptor) {
 std::size_t columns_of_environment() {
     const char* text = std::getenv("COLUMNS");
     if (text == nullptr) return 0;
-    const std::string_view digits{text};
-    std::size_t columns = 0;
-    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), columns);
-    return read.ec == std::errc{} && read.ptr == digits.data() + digits.size() ? columns : 0;
+    return spelled_number<std::size_t>(text).value_or(0);
 }
 
 std::size_t columns_of_controlling_terminal() {

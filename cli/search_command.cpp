@@ -3,13 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <optional>
-#include <system_error>
 #include <variant>
 
 #include "cli/model_scaling.hpp"
@@ -117,12 +115,8 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
 }
 
 std::uint32_t parse_ranks(const std::string& text) {
-    std::uint32_t ranks = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, ranks);
-    if (error != std::errc{} || stop != end || ranks == 0) {
-        throw UsageError{fmt::format("--ranks {}: expected a number from 1", text)};
-    }
+    const std::uint32_t ranks = spelled_number<std::uint32_t>(text).value_or(0);
+    if (ranks == 0) throw UsageError{fmt::format("--ranks {}: expected a number from 1", text)};
     return ranks;
 }
 

@@ -5,11 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
-#include <system_error>
 #include <thread>
 
+#include "cli/arguments.hpp"
 #include "cli/reporter.hpp"
 #include "coordinator/utc_time.hpp"
 #include "worker/child_process.hpp"
@@ -33,11 +32,8 @@ std::string environment(const char* name) {
 }
 
 std::optional<std::int64_t> parse_count(std::string_view text) {
-    std::int64_t value = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    const bool whole = error == std::errc{} && stop == end;
-    return whole && value >= 0 && value <= most_seconds ? std::optional{value} : std::nullopt;
+    const auto value = spelled_number<std::int64_t>(text);
+    return value && *value >= 0 && *value <= most_seconds ? value : std::nullopt;
 }
 
 std::string_view trimmed(std::string_view text) {
