@@ -154,6 +154,24 @@ TEST_CASE("the first row that does not follow is named") {
     }
 }
 
+TEST_CASE("a failure without a fault, and an end by another rule, do not follow") {
+    const Scorer crashing = [](const Job& job, std::uint32_t column) -> std::optional<double> {
+        if (job.start_tokens == 0 && column == 1 && job.factors.back() > 9.0) return std::nullopt;
+        return closed_form(job, column);
+    };
+    RunHistory history = finished_run(small_configuration(), std::nullopt, crashing).snapshot();
+    REQUIRE_FALSE(history.stages[0].failures.empty());
+    REQUIRE(objection(history).empty());
+    history.stages[0].failures.clear();
+    CHECK(objection(history).find("has failed without all its document scores, but failures names "
+                                  "no fault of it") != std::string::npos);
+
+    history = finished_history();
+    history.stages[0].ended_by = "stagnation";
+    CHECK(objection(history).find("it is said to have ended by stagnation, but iterations "
+                                  "follows") != std::string::npos);
+}
+
 TEST_CASE("a header that its configuration contradicts is refused") {
     RunHistory history = finished_history();
     history.seed = 8;
