@@ -19,17 +19,17 @@ import argparse
 import json
 import math
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from compare_with_transformers import (
     ComparisonError,
-    difference,
+    Scores,
+    compare_each,
+    comparison_parser,
+    exit_status,
     read_documents,
-    read_scores,
-    run_longrope,
 )
 from gguf_model import LAYER_TENSORS, MODEL_TENSORS
 from record_parity_fixtures import Rope
@@ -196,97 +196,21 @@ def compare(arguments: argparse.Namespace) -> bool:
     """Prints a row for each method; whether all are within the limits."""
     documents, titles = read_documents(arguments.documents, arguments.split, arguments.tokens)
     documents, titles = documents[: arguments.most], titles[: arguments.most]
-    print(
-        f"{arguments.model}: {len(documents)} documents ({arguments.split}), {arguments.tokens} "
-        f"tokens\n\n{'method':14}{'longrope':>12}{'llama.cpp':>14}"
-        f"{'relative error':>16}{'max |dNLL|':>12}  where",
-        flush=True,
-    )
-    within = True
-    for method in arguments.methods.split(","):
-        with tempfile.TemporaryDirectory(prefix="compare-") as folder:
-            output, model = Path(folder) / "tokens.h5", Path(folder) / "model.gguf"
-            run_longrope(arguments, method, output)
-            scores = read_scores(output, method, arguments.tokens)
-            write_gguf(model, arguments.model, scores.rope, arguments.tokens)
-            theirs = llama_cpp_nll(model, documents, arguments.threads)
-        found = difference(scores.nll[: arguments.most], theirs)
-        good = (
-            found.relative_error <= arguments.max_relative_error
-            and found.largest <= arguments.max_nll_difference
-        )
-        within = within and good
-        print(
-            f"{method:14}{found.perplexity:12.5f}{found.reference_perplexity:14.5f}"
-            f"{found.relative_error:16.2e}{found.largest:12.2e}  "
-            f"{titles[found.document]}, token {found.token}{'' if good else '  BEYOND THE LIMITS'}",
-            flush=True,
-        )
-    print(
-        f"\nlimits: relative error {arguments.max_relative_error:.0e}, "
-        f"max |dNLL| {arguments.max_nll_difference:.0e} nats"
-    )
-    return within
+
+    def their_nll(scores: Scores, folder: Path) -> np.ndarray:
+        model = folder / "model.gguf"
+        write_gguf(model, arguments.model, scores.rope, arguments.tokens)
+        return llama_cpp_nll(model, documents, arguments.threads)
+
+    return compare_each(arguments, "llama.cpp", (documents, titles), their_nll)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
-    parser.add_argument("--documents", type=Path, required=True, help="documents file (HDF5)")
-    parser.add_argument(
-        "--split",
-        choices=("search", "validation", "heldout"),
-        default="heldout",
-        help="whose documents are compared (default: %(default)s)",
-    )
+    parser = comparison_parser(__doc__)
     parser.add_argument("--most", type=int, default=1, help="documents (default: %(default)s)")
-    parser.add_argument("--tokens", type=int, required=True, help="positions of each document")
-    parser.add_argument(
-        "--target-tokens", type=int, help="length that vectors are built for (default: --tokens)"
-    )
-    parser.add_argument(
-        "--methods",
-        default="none,pi,ntk,yarn",
-        help="methods of `longrope evaluate`, with commas between them (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--attention-scale", help="of methods that transformers does not have (default: su)"
-    )
-    parser.add_argument("--backend", help="of longrope (default: the fastest of this machine)")
     parser.add_argument("--threads", type=int, default=2, help="of llama.cpp (default: 2)")
-    parser.add_argument(
-        "--longrope",
-        type=Path,
-        default=Path("build/release/longrope"),
-        help="the program (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-relative-error",
-        type=float,
-        default=2e-5,
-        help="largest relative error of the perplexity (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-nll-difference",
-        type=float,
-        default=2e-3,
-        help="largest difference of a token's loss, in nats (default: %(default)s)",
-    )
     arguments = parser.parse_args()
-    try:
-        return 0 if compare(arguments) else 1
-    except ComparisonError as error:
-        print(f"compare_with_llama_cpp: {error}", file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        print(
-            f"compare_with_llama_cpp: the Python package '{error.name}' is missing: "
-            "run scripts/install_dependencies.sh --training",
-            file=sys.stderr,
-        )
-        return 1
+    return exit_status("compare_with_llama_cpp", lambda: compare(arguments))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import math
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -225,14 +226,22 @@ def read_documents(file: Path, split: str, tokens: int) -> tuple[list[np.ndarray
 # --- The comparison -----------------------------------------------------------------------------
 
 
-def compare(arguments: argparse.Namespace) -> bool:
-    """Prints a row for each method; whether all are within the limits."""
-    facts = read_facts(arguments.model)
-    documents, titles = read_documents(arguments.documents, arguments.split, arguments.tokens)
+def compare_each(
+    arguments: argparse.Namespace,
+    other: str,
+    documents: tuple[list[np.ndarray], list[str]],
+    their_nll: Callable[[Scores, Path], np.ndarray],
+) -> bool:
+    """Prints a row for each method; whether all are within the limits.
+
+    `documents` are the first ones of the split and their titles; `their_nll` scores them with the
+    other program from what longrope states, and may use the folder, which is temporary.
+    """
+    tokens, titles = documents
     target = arguments.target_tokens or arguments.tokens
     print(
-        f"{arguments.model}: {len(documents)} documents ({arguments.split}), {arguments.tokens} "
-        f"tokens, vectors for {target}\n\n{'method':14}{'longrope':>12}{'transformers':>14}"
+        f"{arguments.model}: {len(tokens)} documents ({arguments.split}), {arguments.tokens} "
+        f"tokens, vectors for {target}\n\n{'method':14}{'longrope':>12}{other:>14}"
         f"{'relative error':>16}{'max |dNLL|':>12}  where",
         flush=True,
     )
@@ -242,10 +251,7 @@ def compare(arguments: argparse.Namespace) -> bool:
             output = Path(folder) / "tokens.h5"
             run_longrope(arguments, method, output)
             scores = read_scores(output, method, arguments.tokens)
-        rope = transformers_rope(scores.rope, facts, target)
-        model = load_model(arguments.model, rope, facts.theta)
-        model.set_attn_implementation("sdpa")  # the attention weights of a head are never whole
-        found = difference(scores.nll, transformers_nll(model, documents))
+            found = difference(scores.nll[: len(tokens)], their_nll(scores, Path(folder)))
         good = (
             found.relative_error <= arguments.max_relative_error
             and found.largest <= arguments.max_nll_difference
@@ -264,9 +270,26 @@ def compare(arguments: argparse.Namespace) -> bool:
     return within
 
 
-def main() -> int:
+def compare(arguments: argparse.Namespace) -> bool:
+    """Prints a row for each method; whether all are within the limits."""
+    facts = read_facts(arguments.model)
+    documents = read_documents(arguments.documents, arguments.split, arguments.tokens)
+    target = arguments.target_tokens or arguments.tokens
+
+    def their_nll(scores: Scores, _: Path) -> np.ndarray:
+        model = load_model(
+            arguments.model, transformers_rope(scores.rope, facts, target), facts.theta
+        )
+        model.set_attn_implementation("sdpa")  # the attention weights of a head are never whole
+        return transformers_nll(model, documents[0])
+
+    return compare_each(arguments, "transformers", documents, their_nll)
+
+
+def comparison_parser(description: str | None) -> argparse.ArgumentParser:
+    """What every comparison is told."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
     parser.add_argument("--documents", type=Path, required=True, help="documents file (HDF5)")
@@ -307,19 +330,27 @@ def main() -> int:
         default=2e-3,
         help="largest difference of a token's loss, in nats (default: %(default)s)",
     )
-    arguments = parser.parse_args()
+    return parser
+
+
+def exit_status(name: str, compare: Callable[[], bool]) -> int:
+    """Of a script that compares; its errors go to standard error under its name."""
     try:
-        return 0 if compare(arguments) else 1
+        return 0 if compare() else 1
     except (ComparisonError, FixtureError) as error:
-        print(f"compare_with_transformers: {error}", file=sys.stderr)
-        return 1
+        print(f"{name}: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
         print(
-            f"compare_with_transformers: the Python package '{error.name}' is missing: "
+            f"{name}: the Python package '{error.name}' is missing: "
             "run scripts/install_dependencies.sh --training",
             file=sys.stderr,
         )
-        return 1
+    return 1
+
+
+def main() -> int:
+    arguments = comparison_parser(__doc__).parse_args()
+    return exit_status("compare_with_transformers", lambda: compare(arguments))
 
 
 if __name__ == "__main__":
