@@ -11,6 +11,7 @@
 
 #include "cli/arguments.hpp"
 #include "cli/devices_command.hpp"
+#include "cli/estimate_command.hpp"
 #include "cli/evaluate_command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/init_command.hpp"
@@ -34,6 +35,7 @@ usage: longrope VERB [ARGUMENTS]
   evaluate           perplexity of methods at several lengths
   status DIRECTORY   how far a search is, while it runs or after
   verify DIRECTORY   whether a history follows from its seed and its document scores
+  estimate CONFIG    what a search would take on GPUs that need not be there
   devices            what this machine offers to evaluators
   init               write a commented configuration for a model and documents
 
@@ -69,6 +71,7 @@ int run(int argc, char** argv) {
     if (verb == "status") return static_cast<int>(run_status(words));
     if (verb == "verify") return static_cast<int>(run_verify(words));
     if (verb == "init") return static_cast<int>(run_init(words));
+    if (verb == "estimate") return static_cast<int>(run_estimate(words));
     if (verb == "devices") return static_cast<int>(run_devices(words));
     if (verb == "--version") {
         std::cout << fmt::format("longrope {} ({})\n", program_version(), program_commit());
@@ -83,7 +86,7 @@ int run(int argc, char** argv) {
     } else {
         fmt::print(stderr,
                    "longrope: unknown verb \"{}\"; there are search, evaluate, status, verify, "
-                   "devices and init\n",
+                   "estimate, devices and init\n",
                    verb);
     }
     return static_cast<int>(ExitCode::usage);

@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <limits>
 
 #include "coordinator/utf8_text.hpp"
 #include "evaluator/documents.hpp"
 #include "evaluator/documents_probe.hpp"
 #include "evaluator/evaluator.hpp"
+#include "evaluator/model/model_config.hpp"
 #include "evaluator/model/model_folder.hpp"
 #include "evaluator/model/model_tensors.hpp"
 #include "evaluator/synthetic/synthetic_evaluator.hpp"
@@ -47,6 +49,55 @@ coordinator::RunFacts synthetic_facts(const coordinator::Configuration& configur
     return facts;
 }
 
+void add_model_facts(coordinator::RunFacts& facts, const evaluator::ModelConfig& config) {
+    facts.rotary_pairs = config.rotary_pairs();
+    facts.theta = config.rope_theta;
+    facts.original_window = config.original_window();
+}
+
+void add_document_facts(coordinator::RunFacts& facts, const evaluator::Documents& documents,
+                        const std::string& file) {
+    for (std::uint32_t i = 0; i < documents.count(); ++i) {
+        if (!coordinator::is_storable_text(documents.title(i))) {
+            throw evaluator::EvaluatorError{
+                fmt::format("{}: titles[{}] is not UTF-8: write the file with "
+                            "scripts/tokenize_documents.py",
+                            file, i)};
+        }
+        facts.documents.push_back({documents.title(i), evaluator::split_name(documents.split(i)),
+                                   documents.positions(i)});
+    }
+}
+
+/// As many documents of each split as the configuration names, each as long as asked for.
+void add_planned_documents(coordinator::RunFacts& facts,
+                           const coordinator::DocumentSettings& wanted) {
+    struct Split {
+        const char* name;
+        std::uint32_t count;
+        const char* variable;
+    };
+    for (const auto& [split, count, variable] :
+         {Split{"search", wanted.search, "LONGROPE_DOCUMENTS_SEARCH"},
+          Split{"validation", wanted.validation, "LONGROPE_DOCUMENTS_VALIDATION"},
+          Split{"heldout", wanted.heldout, "LONGROPE_DOCUMENTS_HELDOUT"}}) {
+        if (count == 0) {
+            throw coordinator::ConfigurationError{fmt::format(
+                "documents.{} = 0 means all of the documents file, but there is no \"{}\": give a "
+                "number to plan with, for example {}=5",
+                split, wanted.path, variable)};
+        }
+        for (std::uint32_t i = 1; i <= count; ++i) {
+            facts.documents.push_back({fmt::format("{} {}/{}", split, i, count), split,
+                                       std::numeric_limits<std::uint64_t>::max()});
+        }
+    }
+}
+
+void replace_window(coordinator::RunFacts& facts, const coordinator::ModelSettings& model) {
+    if (model.original_window != 0) facts.original_window = model.original_window;
+}
+
 }  // namespace
 
 coordinator::RunFacts read_facts(const coordinator::Configuration& configuration) {
@@ -59,26 +110,27 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
         evaluator::probe_documents(configuration.documents.path);
         const evaluator::Documents documents{configuration.documents.path};
         documents.check_vocabulary(model.config().vocabulary);
-        facts.rotary_pairs = model.config().rotary_pairs();
-        facts.theta = model.config().rope_theta;
-        facts.original_window = model.config().original_window();
+        add_model_facts(facts, model.config());
         facts.model_digest = model.digest();
         facts.documents_digest = documents.digest();
-        for (std::uint32_t i = 0; i < documents.count(); ++i) {
-            if (!coordinator::is_storable_text(documents.title(i))) {
-                throw evaluator::EvaluatorError{
-                    fmt::format("{}: titles[{}] is not UTF-8: write the file with "
-                                "scripts/tokenize_documents.py",
-                                configuration.documents.path, i)};
-            }
-            facts.documents.push_back({documents.title(i),
-                                       evaluator::split_name(documents.split(i)),
-                                       documents.positions(i)});
-        }
+        add_document_facts(facts, documents, configuration.documents.path);
     }
-    if (configuration.model.original_window != 0) {
-        facts.original_window = configuration.model.original_window;
+    replace_window(facts, configuration.model);
+    return facts;
+}
+
+coordinator::RunFacts planned_facts(const coordinator::Configuration& configuration) {
+    if (configuration.evaluator.backend == "synthetic") return read_facts(configuration);
+    coordinator::RunFacts facts;
+    add_model_facts(facts, evaluator::read_model_config(configuration.model.path));
+    const std::string& file = configuration.documents.path;
+    if (std::filesystem::exists(file)) {
+        evaluator::probe_documents(file);
+        add_document_facts(facts, evaluator::Documents{file}, file);
+    } else {
+        add_planned_documents(facts, configuration.documents);
     }
+    replace_window(facts, configuration.model);
     return facts;
 }
 

@@ -60,22 +60,13 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
             double cores = workers * threads;
             // Ranks beyond the cores share them.
             if (!job.elsewhere) cores = std::min(cores, static_cast<double>(machine.cores));
-            estimate.flop_per_task = cost.flop();
+            estimate.flop_per_task = cost.flop.total();
             estimate.bytes_per_evaluator = cost.peak_bytes;
-            estimate.seconds = tasks * cost.flop() / (assumed_flops_per_core(isa) * cores);
+            estimate.seconds = tasks * cost.flop.total() / (assumed_flops_per_core(isa) * cores);
         }
         estimates.push_back(estimate);
     }
     return estimates;
-}
-
-/// The tasks of a generation after the first: more workers than that would wait for each other.
-std::uint64_t tasks_at_once(const coordinator::StagePlan& stage) {
-    const std::uint64_t children =
-        std::uint64_t{stage.settings.mutations} + stage.settings.crossovers;
-    const std::uint64_t bred =
-        stage.settings.iterations == 0 ? stage.settings.population : children;
-    return bred * stage.search_documents.documents.size();
 }
 
 }  // namespace
@@ -130,7 +121,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                           {"attention_scale", stage.attention_scale},
                           {"tasks", stage.tasks()},
                           {"tasks_left", estimate.tasks_left},
-                          {"tasks_at_once", tasks_at_once(stage)},
+                          {"tasks_at_once", stage.tasks_at_once()},
                           {"flop_per_task", estimate.flop_per_task},
                           {"bytes_per_evaluator", estimate.bytes_per_evaluator},
                           {"seconds", estimate.seconds}});

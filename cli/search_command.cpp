@@ -10,6 +10,7 @@
 #include <optional>
 #include <variant>
 
+#include "cli/estimate_command.hpp"
 #include "cli/model_scaling.hpp"
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
@@ -141,6 +142,7 @@ ExitCode run_search(Job& job, const Words& words) {
                           cxxopts::value<std::string>()->default_value("auto"));
     options.add_options()("json", "with --check: print JSON");
     options.parse_positional({"CONFIG"});
+    add_estimate_flags(options);
     add_setting_flags(options);
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
@@ -149,6 +151,9 @@ ExitCode run_search(Job& job, const Words& words) {
     const coordinator::Configuration configuration =
         coordinator::read_configuration(file, overrides_of(*parsed));
     if (parsed->count("check") > 0) {
+        if (names_device(*parsed)) {
+            return print_gpu_estimate(configuration, *parsed, parsed->count("json") > 0);
+        }
         EstimatedJob estimated{static_cast<std::uint32_t>(job.ranks()), false};
         if (parsed->count("ranks") > 0) {
             estimated = {parse_ranks((*parsed)["ranks"].as<std::string>()), true};
@@ -159,6 +164,7 @@ ExitCode run_search(Job& job, const Words& words) {
         throw UsageError{"--ranks goes with --check; mpirun -n says how many ranks search"};
     }
     if (parsed->count("json") > 0) throw UsageError{"--json goes with --check"};
+    if (names_device(*parsed)) throw UsageError{"--device goes with --check"};
     return search(job, configuration, file, style);
 }
 

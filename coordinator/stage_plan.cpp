@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "genome/attention_scale.hpp"
@@ -121,12 +122,33 @@ std::uint64_t StagePlan::individuals() const noexcept {
     return search.population + bred;
 }
 
-std::uint64_t StagePlan::tasks() const noexcept {
-    const std::uint64_t searched = individuals() + baselines.size();
-    const std::uint64_t validated = finalists + baselines.size() + swept_start_tokens.size();
-    return searched * search_documents.documents.size() +
-           validated * validation_documents.documents.size() +
-           (heldout_baselines.size() + 1) * heldout_documents.documents.size();
+std::vector<std::uint64_t> StagePlan::batches() const {
+    const std::uint64_t searched = search_documents.documents.size();
+    const std::uint64_t validated = validation_documents.documents.size();
+    const std::uint64_t children = search.mutations + search.crossovers;
+    std::vector<std::uint64_t> batches;
+    batches.push_back((baselines.size() + search.population) * searched);
+    const std::uint64_t bred = individuals() - search.population;
+    for (std::uint64_t done = 0; done < bred; done += children) {
+        batches.push_back(children * searched);
+    }
+    for (const std::uint64_t tasks :
+         {(finalists + baselines.size()) * validated, swept_start_tokens.size() * validated,
+          (heldout_baselines.size() + 1) * heldout_documents.documents.size()}) {
+        if (tasks > 0) batches.push_back(tasks);
+    }
+    return batches;
+}
+
+std::uint64_t StagePlan::tasks_at_once() const noexcept {
+    const std::uint64_t children = search.mutations + search.crossovers;
+    const std::uint64_t bred = search.iterations == 0 ? search.population : children;
+    return bred * search_documents.documents.size();
+}
+
+std::uint64_t StagePlan::tasks() const {
+    const std::vector<std::uint64_t> all = batches();
+    return std::accumulate(all.begin(), all.end(), std::uint64_t{0});
 }
 
 StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,

@@ -52,8 +52,15 @@ struct StagePlan {
 
     /// Individuals of the whole search, skipped ones included, an upper bound.
     [[nodiscard]] std::uint64_t individuals() const noexcept;
-    /// (factor vector, document) pairs of the whole stage, an upper bound.
-    [[nodiscard]] std::uint64_t tasks() const noexcept;
+    /// (factor vector, document) pairs that may be scored side by side, batch after batch, each an
+    /// upper bound: baselines and first population, every generation, validation, start tokens,
+    /// held-out scores. Nothing of a batch can begin before the one ahead of it is done.
+    [[nodiscard]] std::vector<std::uint64_t> batches() const;
+    /// Those of a generation after the first; of the first where there is no other. More workers
+    /// than that would wait for each other.
+    [[nodiscard]] std::uint64_t tasks_at_once() const noexcept;
+    /// The sum of the batches.
+    [[nodiscard]] std::uint64_t tasks() const;
 };
 
 /// How many of the best individuals are scored on the validation documents.

@@ -7,36 +7,71 @@
 
 namespace longrope::evaluator {
 
+namespace {
+
+/// Elements of the parts that weigh: what a layer's matrices and vectors have, and its widths.
+struct LayerSizes {
+    std::uint64_t query = 0;      ///< heads * head_dim
+    std::uint64_t key_value = 0;  ///< kv_heads * head_dim, of keys and of values each
+    std::uint64_t matrices = 0;
+    std::uint64_t vectors = 0;  ///< norms and biases
+};
+
+LayerSizes layer_sizes(const ModelConfig& config) {
+    const std::uint64_t hidden = config.hidden_size;
+    LayerSizes sizes;
+    sizes.query = std::uint64_t{config.heads} * config.head_dim;
+    sizes.key_value = std::uint64_t{config.kv_heads} * config.head_dim;
+    sizes.matrices =
+        hidden * (2 * sizes.query + 2 * sizes.key_value) + 3 * hidden * config.intermediate_size;
+    sizes.vectors = 2 * hidden +
+                    (config.query_key_value_bias ? sizes.query + 2 * sizes.key_value : 0) +
+                    (config.output_bias ? hidden : 0) +
+                    (config.head_norms ? std::uint64_t{2} * config.head_dim : 0);
+    return sizes;
+}
+
+}  // namespace
+
+DocumentFlop count_flop(const ModelConfig& config, std::uint64_t positions) {
+    const LayerSizes layer = layer_sizes(config);
+    const auto n = static_cast<double>(positions);
+    DocumentFlop flop;
+    flop.linear = 2.0 * n * static_cast<double>(layer.matrices) * config.layers;
+    // Position p reads p + 1 keys; a key costs a product and a sum per component, twice.
+    flop.attention = 2.0 * n * (n + 1.0) * static_cast<double>(layer.query) * config.layers;
+    flop.vocabulary =
+        2.0 * std::max(n - 1.0, 0.0) * static_cast<double>(config.hidden_size) * config.vocabulary;
+    return flop;
+}
+
+std::uint64_t count_parameters(const ModelConfig& config) {
+    const LayerSizes layer = layer_sizes(config);
+    const std::uint64_t hidden = config.hidden_size;
+    const std::uint64_t embeddings = config.tied_embeddings ? 1 : 2;
+    return config.layers * (layer.matrices + layer.vectors) + hidden +
+           embeddings * hidden * config.vocabulary;
+}
+
 CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, Precision precision,
                            std::uint32_t threads) {
+    const LayerSizes layer = layer_sizes(config);
     const std::uint64_t hidden = config.hidden_size;
     const std::uint64_t inner = config.intermediate_size;
-    const std::uint64_t query_size = std::uint64_t{config.heads} * config.head_dim;
-    const std::uint64_t kv_size = std::uint64_t{config.kv_heads} * config.head_dim;
-    const std::uint64_t layer_weights =
-        hidden * (2 * query_size + 2 * kv_size) + 3 * hidden * inner;
-    const std::uint64_t layer_vectors =
-        2 * hidden + (config.query_key_value_bias ? query_size + 2 * kv_size : 0) +
-        (config.output_bias ? hidden : 0) + (config.head_norms ? 2 * config.head_dim : 0);
-    const auto n = static_cast<double>(positions);
 
     CostEstimate cost;
-    cost.linear_flop = 2.0 * n * static_cast<double>(layer_weights) * config.layers;
-    // Position p reads p + 1 keys; a key costs a product and a sum per component, twice.
-    cost.attention_flop = 2.0 * n * (n + 1.0) * static_cast<double>(query_size) * config.layers;
-    cost.vocabulary_flop =
-        2.0 * std::max(n - 1.0, 0.0) * static_cast<double>(hidden) * config.vocabulary;
-
+    cost.flop = count_flop(config, positions);
     const std::uint64_t weight_size = precision == Precision::bf16 ? 2 : 4;
     const std::uint64_t chunk = std::min<std::uint64_t>(
         positions, static_cast<std::uint64_t>(cpu::rows_per_thread) * threads);
     // The embedding stays in the mapped file; a tied one is packed once more for the projection.
-    cost.weight_bytes = weight_size * (layer_weights * config.layers + hidden * config.vocabulary) +
-                        sizeof(float) * (hidden + config.layers * layer_vectors);
-    cost.document_bytes =
-        positions * (sizeof(float) * (hidden + config.rotary_dim + 3) + weight_size * 2 * kv_size);
-    const std::uint64_t products = query_size + 2 * kv_size + 2 * inner;
-    const std::uint64_t operands = hidden + query_size + inner;
+    cost.weight_bytes =
+        weight_size * (layer.matrices * config.layers + hidden * config.vocabulary) +
+        sizeof(float) * (hidden + config.layers * layer.vectors);
+    cost.document_bytes = positions * (sizeof(float) * (hidden + config.rotary_dim + 3) +
+                                       weight_size * 2 * layer.key_value);
+    const std::uint64_t products = layer.query + 2 * layer.key_value + 2 * inner;
+    const std::uint64_t operands = hidden + layer.query + inner;
     cost.work_bytes = chunk * (sizeof(float) * products + weight_size * operands) +
                       threads * cpu::scratch_bytes(config.heads / config.kv_heads, config.head_dim);
     cost.peak_bytes = program_bytes + cost.weight_bytes + cost.document_bytes + cost.work_bytes;

@@ -11,20 +11,30 @@ namespace longrope::evaluator {
 /// Of the evaluator's process itself: code, libraries, allocator.
 inline constexpr std::uint64_t program_bytes = std::uint64_t{40} << 20U;
 
-/// What one document costs. The mapped model files are read piece by piece and released at once. A
-/// multiply-add counts as 2 FLOP; norms, rotation and exponentials are left out (some percent).
+/// The arithmetic of one document, in FLOP. A multiply-add counts as 2; norms, rotation and
+/// exponentials are left out (some percent).
+struct DocumentFlop {
+    double linear = 0.0;      ///< projections and MLP of all layers
+    double attention = 0.0;   ///< causal: half of the square
+    double vocabulary = 0.0;  ///< projection of the scored positions
+
+    [[nodiscard]] double total() const noexcept { return linear + attention + vocabulary; }
+};
+
+/// The same on every backend.
+[[nodiscard]] DocumentFlop count_flop(const ModelConfig& config, std::uint64_t positions);
+
+/// Weights of the model, embeddings included.
+[[nodiscard]] std::uint64_t count_parameters(const ModelConfig& config);
+
+/// What one document costs on the CPU backend. The mapped model files are read piece by piece and
+/// released at once.
 struct CostEstimate {
-    double linear_flop = 0.0;          ///< projections and MLP of all layers
-    double attention_flop = 0.0;       ///< causal: half of the square
-    double vocabulary_flop = 0.0;      ///< projection of the scored positions
+    DocumentFlop flop;
     std::uint64_t weight_bytes = 0;    ///< held as long as the evaluator lives
     std::uint64_t document_bytes = 0;  ///< residual stream, rotary table, a layer's keys and values
     std::uint64_t work_bytes = 0;      ///< buffers of a chunk and of the threads
     std::uint64_t peak_bytes = 0;      ///< sum of the three above and of program_bytes
-
-    [[nodiscard]] double flop() const noexcept {
-        return linear_flop + attention_flop + vocabulary_flop;
-    }
 };
 
 /// Cost of a document of `positions` on the CPU backend, from the shapes alone.

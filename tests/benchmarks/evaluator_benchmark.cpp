@@ -192,7 +192,7 @@ lb::BenchmarkReport run(const cxxopts::ParseResult& given) {
             const le::CostEstimate cost = le::estimate_cost(
                 config, static_cast<std::uint64_t>(positions), precision, threads);
             found.precision = name;
-            found.flop = cost.flop();
+            found.flop = cost.flop.total();
             found.estimated_bytes = cost.peak_bytes;
             found.peak_gflops = lb::multiply_add_peak(isa, precision);
             report.measurements.push_back(std::move(found));

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <string>
 
@@ -59,6 +60,23 @@ TEST_CASE("the number of tasks announced is what a run without coincidences take
     direct.run();
     CHECK(direct.scored() <= plan.tasks());
     CHECK(direct.scored() + 3 * plan.baselines.size() > plan.tasks());
+}
+
+TEST_CASE("the batches of a stage are its phases in order, and its tasks their sum") {
+    Configuration configuration = small_configuration();
+    configuration.stages.front().start_tokens = "gene";
+    const StagePlan plan = plan_of(configuration);
+    const std::vector<std::uint64_t> batches = plan.batches();
+    const std::uint64_t documents = plan.search_documents.documents.size();
+    CHECK(batches.front() == (plan.baselines.size() + plan.search.population) * documents);
+    CHECK(batches[1] == plan.tasks_at_once());
+    CHECK(std::accumulate(batches.begin(), batches.end(), std::uint64_t{0}) == plan.tasks());
+    CHECK(batches.size() == 1 + plan.search.iterations + 2);  // validation and held-out scores
+    configuration.stages.front().start_tokens = "sweep";
+    CHECK(plan_of(configuration).batches().size() == batches.size() + 1);
+    configuration.stages.front().iterations = 0;
+    const StagePlan first_only = plan_of(configuration);
+    CHECK(first_only.tasks_at_once() == first_only.search.population * documents);
 }
 
 TEST_CASE("what cannot be searched is refused before anything runs, with what would be accepted") {

@@ -23,9 +23,21 @@ TEST_CASE("the cost counts projections, causal attention and vocabulary as the p
     // SmolLM2-135M, per token: 212.3 M + 56.6 M FLOP and 69,120 for each of n / 2 keys.
     const double n = 8192;
     const CostEstimate cost = estimate_cost(smollm2_135m(), 8192, Precision::f32, 1);
-    CHECK(cost.linear_flop / n == doctest::Approx(212.3e6).epsilon(1e-3));
-    CHECK(cost.vocabulary_flop / n == doctest::Approx(56.6e6).epsilon(1e-3));
-    CHECK(cost.attention_flop / n == doctest::Approx(69120.0 * n / 2.0).epsilon(1e-3));
+    CHECK(cost.flop.linear / n == doctest::Approx(212.3e6).epsilon(1e-3));
+    CHECK(cost.flop.vocabulary / n == doctest::Approx(56.6e6).epsilon(1e-3));
+    CHECK(cost.flop.attention / n == doctest::Approx(69120.0 * n / 2.0).epsilon(1e-3));
+}
+
+TEST_CASE("LLaMA2-7B has the parameters and the work that its papers give") {
+    const ModelConfig config = read_model_config(LONGROPE_SOURCE_DIR "/configs/models/llama2-7b");
+    CHECK(count_parameters(config) == 6'738'415'616);  // as transformers counts them
+    const ModelConfig mistral = read_model_config(LONGROPE_SOURCE_DIR "/configs/models/mistral-7b");
+    CHECK(count_parameters(mistral) == 7'241'732'096);
+    CHECK(mistral.original_window() == 4096);
+    // Attention is 2 layers hidden n², and a token takes 2 FLOP for each weight of the layers.
+    const DocumentFlop flop = count_flop(config, 2'048'000);
+    CHECK(flop.attention == doctest::Approx(1.10e18).epsilon(5e-3));
+    CHECK(flop.linear + flop.vocabulary == doctest::Approx(2.71e16).epsilon(5e-3));
 }
 
 TEST_CASE("nothing in the memory of a document grows with the square of its length") {

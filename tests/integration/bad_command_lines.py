@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must not be typed: the command line, and the flags of evaluate and init."""
+"""What must not be typed: the command line, and the flags of evaluate, estimate and init."""
 
 from __future__ import annotations
 
 from bad_input import (
+    ESTIMATE,
     EVALUATE,
     EXIT_BAD_FILE,
     EXIT_CONFIGURATION,
@@ -15,7 +16,7 @@ from bad_input import (
     SEE_REFERENCE,
     Case,
 )
-from spoiled_files import content
+from spoiled_files import content, removed
 
 USAGE = [
     Case("no verb", EXIT_USAGE, ("usage: longrope VERB",), "name a verb", words=()),
@@ -300,5 +301,60 @@ INITIAL = [
         ("documents.h5: not a folder, expected a Hugging Face model folder",),
         "swap them",
         words=("init", "--model", "documents.h5", "--documents", "model", "--target", "512"),
+    ),
+]
+
+ESTIMATION = [
+    Case(
+        "a GPU that is not known",
+        EXIT_USAGE,
+        ('--device: "b100" is not known; accepted are a100-40gb,',),
+        "take one that is like it",
+        words=(*ESTIMATE, "--device", "b100"),
+    ),
+    Case(
+        "a number of GPUs that is none",
+        EXIT_USAGE,
+        ('--gpus: found "many", expected numbers of 1 to 1000000',),
+        "write 8,16,64",
+        words=(*ESTIMATE, "--gpus", "8,many"),
+    ),
+    Case(
+        "GPUs in float32",
+        EXIT_USAGE,
+        ('evaluator.precision = "f32": GPUs compute in bf16; add --precision bf16',),
+        "add `--precision bf16`",
+        words=("estimate", "search.toml", "--backend", "auto"),
+    ),
+    Case(
+        "GPUs for a backend of the CPU",
+        EXIT_USAGE,
+        ('evaluator.backend = "cpu": an estimate for a GPU is one of "auto" or "cuda"',),
+        "use `search --check` for this machine",
+        words=("estimate", "search.toml"),
+    ),
+    Case(
+        "`--device` without `--check`",
+        EXIT_USAGE,
+        ("--device goes with --check",),
+        "add `--check`, or use `longrope estimate`",
+        words=("search", "search.toml", "--device", "h100-80gb"),
+    ),
+    Case(
+        "documents that are not there, and not counted",
+        EXIT_CONFIGURATION,
+        ("documents.search = 0 means all", 'no "documents.h5"', "LONGROPE_DOCUMENTS_SEARCH=5"),
+        "say how many to plan with",
+        spoil=removed("documents.h5"),
+        words=ESTIMATE,
+        environment={"LONGROPE_DOCUMENTS_SEARCH": "0"},
+    ),
+    Case(
+        "a model without config.json, for an estimate",
+        EXIT_BAD_FILE,
+        ("model/config.json",),
+        "get the model's config.json",
+        spoil=removed("model/config.json"),
+        words=ESTIMATE,
     ),
 ]

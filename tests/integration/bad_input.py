@@ -26,6 +26,7 @@ EXIT_IN_USE = 7
 SEARCH = ("search", "search.toml")
 EVALUATE = ("evaluate", "search.toml")
 EVALUATE_MODEL = ("evaluate", "--model", "model", "--documents", "documents.h5", "--tokens", "64")
+ESTIMATE = ("estimate", "search.toml", "--backend", "auto", "--precision", "bf16")
 INIT = ("init", "--model", "model", "--documents", "documents.h5")
 
 SYNTHETIC = synthetic_search(iterations=1)

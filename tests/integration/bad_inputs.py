@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 
-from bad_command_lines import EVALUATION, INITIAL, USAGE
+from bad_command_lines import ESTIMATION, EVALUATION, INITIAL, USAGE
 from bad_configurations import CONFIGURATION
 from bad_documents import DOCUMENTS
 from bad_histories import HISTORY, MODEL_HISTORY, STATUS
@@ -33,6 +33,7 @@ SECTIONS = {
     "Documents": DOCUMENTS,
     "Run directory and history": HISTORY + MODEL_HISTORY + STATUS,
     "longrope evaluate": EVALUATION,
+    "longrope estimate": ESTIMATION,
     "longrope init": INITIAL,
 }
 

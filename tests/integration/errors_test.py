@@ -25,6 +25,7 @@ from bad_input import (
 from bad_inputs import (
     CONFIGURATION,
     DOCUMENTS,
+    ESTIMATION,
     EVALUATION,
     EXIT_CODES,
     HISTORY,
@@ -126,7 +127,7 @@ class Errors(unittest.TestCase):
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_model_and_documents(self) -> None:
-        self.try_cases(MODEL_FILES + DOCUMENTS + INITIAL, self.prepare_model)
+        self.try_cases(MODEL_FILES + DOCUMENTS + INITIAL + ESTIMATION, self.prepare_model)
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_the_files_that_the_cases_spoil_are_accepted_as_they_are(self) -> None:
@@ -181,7 +182,7 @@ class Page(unittest.TestCase):
 
     def test_every_case_is_tried_and_told_apart(self) -> None:
         tried = USAGE + EVALUATION + CONFIGURATION + MODEL_FILES + DOCUMENTS + INITIAL
-        tried += HISTORY + MODEL_HISTORY + STATUS
+        tried += ESTIMATION + HISTORY + MODEL_HISTORY + STATUS
         listed = [case for cases in SECTIONS.values() for case in cases]
         self.assertCountEqual([case.wrong for case in tried], [case.wrong for case in listed])
         for cases in SECTIONS.values():
@@ -267,6 +268,22 @@ class Json(unittest.TestCase):
                 documents = self.read(*words, *flags)["results"][0]["documents"]
                 titles = [document["title"] for document in documents]
                 self.assertEqual(titles, [f"synthetic heldout {i + 1}/8" for i in range(count)])
+
+    def test_estimate_is_what_check_says_of_a_device(self) -> None:
+        configuration = str(REPOSITORY / "configs" / "llama2-7b-128k.toml")
+        environment = {"LONGROPE_MODEL_PATH": str(REPOSITORY / "configs/models/llama2-7b")}
+        words = (configuration, "--device", "h100-80gb", "--gpus", "8,16,64", "--json")
+        answers = [
+            run_program(*verb, *words, folder=self.run_directory.folder, environment=environment)
+            for verb in (("estimate",), ("search", "--check"))
+        ]
+        self.assertEqual(answers[0].stdout, answers[1].stdout, answers[1].stderr)
+        report = json.loads(answers[0].stdout)
+        self.assertEqual(report["parameters"], 6_738_415_616)
+        stage = report["stages"][0]
+        self.assertEqual(stage["individuals"], 1344)
+        self.assertEqual([row["gpus"] for row in stage["occupancy"]], [8, 16, 64])
+        self.assertIs(stage["memory"]["fits"], True)
 
     def test_devices(self) -> None:
         self.assertGreaterEqual(self.read("devices", "--json")["cores"], 1)

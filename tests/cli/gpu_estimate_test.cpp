@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/gpu_estimate.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <numeric>
+#include <vector>
+
+namespace longrope::cli {
+namespace {
+
+coordinator::StagePlan paper_plan(std::uint64_t target_tokens) {
+    coordinator::Configuration configuration;
+    configuration.documents.search = 5;
+    configuration.run.directory = "run";
+    coordinator::StageSettings stage;
+    stage.name = "long";
+    stage.target_tokens = target_tokens;
+    configuration.stages.push_back(stage);
+    coordinator::RunFacts facts;
+    facts.rotary_pairs = 64;
+    facts.theta = 10000.0;
+    facts.original_window = 4096;
+    for (int i = 0; i < 5; ++i) facts.documents.push_back({"book", "search", target_tokens});
+    return coordinator::plan_stage(configuration, stage, facts);
+}
+
+GpuStageEstimate on(const char* gpu, std::uint64_t target_tokens) {
+    constexpr std::array<std::uint32_t, 2> gpus{1, 64};
+    return estimate_on_gpu(
+        paper_plan(target_tokens),
+        evaluator::read_model_config(LONGROPE_SOURCE_DIR "/configs/models/llama2-7b"),
+        *evaluator::find_known_gpu(gpu), gpus);
+}
+
+TEST_CASE("a batch keeps GPUs busy for whole rounds, and the next one waits for it") {
+    const std::vector<std::uint64_t> batches{10, 4, 4};
+    const Occupancy one = occupancy(batches, 1, {2.0, 3.0});
+    CHECK(one.utilisation == 1.0);
+    CHECK(one.wall.shortest == 36.0);
+    CHECK(one.wall.longest == 54.0);
+    const Occupancy four = occupancy(batches, 4, {2.0, 3.0});  // 3 + 1 + 1 rounds
+    CHECK(four.utilisation == doctest::Approx(18.0 / 20.0));
+    CHECK(four.wall.shortest == 10.0);
+    const Occupancy many = occupancy(batches, 100, {2.0, 3.0});
+    CHECK(many.wall.longest == 9.0);
+    CHECK(occupancy({}, 8, {1.0, 1.0}).utilisation == 0.0);
+}
+
+TEST_CASE("more GPUs never take longer, and never are busier for equal batches") {
+    const std::vector<std::uint64_t> batches(41, 160);
+    Occupancy before = occupancy(batches, 1, {1.0, 1.0});
+    for (std::uint32_t gpus = 2; gpus < 400; ++gpus) {
+        const Occupancy now = occupancy(batches, gpus, {1.0, 1.0});
+        INFO(gpus, " GPUs");
+        CHECK(now.wall.longest <= before.wall.longest);
+        CHECK(now.utilisation <= 1.0);
+        CHECK(now.utilisation * gpus * now.wall.longest == doctest::Approx(41 * 160));
+        before = now;
+    }
+}
+
+TEST_CASE("the paper's search of LLaMA2-7B costs what its sizes say") {
+    const GpuStageEstimate estimate = on("a100-80gb", 262'144);
+    CHECK(estimate.individuals == 1344);
+    CHECK(estimate.tasks_at_once == 160);
+    CHECK(estimate.flop.total() == doctest::Approx(2.15e16).epsilon(5e-3));
+    CHECK(estimate.task.longest == doctest::Approx(138.0).epsilon(5e-3));
+    CHECK(estimate.task.shortest == doctest::Approx(98.0).epsilon(1e-2));
+    CHECK(estimate.memory.fits());
+    // 160 tasks are two and a half rounds of 64 GPUs.
+    CHECK(estimate.occupancy.back().utilisation < 0.85);
+    CHECK(estimate.occupancy.front().utilisation == 1.0);
+}
+
+TEST_CASE("two million tokens of LLaMA2-7B fit a card of 80 GB, and not one of 40") {
+    CHECK(on("h100-80gb", 2'048'000).memory.fits());
+    const GpuStageEstimate small = on("a100-40gb", 2'048'000);
+    CHECK_FALSE(small.memory.fits());
+    CHECK(to_text(small, *evaluator::find_known_gpu("a100-40gb")).find("DOES NOT FIT") !=
+          std::string::npos);
+}
+
+}  // namespace
+}  // namespace longrope::cli
