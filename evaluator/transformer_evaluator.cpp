@@ -42,7 +42,7 @@ Backend open_cpu(const EvaluatorSettings& settings, Precision precision) {
     return {cpu::make_cpu_ops(
                 {.instruction_set = set, .precision = precision, .threads = settings.threads}),
             fmt::format("cpu-{};isa={};onednn={};precision={};tile={};angles={}",
-                        cpu::kernel_revision(precision), cpu::instruction_set_name(set),
+                        cpu::kernel_revision(set, precision), cpu::instruction_set_name(set),
                         cpu::MatrixLibrary::version(), precision_name(precision), cpu::tile_rows,
                         settings.angles),
             cpu_name()};

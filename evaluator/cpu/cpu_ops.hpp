@@ -29,9 +29,10 @@ inline constexpr std::int64_t rows_per_thread = 384;
 /// Working memory of one thread: a tile's logits, or one attention task.
 [[nodiscard]] std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim) noexcept;
 
-/// Raised when the arithmetic of this backend changes in that precision.
-[[nodiscard]] constexpr int kernel_revision(Precision precision) noexcept {
-    return precision == Precision::bf16 ? 2 : 1;  // 2: attention in bfloat16
+/// Raised when the arithmetic of this backend changes with that instruction set and precision.
+[[nodiscard]] constexpr int kernel_revision(InstructionSet set, Precision precision) noexcept {
+    if (precision == Precision::bf16) return 2;    // attention in bfloat16
+    return set == InstructionSet::avx512 ? 1 : 2;  // products by oneDNN's convolution
 }
 
 }  // namespace longrope::evaluator::cpu

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string_view>
 #include <utility>
 
 #include "evaluator/evaluator.hpp"
@@ -63,6 +64,15 @@ dnnl::primitive_attr strict_attributes() {
     return attributes;
 }
 
+/// The same for products that are added to what is there.
+dnnl::primitive_attr adding_attributes() {
+    dnnl::primitive_attr attributes = strict_attributes();
+    dnnl::post_ops add;
+    add.append_sum(1.0F);
+    attributes.set_post_ops(add);
+    return attributes;
+}
+
 dnnl::memory::data_type operand_type(Precision precision) {
     return precision == Precision::bf16 ? dnnl::memory::data_type::bf16
                                         : dnnl::memory::data_type::f32;
@@ -91,7 +101,7 @@ struct MatrixLibrary::Handles {
 };
 
 MatrixLibrary::MatrixLibrary(InstructionSet set, Precision precision, std::uint32_t threads)
-    : precision_{precision} {
+    : set_{set}, precision_{precision} {
     restrict_library(set);
     if (precision == Precision::bf16 &&
         (set != InstructionSet::avx512 || __builtin_cpu_supports("avx512bf16") == 0)) {
@@ -115,50 +125,102 @@ std::string MatrixLibrary::version() {
 }
 
 struct PackedMatrix::Primitives {
-    dnnl::matmul multiply;
-    dnnl::matmul multiply_add;
-    dnnl::memory weights;
+    dnnl::primitive multiply;
+    dnnl::primitive multiply_add;
     dnnl::memory::desc in;
     dnnl::memory::desc out;
+    dnnl::memory::desc plain_weights;  ///< W [outputs, inputs] row-major, as this form names it
+    dnnl::memory::desc packed_weights;
     dnnl::memory::desc scratchpad;
     dnnl::memory::desc add_scratchpad;
+    dnnl::memory weights;  ///< packed
 };
+
+PackedMatrix::Primitives PackedMatrix::as_matmul(MatrixLibrary& library, std::int64_t outputs,
+                                                 std::int64_t inputs) {
+    using dnnl::memory;
+    using tag = memory::format_tag;
+    const dnnl::engine& engine = library.handles_->engine;
+    const memory::data_type type = operand_type(library.precision_);
+    const memory::desc in{{tile_rows, inputs}, type, tag::ab};
+    const memory::desc out{{tile_rows, outputs}, memory::data_type::f32, tag::ab};
+    const memory::desc any{{inputs, outputs}, type, tag::any};
+    const dnnl::matmul::primitive_desc multiply{dnnl::matmul::desc{in, any, out},
+                                                strict_attributes(), engine};
+    const memory::desc packed = multiply.weights_desc();
+    const dnnl::matmul::primitive_desc multiply_add{dnnl::matmul::desc{in, packed, out},
+                                                    adding_attributes(), engine};
+    // W [outputs, inputs] row-major is Wᵀ [inputs, outputs] column-major.
+    return {.multiply = dnnl::matmul{multiply},
+            .multiply_add = dnnl::matmul{multiply_add},
+            .in = in,
+            .out = out,
+            .plain_weights = {{inputs, outputs}, memory::data_type::f32, tag::ba},
+            .packed_weights = packed,
+            .scratchpad = multiply.scratchpad_desc(),
+            .add_scratchpad = multiply_add.scratchpad_desc(),
+            .weights = {}};
+}
+
+std::optional<PackedMatrix::Primitives> PackedMatrix::as_convolution(MatrixLibrary& library,
+                                                                     std::int64_t outputs,
+                                                                     std::int64_t inputs) {
+    using dnnl::memory;
+    using tag = memory::format_tag;
+    using convolution = dnnl::convolution_forward;
+    const dnnl::engine& engine = library.handles_->engine;
+    constexpr auto f32 = memory::data_type::f32;
+    // A row is a pixel, channels innermost: the memory of a row-major matrix.
+    const memory::desc in{{1, inputs, 1, tile_rows}, f32, tag::nhwc};
+    const memory::desc out{{1, outputs, 1, tile_rows}, f32, tag::nhwc};
+    const auto describe = [&](const memory::desc& weights, const dnnl::primitive_attr& attributes) {
+        return convolution::primitive_desc{convolution::desc{dnnl::prop_kind::forward_inference,
+                                                             dnnl::algorithm::convolution_direct,
+                                                             in,
+                                                             weights,
+                                                             out,
+                                                             {1, 1},
+                                                             {0, 0},
+                                                             {0, 0}},
+                                           attributes, engine};
+    };
+    const auto is_specialised = [](const convolution::primitive_desc& found) {
+        return std::string_view{found.impl_info_str()}.starts_with("jit_1x1:");
+    };
+    const convolution::primitive_desc multiply =
+        describe({{outputs, inputs, 1, 1}, f32, tag::any}, strict_attributes());
+    const memory::desc packed = multiply.weights_desc();
+    const convolution::primitive_desc multiply_add = describe(packed, adding_attributes());
+    if (!is_specialised(multiply) || !is_specialised(multiply_add)) return std::nullopt;
+    return Primitives{.multiply = convolution{multiply},
+                      .multiply_add = convolution{multiply_add},
+                      .in = in,
+                      .out = out,
+                      .plain_weights = {{outputs, inputs, 1, 1}, f32, tag::oihw},
+                      .packed_weights = packed,
+                      .scratchpad = multiply.scratchpad_desc(),
+                      .add_scratchpad = multiply_add.scratchpad_desc(),
+                      .weights = {}};
+}
 
 PackedMatrix::PackedMatrix(MatrixLibrary& library, std::span<const float> weights,
                            std::int64_t outputs, std::int64_t inputs)
     : library_{&library}, outputs_{outputs}, inputs_{inputs} {
-    using dnnl::memory;
-    using tag = memory::format_tag;
     const OneOpenMpThread one_thread;
     try {
         MatrixLibrary::Handles& handles = *library.handles_;
-        const memory::data_type type = operand_type(library.precision_);
-        const memory::desc in{{tile_rows, inputs}, type, tag::ab};
-        const memory::desc out{{tile_rows, outputs}, memory::data_type::f32, tag::ab};
-        const memory::desc any{{inputs, outputs}, type, tag::any};
-
-        const dnnl::matmul::primitive_desc multiply{dnnl::matmul::desc{in, any, out},
-                                                    strict_attributes(), handles.engine};
-
-        dnnl::primitive_attr adding = strict_attributes();
-        dnnl::post_ops add;
-        add.append_sum(1.0F);
-        adding.set_post_ops(add);
-        const memory::desc packed = multiply.weights_desc();
-        const dnnl::matmul::primitive_desc multiply_add{dnnl::matmul::desc{in, packed, out}, adding,
-                                                        handles.engine};
-
-        // W [outputs, inputs] row-major is Wᵀ [inputs, outputs] column-major.
-        memory source{{{inputs, outputs}, memory::data_type::f32, tag::ba},
-                      handles.engine,
-                      const_cast<float*>(weights.data())};
-        memory target{packed, handles.engine};
-        dnnl::reorder{source, target}.execute(handles.threads.front().stream, source, target);
-        handles.threads.front().stream.wait();
-
+        std::optional<Primitives> convolution;
+        if (library.set_ != InstructionSet::avx512) {
+            convolution = as_convolution(library, outputs, inputs);
+        }
         primitives_ = std::make_unique<Primitives>(
-            Primitives{dnnl::matmul{multiply}, dnnl::matmul{multiply_add}, target, in, out,
-                       multiply.scratchpad_desc(), multiply_add.scratchpad_desc()});
+            convolution ? std::move(*convolution) : as_matmul(library, outputs, inputs));
+        dnnl::memory source{primitives_->plain_weights, handles.engine,
+                            const_cast<float*>(weights.data())};
+        primitives_->weights = dnnl::memory{primitives_->packed_weights, handles.engine};
+        const dnnl::stream& stream = handles.threads.front().stream;
+        dnnl::reorder{source, primitives_->weights}.execute(stream, source, primitives_->weights);
+        handles.threads.front().stream.wait();
         handles.reserve_scratchpad(
             std::max(primitives_->scratchpad.get_size(), primitives_->add_scratchpad.get_size()));
     } catch (const dnnl::error& error) {

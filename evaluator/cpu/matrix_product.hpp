@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ public:
 private:
     friend class PackedMatrix;
     struct Handles;
+    InstructionSet set_;
     Precision precision_;
     std::unique_ptr<Handles> handles_;
 };
@@ -61,6 +63,15 @@ public:
 
 private:
     struct Primitives;
+    [[nodiscard]] static Primitives as_matmul(MatrixLibrary& library, std::int64_t outputs,
+                                              std::int64_t inputs);
+    /// The same product as a convolution with windows of 1 x 1. Below AVX-512, oneDNN 2.6 has
+    /// blocked weights and a kernel of their own for it, where its matmul takes plain ones and
+    /// reaches a third of the peak with wide outputs.
+    /// @returns nothing where it has no such kernel for this shape
+    [[nodiscard]] static std::optional<Primitives> as_convolution(MatrixLibrary& library,
+                                                                  std::int64_t outputs,
+                                                                  std::int64_t inputs);
     void execute(bool add, const void* in, float* out, std::uint32_t thread) const;
 
     MatrixLibrary* library_;

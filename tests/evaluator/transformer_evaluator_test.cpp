@@ -71,7 +71,8 @@ TEST_CASE("the identity names model, documents and everything that decides bits"
     const auto cpu = make_transformer_evaluator(inputs.settings("cpu"));
     const std::string& found = cpu->identity().numerics_class;
     INFO(found);
-    CHECK(found.starts_with("cpu-1;isa="));
+    CHECK(found.starts_with("cpu-"));
+    CHECK(found.find(";isa=") != std::string::npos);
     CHECK(found.find(";onednn=") != std::string::npos);
     CHECK(found.ends_with(";precision=f32;tile=128;angles=double"));
     const auto automatic = make_transformer_evaluator(inputs.settings("auto"));
