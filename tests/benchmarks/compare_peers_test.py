@@ -123,6 +123,14 @@ class Program(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stdout, "failed: longrope f32, 100000 positions: .*document 0")
 
+    def test_a_precision_without_instructions_for_it_is_skipped_by_name(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            words = ("--lengths", str(POSITIONS), "--only", "longrope")
+            done = self.compare(Path(name), *words)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        has_bf16 = "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        self.assertEqual("skipped: longrope bf16" in done.stdout, not has_bf16)
+
     def test_names_that_nothing_has_are_refused(self) -> None:
         with tempfile.TemporaryDirectory() as name:
             done = self.compare(Path(name), "--only", "vllm")
