@@ -10,7 +10,6 @@
 
 #include "evaluator/synthetic/synthetic_evaluator.hpp"
 #include "evaluator/transformer_evaluator.hpp"
-#include "evaluator/transformer_evaluator.hpp"
 
 namespace longrope::evaluator {
 
