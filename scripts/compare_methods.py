@@ -3,11 +3,11 @@
 
 Usage: python scripts/compare_methods.py [--config configs/demo.toml] [--seeds 1 2 3 4 5]
 
-Runs `longrope search` for each method and seed, in run directories of its own, and prints a Markdown
-table; the column "YaRN" is what YaRN itself has on the same documents, which the seed chooses.
-Interrupted, it goes on where it was. The sizes are those of the configuration's only stage; its
-grid, bound and start tokens are left to the defaults of the method. It needs h5py and, on the demo,
-some 11 TFLOP for a run.
+Runs `longrope search` for each method and seed, in run directories of its own, and prints a
+Markdown table; the column "YaRN" is what YaRN itself has on the same documents, which the seed
+chooses. Interrupted, it goes on where it was. The sizes are those of the configuration's only
+stage; its grid, bound and start tokens are left to the defaults of the method. It needs h5py and,
+on the demo, some 11 TFLOP for a run.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def toml_value(value: Any) -> str:
 
 
 def iterations_for(evaluations: int, stage: dict[str, Any]) -> int:
-    """Generations after the first that make up at least `evaluations`; sizes default as declared."""
+    """Generations after the first that make up `evaluations`; sizes default as declared."""
     children = stage.get("mutations", 16) + stage.get("crossovers", 16)
     return max(0, math.ceil((evaluations - stage.get("population", 64)) / children))
 
@@ -114,7 +114,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, default=Path("configs/demo.toml"), help="%(default)s")
+    parser.add_argument(
+        "--config", type=Path, default=Path("configs/demo.toml"), help="%(default)s"
+    )
     parser.add_argument(
         "--directory",
         type=Path,

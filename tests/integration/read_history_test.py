@@ -80,7 +80,7 @@ class ReadHistory(unittest.TestCase):
             self.assertEqual(group["document_status"].dtype, numpy.dtype("u1"))
             # A row's score is the sum over its documents.
             for row, nll, status in zip(
-                group[name][:], group["document_nll"][:], group["document_status"][:]
+                group[name][:], group["document_nll"][:], group["document_status"][:], strict=True
             ):
                 if row["status"] == 1:
                     self.assertTrue((status == 1).all())

@@ -16,7 +16,6 @@ from pathlib import Path
 import h5py
 import numpy
 import pandas
-
 from search_run import (
     EXIT_DONE,
     SearchRun,

@@ -4,21 +4,19 @@
 The program is imagined: a script that writes a history as the configuration asks for.
 """
 
-import contextlib
-import io
 import sys
 import tempfile
 import tomllib
 import unittest
 from pathlib import Path
-from unittest import mock
 
 import h5py
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "scripts")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "scripts"), str(Path(__file__).parent)]
 
 import compare_methods  # noqa: E402
+from run_main import run_main  # noqa: E402
 
 CONFIGURATION = """
 [evaluator]
@@ -40,7 +38,7 @@ bound = "1.25s"
 start_tokens = "gene"
 """
 
-# Individual k of seed s has the perplexity 50 - k + s, by the reference one more; the second failed.
+# Individual k of seed s has perplexity 50 - k + s, by the reference one more; the second failed.
 PROGRAM = """
 import pathlib, sys, tomllib
 import h5py, numpy
@@ -105,13 +103,8 @@ class CompareMethods(unittest.TestCase):
         words = ["--config", str(self.folder / "c.toml"), "--marks", "8", "2", "--seeds", "1", "3"]
         words += ["--directory", str(self.folder / "runs")]
         words += ["--program", f"{sys.executable} {self.folder / 'program.py'}"]
-        out = io.StringIO()
-        with (
-            mock.patch.object(sys, "argv", ["compare_methods.py", *words]),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            return compare_methods.main(), out.getvalue()
+        status, out, _ = run_main(compare_methods, *words)
+        return status, out
 
     def test_the_table_has_the_best_of_the_first_individuals_and_the_means(self) -> None:
         status, table = self.run_script(PROGRAM)

