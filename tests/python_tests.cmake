@@ -4,7 +4,7 @@ find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)  # starts .venv/bin/py
 
 function(longrope_add_python_tests room)
     cmake_parse_arguments(TESTS "" "" "FILES;ENVIRONMENT;LABELS" ${ARGN})
-    set(patience 900)  # seconds; the longest takes one to two minutes on two free cores
+    set(patience 1800)  # seconds; the longest takes one to two minutes on two free cores
     if(LONGROPE_SANITIZE)
         set(patience 7200)
     endif()

@@ -45,6 +45,7 @@ from search_run import (
     SearchRun,
     changed,
     demo_search,
+    hanging,
     job_environment,
     launcher,
     needs_demo_documents,
@@ -242,14 +243,16 @@ class Json(unittest.TestCase):
         self.assertEqual(many["bytes_per_evaluator"], one["bytes_per_evaluator"])
 
     def test_status_of_a_running_and_of_a_complete_search(self) -> None:
-        slow = synthetic_search(iterations=1, duration_ms=20)
-        self.run_directory.configure(slow)
+        search = synthetic_search(iterations=1)
+        self.run_directory.configure(hanging(search, 10))
         self.run_directory.start()
         stored = self.run_directory.wait_for_scores(3)
         running = self.read("status", "run", "--json")
         self.assertEqual(running["state"], "running")
         self.assertGreaterEqual(running["stages"][0]["document_scores"], len(stored))
-        self.assertEqual(self.run_directory.finish(), EXIT_DONE)
+        self.run_directory.kill_job()
+        self.run_directory.configure(search)
+        self.run_directory.complete()
         complete = self.read("status", "run", "--json")
         self.assertEqual(complete["state"], "complete")
         self.assertEqual(len(complete["stages"][0]["best"]["factors"]), 16)

@@ -13,7 +13,6 @@ import unittest
 from pathlib import Path
 
 import h5py
-
 from search_run import (
     EXIT_DONE,
     EXIT_NOBODY_LEFT,
@@ -25,6 +24,7 @@ from search_run import (
     needs_mpirun,
     run_program,
     synthetic_search,
+    tolerant,
 )
 
 FAILED = 2  # status of an individual
@@ -111,7 +111,7 @@ class Faults(unittest.TestCase):
     def test_a_hang_is_ended_by_the_deadline_and_tried_again(self) -> None:
         reference = self.new_run("reference", synthetic_search())
         reference.complete()
-        configuration = synthetic_search(fault="hang", fault_every=40)
+        configuration = tolerant(synthetic_search(fault="hang", fault_every=40))
         configuration["evaluator"]["deadline_floor_seconds"] = 1
         run = self.new_run("run", configuration)
         run.complete()

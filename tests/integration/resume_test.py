@@ -14,8 +14,8 @@ from search_run import (
     Configuration,
     SearchRun,
     assert_same_search,
-    changed,
     demo_search,
+    hanging,
     needs_demo_documents,
     needs_mpirun,
     synthetic_search,
@@ -70,8 +70,7 @@ class Resume(unittest.TestCase):
             if configuration is not None:
                 tasks = max(1, (len(expected) - COPIED_SCORES - left) // ranks)
                 target = min(target, left + tasks)  # one evaluator may do all its tasks first
-                fault = {"fault": "hang", "fault_every": tasks + 1}
-                run.configure(changed(configuration, **{"evaluator.synthetic": fault}))
+                run.configure(hanging(configuration, tasks))
             left = self.kill_at(run, target, left)
             self.assertLessEqual(run.scores().items(), expected.items())
         if configuration is not None:
@@ -113,14 +112,17 @@ class Resume(unittest.TestCase):
 
     def test_more_iterations_continue_a_killed_search_as_if_they_had_been_asked_for(self) -> None:
         reference = self.uninterrupted(synthetic_search(iterations=6))
-        run = self.new_run("killed", synthetic_search(iterations=4, duration_ms=5))
+        few = synthetic_search(iterations=4, duration_ms=5)
+        run = self.new_run("killed", hanging(few, 100))
         self.kill_at(run, 60, 0)
+        run.configure(few)
         run.complete("--iterations", "6")
         assert_same_search(self, reference.content(), run.content(), besides={"/@configuration"})
 
     @needs_mpirun()
     def test_the_death_of_the_launcher_ends_every_process(self) -> None:
-        run = self.new_run("launcher", synthetic_search(duration_ms=20), ranks=3)
+        search = synthetic_search(duration_ms=20)
+        run = self.new_run("launcher", hanging(search, 20), ranks=3)
         run.start()
         run.wait_for_scores(5)
         for process in run.processes():
@@ -128,15 +130,18 @@ class Resume(unittest.TestCase):
                 process.kill()
         run.expect_silence()
         self.assertGreater(len(run.scores()), 0)
+        run.configure(search)
         run.complete()
 
     @needs_mpirun()
     def test_the_death_of_the_coordinator_ends_every_process(self) -> None:
-        run = self.new_run("coordinator", synthetic_search(duration_ms=20), ranks=3)
+        search = synthetic_search(duration_ms=20)
+        run = self.new_run("coordinator", hanging(search, 20), ranks=3)
         run.start()
         run.wait_for_scores(5)
         run.rank(0).kill()
         run.expect_silence()
+        run.configure(search)
         run.complete()
 
     def test_evaluators_die_with_a_search_that_runs_alone(self) -> None:

@@ -44,7 +44,7 @@ EXIT_INTERRUPTED_TWICE = 130
 
 # How long anything may take on a busy machine before the test gives up; nothing is timed by it.
 # The presets of the sanitizers, under which everything is slower, give more.
-PATIENCE_SECONDS = float(os.environ.get("TEST_PATIENCE_SECONDS", "120"))
+PATIENCE_SECONDS = float(os.environ.get("TEST_PATIENCE_SECONDS", "300"))
 POLL_SECONDS = 0.005
 
 # What differs between two runs of one search: who computed, when, in how many attempts and starts.
@@ -132,6 +132,19 @@ def changed(configuration: Configuration, **tables: dict[str, Any]) -> Configura
     for table, keys in tables.items():
         copied.setdefault(table, {}).update(keys)
     return copied
+
+
+def hanging(configuration: Configuration, after: int) -> Configuration:
+    """The same search on evaluators that hang after so many tasks each: however long a test takes
+    to interrupt it, it does not come to its end before."""
+    fault = {"fault": "hang", "fault_every": after + 1}
+    return changed(configuration, **{"evaluator.synthetic": fault})
+
+
+def tolerant(configuration: Configuration) -> Configuration:
+    """The same search with no verdict on a task, however often its evaluators are interrupted: for
+    faults that a test makes, or a busy machine beside them."""
+    return changed(configuration, run={"max_faults": 1000})
 
 
 def to_toml(configuration: Configuration) -> str:

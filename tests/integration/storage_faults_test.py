@@ -32,6 +32,7 @@ from search_run import (
     SearchRun,
     assert_same_search,
     changed,
+    hanging,
     needs_mpirun,
     synthetic_search,
     wait_until,
@@ -41,7 +42,7 @@ from stored_record import StoredRecord
 EXIT_SYSTEM_ERROR = 1
 # In the default tests.
 STRIDE = 13  # of the calls that fail
-SLOW_SECONDS = 3.0
+SLOW_SECONDS = 8.0
 
 # A full disk, a full quota, a disk that breaks, a file system that became read-only.
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -159,8 +160,7 @@ class FailingCalls(StorageTest):
         counted = self.new_run("counted")
         counted.run(environment=watched(counted))
         link = 1 + [call.name for call in calls(counted)].index("link")
-        endless = {"evaluator.synthetic": {"fault": "hang", "fault_every": 5}}
-        run = self.new_run("no links", changed(self.search, **endless))
+        run = self.new_run("no links", hanging(self.search, 4))
         run.start(environment=Interruption(link, "fail", errno.EPERM).environment(run))
         run.wait_for_scores(1)
         other = self.new_run("other", beside=run)
@@ -184,7 +184,8 @@ class VanishedDirectory(StorageTest):
         self,
     ) -> None:
         reference = self.uninterrupted()
-        run = self.new_run("vanished", changed(self.search, **SLOW_TASKS))
+        # Noticed when the next result is stored, and without one when the lock is touched.
+        run = self.new_run("vanished", hanging(self.search, 8))
         record = StoredRecord(run)
         run.start(environment=watched(run))
         run.wait_for_scores(5)
@@ -197,6 +198,7 @@ class VanishedDirectory(StorageTest):
         away.rename(run.history.parent)
         record.check()
         self.assertGreaterEqual(len(record.results), 5)
+        run.configure(self.search)
         run.complete(environment=watched(run))
         record.check()
         self.expect_the_end(run, reference)
@@ -207,22 +209,26 @@ class SeveralCoordinators(StorageTest):
 
     def test_of_several_that_start_at_once_over_a_stale_lock_one_goes_on(self) -> None:
         reference = self.uninterrupted()
-        run = self.new_run("killed", changed(self.search, **SLOW_TASKS))
+        endless = hanging(self.search, 4)
+        run = self.new_run("killed", endless)
         run.start()
         run.wait_for_scores(3)
         run.kill_job()
         left = run.scores()
         # Touched a moment ago, but its process is gone.
         (run.history.parent / "lock").touch()
-        heirs = [
-            self.new_run(f"heir {number}", changed(self.search, **SLOW_TASKS), beside=run)
-            for number in range(4)
-        ]
-        for heir in heirs:
-            heir.start()
-        ends = sorted(heir.finish() for heir in heirs)
-        self.assertEqual(ends, [EXIT_DONE] + 3 * [EXIT_IN_USE], [heir.said() for heir in heirs])
+        heirs = [self.new_run(f"heir {number}", endless, beside=run) for number in range(4)]
+        jobs = [heir.start() for heir in heirs]
+        wait_until(lambda: sum(job.poll() is None for job in jobs) <= 1, "all but one have ended")
+        (winner,) = [heir for heir, job in zip(heirs, jobs, strict=True) if job.poll() is None]
+        winner.wait_for_scores(len(left) + 1)
+        winner.kill_job()
+        ends = sorted(job.returncode for job in jobs)
+        said = [heir.said() for heir in heirs]
+        self.assertEqual(ends, [-signal.SIGKILL] + 3 * [EXIT_IN_USE], said)
         self.assertLessEqual(left.items(), run.scores().items())
+        run.configure(self.search)
+        run.complete()
         self.expect_the_end(run, reference)
 
     def test_a_coordinator_that_wakes_up_after_a_requeue_overwrites_nothing(self) -> None:
@@ -242,6 +248,7 @@ class SeveralCoordinators(StorageTest):
         if asleep == "before its rename":
             zombie = self.start_and_stop_before_a_rename(run, job)
         else:
+            run.configure(hanging(slow, 10))
             zombie = run.start(environment=watched(run) | job)
             run.wait_for_scores(5)
             zombie.send_signal(signal.SIGSTOP)
@@ -276,7 +283,8 @@ class SeveralCoordinators(StorageTest):
             stop = Interruption(at, "stop").environment(run)
             zombie = run.start(environment=stop | job)
             os.waitpid(zombie.pid, os.WUNTRACED)  # until it has stopped
-            if calls(run)[at - 1].name == "rename" and run.scores():
+            here = calls(run)
+            if len(here) >= at and here[at - 1].name == "rename" and run.scores():
                 return zombie
             run.clean_up()
             for folder in (run.history.parent, kept_files(run)):
@@ -293,7 +301,8 @@ class SlowDisk(StorageTest):
     def test_while_an_fsync_hangs_workers_go_on_and_none_is_lost(self) -> None:
         # All of it in less time than an fsync takes, so that much falls into one.
         quick = synthetic_search(duration_ms=20)
-        patience = {"lease_seconds": self.seconds / 2, "watchdog_seconds": self.seconds / 2}
+        silence = 0.75 * self.seconds  # more than one that lives may wait for a core
+        patience = {"lease_seconds": silence, "watchdog_seconds": silence}
         run = self.new_run("slow", changed(quick, run=patience), ranks=3)
         slow = Interruption(8, "slow", seconds=self.seconds)  # all but the lock's
         run.start(environment=slow.environment(run))

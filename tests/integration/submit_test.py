@@ -18,6 +18,7 @@ from pathlib import Path
 from bad_input import EXIT_CONFIGURATION, EXIT_USAGE
 from search_run import (
     EXIT_DONE,
+    PATIENCE_SECONDS,
     REPOSITORY,
     Configuration,
     SearchRun,
@@ -66,7 +67,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             text=True,
             capture_output=True,
-            timeout=120,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
 
@@ -380,7 +381,7 @@ class JobScript(unittest.TestCase):
             env=plain | environment,
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
 
