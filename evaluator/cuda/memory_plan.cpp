@@ -14,9 +14,9 @@ namespace {
 constexpr std::uint64_t bf16_bytes = 2;
 constexpr std::uint64_t f32_bytes = 4;
 
-/// CUDA's context with the kernels of cublasLt and cuDNN on a current device, and their workspaces;
-/// measured figures of other programs are about half of it.
-constexpr std::uint64_t reserved = std::uint64_t{1} << 30U;
+/// CUDA's context, the kernels of cublasLt and cuDNN with their workspaces, and what the driver's
+/// pages of 2 MiB round up. An allowance, not a measurement: to be compared on a GPU.
+constexpr std::uint64_t reserved = std::uint64_t{2} << 30U;
 
 std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
     return (value + step - 1) / step * step;
@@ -63,13 +63,15 @@ std::uint64_t bytes_of_vectors(const ModelConfig& config, const Sizes& size) {
     return config.layers * layer + block(f32_bytes * size.hidden);
 }
 
-/// The most KV heads, at most those wanted, whose keys stay below 2^31 elements.
+/// The largest group of KV heads, at most `wanted`, whose keys stay below 2^31 elements and which
+/// divides the heads: all groups are one shape of attention.
 std::int64_t heads_of_a_group(const ModelConfig& config, std::uint64_t padded_positions,
                               std::int64_t wanted) {
     constexpr std::uint64_t limit = (std::uint64_t{1} << 31U) - 1;
-    const std::uint64_t held = limit / (padded_positions * config.head_dim);
-    return std::max<std::int64_t>(
-        1, std::min({wanted, std::int64_t{config.kv_heads}, static_cast<std::int64_t>(held)}));
+    const auto held = static_cast<std::int64_t>(limit / (padded_positions * config.head_dim));
+    std::int64_t group = std::min({wanted, std::int64_t{config.kv_heads}, held});
+    while (group > 1 && config.kv_heads % group != 0) --group;
+    return std::max<std::int64_t>(group, 1);
 }
 
 }  // namespace
@@ -106,26 +108,23 @@ MemoryPlan plan_memory(const ModelConfig& config, std::uint64_t positions,
     plan.rotary_bytes = 2 * block(f32_bytes * positions * config.rotary_pairs());
 
     const auto group = static_cast<std::uint64_t>(plan.kv_heads_per_group);
-    for (std::uint64_t first = 0; first < config.kv_heads; first += group) {
-        const std::uint64_t heads = std::min<std::uint64_t>(group, config.kv_heads - first);
-        plan.key_value_bytes += 2 * block(bf16_bytes * heads * padded * config.head_dim);
-    }
+    plan.key_value_bytes =
+        config.kv_heads / group * 2 * block(bf16_bytes * group * padded * config.head_dim);
     for (const std::uint64_t columns : {size.hidden, size.query, size.inner}) {
         plan.chunk_bytes += block(bf16_bytes * chunk * columns);
     }
     for (const std::uint64_t columns : {2 * size.key, size.query, 2 * size.inner}) {
         plan.chunk_bytes += block(f32_bytes * chunk * columns);
     }
-    // A group's output of one segment in bfloat16, all segments so far in float32, log-sum-exp of
-    // both.
+    // A group's output of one segment in bfloat16 and of all so far in float32; log-sum-exp of the
+    // segment, and of all before and after it.
     const std::uint64_t group_heads = group * (config.heads / config.kv_heads);
-    plan.attention_bytes =
-        block(bf16_bytes * attention_rows * size.query) +
-        block(bf16_bytes * attention_rows * group_heads * config.head_dim) +
-        block(f32_bytes * attention_rows * group_heads * config.head_dim) +
-        2 * block(f32_bytes * attention_rows * group_heads);
-    const std::uint64_t tile = std::min<std::uint64_t>(
-        size.vocabulary, static_cast<std::uint64_t>(tiles.vocabulary_tile));
+    plan.attention_bytes = block(bf16_bytes * attention_rows * size.query) +
+                           block(bf16_bytes * attention_rows * group_heads * config.head_dim) +
+                           block(f32_bytes * attention_rows * group_heads * config.head_dim) +
+                           3 * block(f32_bytes * attention_rows * group_heads);
+    const std::uint64_t tile =
+        std::min<std::uint64_t>(size.vocabulary, static_cast<std::uint64_t>(tiles.vocabulary_tile));
     plan.logits_bytes = block(f32_bytes * rows_of(tiles.loss_rows) * tile) +
                         block(3 * f32_bytes * rows_of(tiles.loss_rows));
 

@@ -18,7 +18,8 @@ struct TilePlan {
     /// Keys of a full segment, a multiple of attention_rows; what is left before the square is cut
     /// into segments of attention_rows.
     std::int64_t segment_keys = 65536;
-    /// KV heads of one attention call, at most: keys and values of one call stay below 2^31 elements.
+    /// KV heads of one attention call, at most: keys and values of one call stay below 2^31
+    /// elements.
     std::int64_t kv_heads_per_group = 8;
     /// Rows and vocabulary entries of one tile of logits.
     std::int64_t loss_rows = 4096;
@@ -38,7 +39,8 @@ struct DeviceMemory {
 
 enum class WeightPlacement : std::uint8_t {
     resident,  ///< all layers on the device
-    streamed,  ///< all layers in page-locked host memory, two on the device: one computes, one comes
+    streamed,  ///< all layers in page-locked host memory, two on the device: one computes, one
+               ///< comes
 };
 
 /// Every byte that the CUDA backend takes for documents of up to `positions`, known before anything
@@ -75,8 +77,8 @@ struct MemoryPlan {
     [[nodiscard]] bool fits() const noexcept { return device_bytes() <= had_bytes; }
 };
 
-/// Weights are resident where that fits, else streamed; what does not fit even so is still returned,
-/// with fits() false and the bytes of the streamed plan.
+/// Weights are resident where that fits, else streamed; what does not fit even so is still
+/// returned, with fits() false and the bytes of the streamed plan.
 /// @param positions  of the longest document, at least 2
 [[nodiscard]] MemoryPlan plan_memory(const ModelConfig& config, std::uint64_t positions,
                                      const DeviceMemory& memory, const TilePlan& tiles = {});
