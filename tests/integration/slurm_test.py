@@ -21,6 +21,7 @@ from search_run import (
     SearchRun,
     assert_same_search,
     changed,
+    hanging,
     program,
     synthetic_search,
 )
@@ -29,7 +30,7 @@ from single_node_slurm import SingleNodeSlurm, missing
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUBMIT = REPOSITORY / "scripts" / "slurm" / "submit.sh"
 RANKS = 2
-SLOW_MILLISECONDS = 40
+SLOW_MILLISECONDS = 20
 # The job that runs out of time has a minute, which is Slurm's smallest limit, and needs more.
 LONG_MILLISECONDS = 500
 
@@ -96,6 +97,22 @@ class Job:
         return [(restart, int(stored or 0)) for _, stored, restart in begun]
 
 
+class EndlessJob(Job):
+    """A job that hangs half-way, however long a test takes to interrupt it."""
+
+    search = synthetic_search(duration_ms=SLOW_MILLISECONDS)
+
+    def __init__(self, slurm: SingleNodeSlurm, folder: Path) -> None:
+        super().__init__(slurm, folder, hanging(self.search, 40))
+
+    def wait_until_to_be_interrupted(self) -> int:
+        """Waits until some scores are stored, and lets the next start come to an end; returns how
+        many there are."""
+        stored = self.wait_for_scores(20)
+        self.run.configure(self.search)
+        return stored
+
+
 @unittest.skipIf(missing(), missing())
 class SlurmTest(unittest.TestCase):
     """A Slurm, a search that ran without it, and a job that runs out of time meanwhile."""
@@ -120,10 +137,8 @@ class SlurmTest(unittest.TestCase):
         cls.reference.complete()
 
     @classmethod
-    def submit(cls, name: str, *options: str, configuration: Configuration | None = None) -> Job:
-        """A job that the tests have time to interrupt, unless it is given another configuration."""
-        slow = synthetic_search(duration_ms=SLOW_MILLISECONDS)
-        return Job(cls.slurm, cls.folder / name, configuration or slow, *options)
+    def submit(cls, name: str, *options: str, configuration: Configuration) -> Job:
+        return Job(cls.slurm, cls.folder / name, configuration, *options)
 
     def assert_complete_after_a_resume(self, job: Job, stored: int, starts: int = 2) -> None:
         """It ended like the reference, and its last start took up at least `stored` scores."""
@@ -141,15 +156,15 @@ class SlurmTest(unittest.TestCase):
     # --- interrupted, and going on ---
 
     def test_a_requeued_job_goes_on_where_it_was(self) -> None:
-        job = self.submit("requeued")
-        stored = job.wait_for_scores(20)
+        job = EndlessJob(self.slurm, self.folder / "requeued")
+        stored = job.wait_until_to_be_interrupted()
         self.slurm.tell("scontrol", "requeue", job.number)
         self.assert_complete_after_a_resume(job, stored)
         self.assertNotIn("queueing job", job.log())  # Slurm did that, and nobody else
 
     def test_a_job_warned_of_its_end_queues_itself_again(self) -> None:
-        job = self.submit("warned")
-        stored = job.wait_for_scores(20)
+        job = EndlessJob(self.slurm, self.folder / "warned")
+        stored = job.wait_until_to_be_interrupted()
         # As Slurm does for --signal=B:USR1, when its time has come.
         self.slurm.tell("scancel", "--batch", "--signal=USR1", job.number)
         self.assert_complete_after_a_resume(job, stored)
@@ -159,9 +174,8 @@ class SlurmTest(unittest.TestCase):
     def test_a_job_whose_node_fails_is_requeued_by_slurm_and_goes_on(self) -> None:
         slurm = SingleNodeSlurm()  # of its own: the other jobs keep their node
         self.addCleanup(slurm.stop)
-        slow = synthetic_search(duration_ms=SLOW_MILLISECONDS)
-        job = Job(slurm, self.folder / "node fails", slow)
-        stored = job.wait_for_scores(20)
+        job = EndlessJob(slurm, self.folder / "node fails")
+        stored = job.wait_until_to_be_interrupted()
         node = slurm.job(job.number)["NodeList"]
         slurm.tell("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
         # Its daemon answers, so that Slurm takes the node back by itself (ReturnToService).
@@ -179,8 +193,8 @@ class SlurmTest(unittest.TestCase):
         return told
 
     def test_a_cancelled_job_stays_cancelled_and_its_search_can_go_on(self) -> None:
-        job = self.submit("cancelled")
-        stored = job.wait_for_scores(20)
+        job = EndlessJob(self.slurm, self.folder / "cancelled")
+        stored = job.wait_until_to_be_interrupted()
         self.slurm.tell("scancel", job.number)
         self.assert_over(job, "CANCELLED")
         self.assertIn("ended from outside", job.log())
@@ -210,9 +224,12 @@ class SlurmTest(unittest.TestCase):
         self.assertIn("not queued again", job.log())
 
     def test_a_job_that_cannot_begin_is_not_queued_again_for_what_an_earlier_one_did(self) -> None:
-        run = SearchRun(self.folder / "cannot begin", synthetic_search(duration_ms=100))
-        self.assertEqual(run.run("--time-limit", "1"), EXIT_STOPPED_EARLY, run.said())
-        self.assertGreater(len(run.scores()), 0)
+        run = SearchRun(self.folder / "cannot begin", hanging(synthetic_search(), 10))
+        self.addCleanup(run.clean_up)
+        begun = run.start()
+        run.wait_for_scores(5)
+        begun.terminate()
+        self.assertEqual(run.finish(), EXIT_STOPPED_EARLY, run.said())
         script = submit_script(
             self.slurm, "search.toml", "--dry-run", folder=run.folder, MPIRUN="false"
         ).stdout
@@ -243,7 +260,9 @@ class SlurmTest(unittest.TestCase):
     def test_time_that_is_up_stops_a_job_that_queues_itself_again(self) -> None:
         job = self.out_of_time
         self.assert_complete_after_a_resume(job, 20)
-        self.assertRegex(job.log(), r"Slurm job \d+ \(restart 0\) ends at .*, in (1 min 00|5\d) s")
+        self.assertRegex(
+            job.log(), r"Slurm job \d+ \(restart 0\) ends at .*, in (1 min 00|[1-5]?\d) s"
+        )
         self.assertRegex(
             job.log(), "stopped early, (the time limit is reached|no further task fits into)"
         )
