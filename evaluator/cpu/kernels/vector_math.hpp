@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace longrope::evaluator::cpu {
 
@@ -55,15 +56,19 @@ template <class Isa>
     return lanes[0];
 }
 
+/// Every lane from the one whose number differs in the bits of `distance`.
+template <class Isa, int distance, int... lane>
+[[gnu::always_inline]] inline typename Isa::Floats exchange_lanes(
+    typename Isa::Floats value, std::integer_sequence<int, lane...>) {
+    return __builtin_shufflevector(value, value, (lane ^ distance)...);
+}
+
 /// The largest lane, in every lane; a NaN may or may not show (the caller's sums show it).
-template <class Isa>
+template <class Isa, int distance = Isa::width / 2>
 [[gnu::always_inline]] inline typename Isa::Floats max_of_lanes(typename Isa::Floats value) {
-    typename Isa::Ints lanes;
-    for (int i = 0; i < Isa::width; ++i) lanes[i] = i;
-#pragma GCC unroll 4
-    for (int half = Isa::width / 2; half > 0; half /= 2) {
-        value = Isa::max(value, __builtin_shuffle(value, lanes ^ half));
-    }
+    constexpr std::make_integer_sequence<int, Isa::width> lanes;
+    value = Isa::max(value, exchange_lanes<Isa, distance>(value, lanes));
+    if constexpr (distance > 1) value = max_of_lanes<Isa, distance / 2>(value);
     return value;
 }
 
