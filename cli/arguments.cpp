@@ -42,7 +42,7 @@ void add_setting_flags(cxxopts::Options& options) {
             add(setting.flag, setting.meaning, cxxopts::value<std::string>());
         }
     }
-    add("stage", "the stage that --iterations means, where there are several",
+    add("stage", "the stage that --iterations or evaluate means, where there are several",
         cxxopts::value<std::string>());
 }
 

@@ -156,8 +156,8 @@ ExitCode run_evaluate(Job& job, const Words& words) {
     const std::string scaling = replaced_scaling(plan.configuration);
     if (!scaling.empty()) fmt::print(stderr, "{}\n", scaling);
     catch_stop_signals();
-    protocol::Transport& transport =
-        job.start_workers(setup_of(plan.configuration), plan.configuration.run.lease_seconds);
+    protocol::Transport& transport = job.start_workers(
+        setup_of(plan.configuration, plan.stage_model), plan.configuration.run.lease_seconds);
     const bool terminal = ::isatty(STDERR_FILENO) != 0;
     const auto scores = coordinator::score_jobs(
         jobs_of(plan), transport,

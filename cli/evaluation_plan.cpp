@@ -17,6 +17,7 @@
 #include "cli/model_scaling.hpp"
 #include "cli/run_inputs.hpp"
 #include "coordinator/history_file.hpp"
+#include "evaluator/model/model_config.hpp"
 #include "genome/attention_scale.hpp"
 #include "genome/named_baselines.hpp"
 
@@ -113,23 +114,70 @@ coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) 
     return configuration;
 }
 
-/// The factors that a run has chosen, if it got that far.
-std::optional<EvaluatedMethod> searched(const coordinator::Configuration& configuration) {
+std::optional<coordinator::RunHistory> history_of(const coordinator::Configuration& configuration) {
     if (configuration.run.directory.empty()) return std::nullopt;
-    const auto history =
-        coordinator::read_history(std::filesystem::path{configuration.run.directory} / "search.h5");
-    if (!history || history->stages.empty()) return std::nullopt;
-    const coordinator::BestRecord& best = history->stages.back().best;
-    if (best.individual < 0) return std::nullopt;
-    return EvaluatedMethod{"searched", best.factors, best.start_tokens};
+    return coordinator::read_history(std::filesystem::path{configuration.run.directory} /
+                                     "search.h5");
+}
+
+/// The stage that is evaluated: the one that --stage names, or else the last that has a best
+/// individual, or else the first. Nothing without a configuration file.
+const coordinator::StageSettings* evaluated_stage(
+    const cxxopts::ParseResult& parsed, const coordinator::Configuration& configuration,
+    const std::optional<coordinator::RunHistory>& history) {
+    const auto& stages = configuration.stages;
+    if (stages.empty()) return nullptr;
+    if (const std::string wanted = text_of(parsed, "stage"); !wanted.empty()) {
+        const auto found = std::ranges::find(stages, wanted, &coordinator::StageSettings::name);
+        if (found != stages.end()) return &*found;
+        std::string names;
+        for (const auto& stage : stages) names += (names.empty() ? "" : ", ") + stage.name;
+        throw UsageError{
+            fmt::format("--stage {}: the stages of the configuration are {}", wanted, names)};
+    }
+    const coordinator::StageSettings* chosen = &stages.front();
+    for (const coordinator::StageSettings& stage : stages) {
+        if (!history) break;
+        const auto stored =
+            std::ranges::find(history->stages, stage.name, &coordinator::StageHistory::name);
+        if (stored != history->stages.end() && stored->best.individual >= 0) chosen = &stage;
+    }
+    return chosen;
+}
+
+/// Takes the weights of the stage; the window stays that of the run's model.
+void take_stage_model(coordinator::Configuration& configuration, const std::string& model) {
+    if (configuration.evaluator.backend != "synthetic") {
+        if (configuration.model.original_window == 0) {
+            configuration.model.original_window =
+                evaluator::read_model_config(configuration.model.path).original_window();
+        }
+        configuration.model.path = model;
+    }
+}
+
+/// The factors that a stage has chosen, if it got that far, with the scale they were searched with.
+std::optional<EvaluatedMethod> searched(const std::optional<coordinator::RunHistory>& history,
+                                        const coordinator::StageSettings* stage) {
+    if (!history || stage == nullptr) return std::nullopt;
+    const auto stored =
+        std::ranges::find(history->stages, stage->name, &coordinator::StageHistory::name);
+    if (stored == history->stages.end() || stored->best.individual < 0) return std::nullopt;
+    const coordinator::BestRecord& best = stored->best;
+    return EvaluatedMethod{"searched", best.factors, best.start_tokens, best.attention_scale};
 }
 
 std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
-                                        const EvaluationPlan& plan) {
+                                        const EvaluationPlan& plan,
+                                        std::optional<EvaluatedMethod> from_run) {
     const genome::RotaryFacts rotary{plan.facts.rotary_pairs, plan.facts.theta,
                                      static_cast<double>(plan.facts.original_window)};
     const bool default_list = parsed.count("methods") == 0;
-    const auto from_run = searched(plan.configuration);
+    // A scale that is asked for holds for all rows; without, each row has the one it was made with.
+    if (from_run && (parsed.count("attention-scale") > 0 ||
+                     from_run->attention_scale == plan.attention_scale)) {
+        from_run->attention_scale.reset();
+    }
     std::vector<EvaluatedMethod> methods;
     const std::vector<std::string> names =
         comma_separated(default_list ? default_methods : text_of(parsed, "methods"), "--methods");
@@ -257,11 +305,18 @@ std::vector<double> read_factors_file(const std::filesystem::path& file) {
 EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     EvaluationPlan plan;
     plan.configuration = configuration_of(parsed);
-    plan.facts = read_facts(plan.configuration);
+    const std::optional<coordinator::RunHistory> history = history_of(plan.configuration);
+    const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration, history);
+    if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
+        plan.stage_model = stage->model;
+        take_stage_model(plan.configuration, stage->model);
+    }
+    coordinator::Configuration of_stage = plan.configuration;
+    of_stage.stages.clear();  // the models of the others do not matter
+    plan.facts = read_facts(of_stage);
     plan.split = text_of(parsed, "split").empty() ? parsed["split"].as<std::string>()
                                                   : text_of(parsed, "split");
-    const std::uint64_t stage_target =
-        plan.configuration.stages.empty() ? 0 : plan.configuration.stages.back().target_tokens;
+    const std::uint64_t stage_target = stage == nullptr ? 0 : stage->target_tokens;
     if (parsed.count("tokens") > 0) {
         const std::vector<std::string> parts =
             comma_separated(text_of(parsed, "tokens"), "--tokens");
@@ -270,7 +325,9 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
             plan.tokens.push_back(parse_window(part, "--tokens"));
         }
     } else if (stage_target > 0) {
-        plan.tokens = {plan.facts.original_window, stage_target};
+        plan.tokens = {plan.facts.original_window};
+        if (stage_target != plan.facts.original_window) plan.tokens.push_back(stage_target);
+        std::ranges::sort(plan.tokens);
     } else {
         throw UsageError{"--tokens is missing: which lengths, for example --tokens 256,2048"};
     }
@@ -290,7 +347,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
         scale->value(static_cast<double>(plan.facts.original_window), plan.target_tokens);
     plan.per_token = text_of(parsed, "per-token");
     check_per_token(plan.per_token);
-    plan.methods = methods_of(parsed, plan);
+    plan.methods = methods_of(parsed, plan, searched(history, stage));
     choose_documents(plan, limit_of(parsed));
     return plan;
 }

@@ -24,6 +24,7 @@ struct EvaluatedMethod {
 /// What `evaluate` is asked for.
 struct EvaluationPlan {
     coordinator::Configuration configuration;  ///< model, documents and evaluator settings
+    std::string stage_model;                   ///< stage.model of the evaluated stage; empty: none
     coordinator::RunFacts facts;
     std::vector<EvaluatedMethod> methods;
     std::vector<std::uint64_t> tokens;  ///< L' of each column

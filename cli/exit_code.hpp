@@ -11,6 +11,7 @@ enum class ExitCode : int {
     configuration = 3,
     bad_file = 4,     ///< damaged or mismatching history, model or documents
     nobody_left = 5,  ///< no worker, no parents or no child left
+    waiting = 6,      ///< the model of a stage does not exist yet
     directory_in_use = 7,
     stopped_early = 75,  ///< run the same command again
     interrupted_twice = 130

@@ -53,9 +53,16 @@ GpuStageEstimate estimate_on_gpu(const coordinator::StagePlan& plan,
     estimate.stage = plan.settings.name;
     estimate.original_window = plan.original_window;
     estimate.positions = plan.positions;
-    estimate.search_documents = static_cast<std::uint32_t>(plan.search_documents.documents.size());
+    estimate.tasks_of_an_evaluation =
+        static_cast<std::uint32_t>(plan.search_documents.documents.size() * plan.lengths.size());
     estimate.individuals = plan.individuals();
-    estimate.flop = evaluator::count_flop(model, plan.positions);
+    for (const coordinator::ScoredLength& length : plan.lengths) {
+        const evaluator::DocumentFlop flop = evaluator::count_flop(model, length.tokens);
+        const auto share = 1.0 / static_cast<double>(plan.lengths.size());
+        estimate.flop.linear += share * flop.linear;
+        estimate.flop.attention += share * flop.attention;
+        estimate.flop.vocabulary += share * flop.vocabulary;
+    }
     estimate.memory =
         evaluator::cuda::plan_memory(model, plan.positions, {.total = gpu.memory_bytes});
     const double at_peak = estimate.flop.total() / gpu.peak_flops;
@@ -105,8 +112,8 @@ std::string to_text(const GpuStageEstimate& estimate, const evaluator::GpuModel&
         "    GPUs  utilisation  wall time\n",
         flop.total() / 1e15, 100.0 * flop.attention / flop.total(),
         100.0 * flop.linear / flop.total(), 100.0 * flop.vocabulary / flop.total(),
-        spell(estimate.task), estimate.search_documents,
-        spell(scaled(estimate.task, estimate.search_documents)), estimate.first_batch,
+        spell(estimate.task), estimate.tasks_of_an_evaluation,
+        spell(scaled(estimate.task, estimate.tasks_of_an_evaluation)), estimate.first_batch,
         estimate.tasks_at_once, estimate.tasks, estimate.individuals,
         spell_hours(estimate.gpu_time));
     for (const Occupancy& row : estimate.occupancy) {
@@ -129,7 +136,7 @@ json::object to_json(const GpuStageEstimate& estimate) {
             {"original_window", estimate.original_window},
             {"positions", estimate.positions},
             {"individuals", estimate.individuals},
-            {"search_documents", estimate.search_documents},
+            {"tasks_of_an_evaluation", estimate.tasks_of_an_evaluation},
             {"memory",
              {{"fits", memory.fits()},
               {"weights", streamed ? "streamed" : "resident"},

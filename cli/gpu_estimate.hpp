@@ -32,10 +32,10 @@ struct Occupancy {
 struct GpuStageEstimate {
     std::string stage;
     double original_window = 0.0;
-    std::uint64_t positions = 0;  ///< L'
-    std::uint32_t search_documents = 0;
+    std::uint64_t positions = 0;               ///< L'
+    std::uint32_t tasks_of_an_evaluation = 0;  ///< search documents times lengths
     std::uint64_t individuals = 0;
-    evaluator::DocumentFlop flop;  ///< of a task: one document
+    evaluator::DocumentFlop flop;  ///< of a task: one document, as a mean over the lengths
     evaluator::cuda::MemoryPlan memory;
     TimeRange task;
     std::uint64_t first_batch = 0;    ///< tasks of baselines and first population

@@ -43,7 +43,8 @@ usage: longrope VERB [ARGUMENTS]
 
 exit status: 0 done, 1 internal or system error, 2 usage, 3 configuration,
   4 damaged or mismatching file, 5 no worker or no parents left,
-  7 run directory in use, 75 stopped early: run again, 130 second SIGINT
+  6 waiting for the model of a stage, 7 run directory in use,
+  75 stopped early: run again, 130 second SIGINT
 )";
 
 ExitCode report_error() {

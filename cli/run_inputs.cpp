@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <limits>
+#include <map>
 
 #include "coordinator/utf8_text.hpp"
 #include "evaluator/documents.hpp"
@@ -98,7 +99,50 @@ void replace_window(coordinator::RunFacts& facts, const coordinator::ModelSettin
     if (model.original_window != 0) facts.original_window = model.original_window;
 }
 
+/// The digest of a stage's own model, which must be the run's model after further training.
+std::string digest_of_tuned(const std::string& stage, const std::string& folder,
+                            const coordinator::Configuration& configuration,
+                            const coordinator::RunFacts& facts) {
+    if (configuration.evaluator.backend == "synthetic") {
+        evaluator::SyntheticSettings settings = landscape_of(configuration.evaluator.synthetic);
+        settings.variant = evaluator::synthetic_variant(folder);
+        return evaluator::SyntheticEvaluator{settings}.identity().model_digest;
+    }
+    const evaluator::ModelFolder model{folder};
+    evaluator::find_tensors(model);
+    const auto same = [&](const char* what, auto found, auto expected) {
+        if (found == expected) return;
+        throw evaluator::EvaluatorError{fmt::format(
+            "{}: found {} = {}, expected {} as in {}: the model of stage \"{}\" is the run's model "
+            "after further training",
+            (std::filesystem::path{folder} / "config.json").string(), what, found, expected,
+            configuration.model.path, stage)};
+    };
+    const evaluator::ModelConfig base = evaluator::read_model_config(configuration.model.path);
+    same("rotary pairs", model.config().rotary_pairs(), facts.rotary_pairs);
+    same("rope_theta", model.config().rope_theta, facts.theta);
+    same("vocab_size", model.config().vocabulary, base.vocabulary);
+    return model.digest();
+}
+
+void read_stage_models(const coordinator::Configuration& configuration,
+                       coordinator::RunFacts& facts) {
+    std::map<std::string, std::string> digests;  // by folder
+    for (const coordinator::StageSettings& stage : configuration.stages) {
+        if (stage.model.empty()) continue;
+        std::string& digest = digests[stage.model];
+        if (digest.empty() && is_model_there(stage.model)) {
+            digest = digest_of_tuned(stage.name, stage.model, configuration, facts);
+        }
+        facts.stage_model_digests[stage.name] = digest;
+    }
+}
+
 }  // namespace
+
+bool is_model_there(const std::string& folder) {
+    return std::filesystem::exists(std::filesystem::path{folder} / "config.json");
+}
 
 coordinator::RunFacts read_facts(const coordinator::Configuration& configuration) {
     coordinator::RunFacts facts;
@@ -116,6 +160,7 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
         add_document_facts(facts, documents, configuration.documents.path);
     }
     replace_window(facts, configuration.model);
+    read_stage_models(configuration, facts);
     return facts;
 }
 
@@ -134,13 +179,16 @@ coordinator::RunFacts planned_facts(const coordinator::Configuration& configurat
     return facts;
 }
 
-protocol::Setup setup_of(const coordinator::Configuration& configuration) {
+protocol::Setup setup_of(const coordinator::Configuration& configuration,
+                         const std::string& stage_model) {
     const auto absolute = [](const std::string& path) {
         return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
     };
     protocol::Setup setup;
     setup.backend = configuration.evaluator.backend;
-    setup.model_path = absolute(configuration.model.path);
+    const bool synthetic = configuration.evaluator.backend == "synthetic";
+    const std::string& run_model = synthetic ? stage_model : configuration.model.path;
+    setup.model_path = absolute(stage_model.empty() ? run_model : stage_model);
     setup.documents_path = absolute(configuration.documents.path);
     setup.precision = configuration.evaluator.precision;
     setup.isa = configuration.evaluator.isa;
@@ -153,6 +201,14 @@ protocol::Setup setup_of(const coordinator::Configuration& configuration) {
                        keys.documents,  keys.duration_ms, keys.duration_spread,
                        keys.fault,      keys.fault_every, keys.poison_every};
     return setup;
+}
+
+std::vector<protocol::Setup> setups_of(const coordinator::Configuration& configuration) {
+    std::vector<protocol::Setup> setups;
+    for (const coordinator::StageSettings& stage : configuration.stages) {
+        setups.push_back(setup_of(configuration, stage.model));
+    }
+    return setups;
 }
 
 }  // namespace longrope::cli

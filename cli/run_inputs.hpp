@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "coordinator/configuration.hpp"
 #include "coordinator/stage_plan.hpp"
 #include "worker/protocol/messages.hpp"
 
 namespace longrope::cli {
 
-/// Reads from model and documents what the coordinator must know of them.
+/// Whether a folder holds a model: it has a config.json.
+[[nodiscard]] bool is_model_there(const std::string& folder);
+
+/// Reads from models and documents what the coordinator must know of them. Window, rotary pairs and
+/// theta are those of model.path; a stage's own model must agree, and may be missing.
 /// @throws evaluator::EvaluatorError, coordinator::ConfigurationError
 [[nodiscard]] coordinator::RunFacts read_facts(const coordinator::Configuration& configuration);
 
@@ -18,6 +25,12 @@ namespace longrope::cli {
 [[nodiscard]] coordinator::RunFacts planned_facts(const coordinator::Configuration& configuration);
 
 /// What every rank evaluates with.
-[[nodiscard]] protocol::Setup setup_of(const coordinator::Configuration& configuration);
+/// @param stage_model  stage.model of the stage; empty: model.path
+[[nodiscard]] protocol::Setup setup_of(const coordinator::Configuration& configuration,
+                                       const std::string& stage_model = {});
+
+/// The same for each stage.
+[[nodiscard]] std::vector<protocol::Setup> setups_of(
+    const coordinator::Configuration& configuration);
 
 }  // namespace longrope::cli

@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct StageEstimate {
-    const coordinator::StageRun* stage = nullptr;
+    coordinator::StagePlan plan;
     std::uint64_t tasks_left = 0;
     double flop_per_task = 0.0;
     std::uint64_t bytes_per_evaluator = 0;
@@ -38,10 +38,9 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
     const Machine machine = this_machine();
     const auto workers = static_cast<double>(job.ranks);
     std::vector<StageEstimate> estimates;
-    for (const coordinator::StageRun& stage : plan.stages()) {
-        StageEstimate estimate;
-        estimate.stage = &stage;
-        estimate.tasks_left = coordinator::tasks_left(stage.plan(), stage.history());
+    for (std::size_t stage = 0; stage < configuration.stages.size(); ++stage) {
+        StageEstimate estimate{plan.planned(stage)};
+        estimate.tasks_left = coordinator::tasks_left(estimate.plan, plan.history_of(stage));
         const auto tasks = static_cast<double>(estimate.tasks_left);
         if (configuration.evaluator.backend == "synthetic") {
             estimate.seconds =
@@ -51,20 +50,24 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
             const std::uint32_t share = std::max(1U, machine.cores / job.ranks);
             const std::uint32_t threads =
                 configuration.evaluator.threads == 0 ? share : configuration.evaluator.threads;
-            const evaluator::CostEstimate cost = evaluator::estimate_cost(
-                model.config(), stage.plan().positions,
-                evaluator::parse_precision(configuration.evaluator.precision), threads);
+            double flop = 0.0;  // of a task, as a mean over the lengths
+            for (const coordinator::ScoredLength& length : estimate.plan.lengths) {
+                const evaluator::CostEstimate cost = evaluator::estimate_cost(
+                    model.config(), length.tokens,
+                    evaluator::parse_precision(configuration.evaluator.precision), threads);
+                flop += cost.flop.total() / static_cast<double>(estimate.plan.lengths.size());
+                estimate.bytes_per_evaluator = cost.peak_bytes;  // of the longest, the last
+            }
             const std::string isa = configuration.evaluator.isa == "auto"
                                         ? machine.instruction_set
                                         : configuration.evaluator.isa;
             double cores = workers * threads;
             // Ranks beyond the cores share them.
             if (!job.elsewhere) cores = std::min(cores, static_cast<double>(machine.cores));
-            estimate.flop_per_task = cost.flop.total();
-            estimate.bytes_per_evaluator = cost.peak_bytes;
-            estimate.seconds = tasks * cost.flop.total() / (assumed_flops_per_core(isa) * cores);
+            estimate.flop_per_task = flop;
+            estimate.seconds = tasks * flop / (assumed_flops_per_core(isa) * cores);
         }
-        estimates.push_back(estimate);
+        estimates.push_back(std::move(estimate));
     }
     return estimates;
 }
@@ -102,7 +105,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
             ? fmt::format("a search to go on with, {} document scores are there", plan.restored())
             : std::string{"a new search"});
     for (const StageEstimate& estimate : estimates) {
-        const coordinator::StagePlan& stage = estimate.stage->plan();
+        const coordinator::StagePlan& stage = estimate.plan;
         text += fmt::format(
             "Stage \"{}\": {} -> {} tokens, attention scale {:.4f}; documents: {} search, {} "
             "validation, {} held out.\n  {} individuals, {} tasks left",
@@ -116,9 +119,19 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
         }
         text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds),
                             job.ranks, job.ranks == 1 ? "" : "s");
+        const bool model_missing = stage.model_digest.empty();
+        if (model_missing) {
+            text += fmt::format(
+                "  Its model {} does not exist yet: the run will wait for it (exit status 6). The "
+                "figures are those of {}.\n",
+                stage.settings.model, configuration.model.path);
+        }
         stages.push_back({{"name", stage.settings.name},
                           {"positions", stage.positions},
                           {"attention_scale", stage.attention_scale},
+                          {"kind", stage.settings.kind},
+                          {"base", stage.settings.base},
+                          {"model_missing", model_missing},
                           {"tasks", stage.tasks()},
                           {"tasks_left", estimate.tasks_left},
                           {"tasks_at_once", stage.tasks_at_once()},

@@ -19,6 +19,7 @@
 #include "cli/slurm_job.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/version.hpp"
+#include "cli/waiting_stage.hpp"
 #include "coordinator/atomic_file.hpp"
 #include "coordinator/coordinate.hpp"
 #include "coordinator/history_file.hpp"
@@ -53,6 +54,19 @@ void print_results(const coordinator::RunPlan& plan, const fs::path& history_fil
     std::cout.flush();
 }
 
+/// A run that can only wait is stored as waiting without a worker being started.
+ExitCode wait_for_model(coordinator::RunPlan& plan, const coordinator::MissingModel& missing,
+                        const fs::path& history_file, const coordinator::RunLock& lock) {
+    plan.header().program_version = program_version();
+    plan.header().program_commit = program_commit();
+    plan.header().libraries = library_versions();
+    plan.header().state = coordinator::RunState::waiting;
+    plan.header().state_reason = coordinator::waiting_reason(missing);
+    coordinator::write_history(history_file, plan.snapshot(), [&lock] { lock.check(); });
+    std::cout << waiting_text(plan.configuration(), missing.stage, history_file) << std::flush;
+    return ExitCode::waiting;
+}
+
 /// When the search must be over because its Slurm job ends, if it is in one whose end is known.
 std::optional<std::chrono::steady_clock::time_point> end_of_slurm_job(Reporter& reporter) {
     const std::optional<SlurmJob> slurm = slurm_job();
@@ -83,6 +97,9 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
         print_results(plan, history_file, configuration_file);
         return ExitCode::done;
     }
+    if (const auto missing = plan.missing_model()) {
+        return wait_for_model(plan, *missing, history_file, lock);
+    }
     plan.header().program_version = program_version();
     plan.header().program_commit = program_commit();
     plan.header().libraries = library_versions();
@@ -95,16 +112,25 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     }
     const auto stop_by = end_of_slurm_job(reporter);
     try {
+        const std::vector<protocol::Setup> setups = setups_of(configuration);
         protocol::Transport& transport =
-            job.start_workers(setup_of(configuration), configuration.run.lease_seconds);
+            job.start_workers(setups.at(plan.next_stage()), configuration.run.lease_seconds);
         const coordinator::Ending ending = coordinator::coordinate(
-            plan, transport, history_file, lock, reporter, requested_stop, stop_by);
+            plan, transport, history_file, lock, reporter, requested_stop, stop_by, setups);
         if (ending == coordinator::Ending::stopped_early) {
             reporter.log(
                 fmt::format("stopped early, {}; {} document scores are stored: run the "
                             "same command to go on",
                             plan.header().state_reason, reporter.stored_scores()));
             return ExitCode::stopped_early;
+        }
+        if (ending == coordinator::Ending::waiting) {
+            reporter.log(plan.header().state_reason);
+            for (const coordinator::StageRun& stage : plan.stages()) {
+                if (stage.finished()) std::cout << stage_result_text(stage.history());
+            }
+            std::cout << waiting_text(configuration, plan.next_stage(), history_file) << std::flush;
+            return ExitCode::waiting;
         }
         reporter.log("the search is complete");
     } catch (...) {

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "cli/score_report.hpp"
@@ -17,14 +19,64 @@ using coordinator::ScoreTable;
 using coordinator::StageHistory;
 using coordinator::Status;
 
-std::vector<MethodScores> scores_of(const ScoreTable<ScoreRow>& table, std::uint32_t iterations) {
+/// The columns of one length.
+struct LengthColumns {
+    std::uint64_t scored_tokens = 0;
+    double weight = 1.0;
+    std::size_t first = 0;
+    std::size_t count = 0;
+};
+
+template <typename Row>
+std::vector<LengthColumns> lengths_of(const ScoreTable<Row>& table) {
+    std::vector<LengthColumns> lengths;
+    for (std::size_t column = 0; column < table.documents.size(); ++column) {
+        const std::uint64_t tokens = table.document_tokens[column];
+        if (lengths.empty() || lengths.back().scored_tokens != tokens) {
+            lengths.push_back({tokens, table.document_weights[column], column, 0});
+        }
+        ++lengths.back().count;
+    }
+    return lengths;
+}
+
+std::vector<MethodScores> scores_of(const ScoreTable<ScoreRow>& table, std::uint32_t iterations,
+                                    const LengthColumns& length) {
     std::vector<MethodScores> methods;
     for (std::size_t row = 0; row < table.rows.size(); ++row) {
         if (table.rows[row].iterations != iterations) continue;
-        const auto nll = coordinator::document_nll_of(table, row);
+        const auto nll =
+            coordinator::document_nll_of(table, row).subspan(length.first, length.count);
         methods.push_back({table.rows[row].name, {nll.begin(), nll.end()}});
     }
     return methods;
+}
+
+/// What kind of stage it is, for its first line.
+std::string kind_text(const StageHistory& stage) {
+    if (stage.base.stage.empty()) return "";
+    return fmt::format(", {} stage \"{}\"",
+                       stage.kind == "recovery" ? "a recovery after" : "on the result of",
+                       stage.base.stage);
+}
+
+std::string heldout_text(const StageHistory& stage, const LengthColumns& length) {
+    const std::vector<MethodScores> methods =
+        scores_of(stage.heldout, stage.best.iterations, length);
+    if (methods.empty()) return "";
+    const auto part = [&length](const auto& column) {
+        return std::span{column}.subspan(length.first, length.count);
+    };
+    const std::string reference = reference_of(methods);
+    std::string text = fmt::format(
+        "\nHeld-out perplexity at {} tokens, on documents that nothing was chosen by:\n\n{}"
+        "\n(documents)",
+        length.scored_tokens + 1,
+        score_table_text(methods, part(stage.heldout.document_titles),
+                         part(stage.heldout.document_tokens), reference));
+    if (reference.empty()) return text + ".\n";
+    return text + fmt::format("; vs {}: how much higher, paired by document, ± standard error.\n",
+                              reference);
 }
 
 /// The sentence that says whether a baseline was better on the validation documents.
@@ -57,21 +109,27 @@ std::string validation_text(const StageHistory& stage) {
 
 std::string stage_result_text(const StageHistory& stage) {
     std::string text = fmt::format(
-        "\nStage \"{}\": {:.0f} to {:.0f} tokens, attention scale {:.4f} for all rows.\n"
+        "\nStage \"{}\"{}: {:.0f} to {:.0f} tokens, attention scale {:.4f} for all rows.\n"
         "Searched factors: individual {}, {} start tokens, perplexity {:.3f} on the search "
         "documents.\n",
-        stage.name, stage.original_window, stage.target_tokens, stage.attention_scale,
-        stage.best.individual, stage.best.start_tokens, stage.best.perplexity);
+        stage.name, kind_text(stage), stage.original_window, stage.target_tokens,
+        stage.attention_scale, stage.best.individual, stage.best.start_tokens,
+        stage.best.perplexity);
+    const std::vector<LengthColumns> lengths = lengths_of(stage.evaluations);
+    if (lengths.size() > 1) {
+        text += "The objective weighs log-perplexities:";
+        for (const LengthColumns& length : lengths) {
+            text += fmt::format("{} {:.4g} at {} tokens", &length == &lengths.front() ? "" : ",",
+                                length.weight, length.scored_tokens + 1);
+        }
+        text += ".\n";
+    }
     text += validation_text(stage);
-    const std::vector<MethodScores> methods = scores_of(stage.heldout, stage.best.iterations);
-    if (methods.empty()) return text + "No held-out documents were given.\n";
-    text += fmt::format(
-        "\nHeld-out perplexity at {:.0f} tokens, on documents that nothing was chosen by:\n\n{}"
-        "\n(documents); vs yarn: how much higher, paired by document, ± standard error.\n",
-        stage.target_tokens,
-        score_table_text(methods, stage.heldout.document_titles, stage.heldout.document_tokens,
-                         "yarn"));
-    return text;
+    std::string tables;
+    for (const LengthColumns& length : lengths_of(stage.heldout)) {
+        tables += heldout_text(stage, length);
+    }
+    return text + (tables.empty() ? "No held-out documents were given.\n" : tables);
 }
 
 }  // namespace longrope::cli

@@ -3,15 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <thread>
 
 #include "cli/history_argument.hpp"
 #include "cli/search_result.hpp"
+#include "cli/waiting_stage.hpp"
 #include "coordinator/run_lock.hpp"
 #include "coordinator/score_table.hpp"
 
@@ -49,6 +52,8 @@ std::string state_name(const RunHistory& history, bool lives) {
             return "stopped early";
         case RunState::failed:
             return "failed";
+        case RunState::waiting:
+            return "waiting";
     }
     return "unknown";
 }
@@ -59,7 +64,28 @@ std::uint32_t finished_individuals(const StageHistory& stage) {
     return count;
 }
 
-void print_text(const RunHistory& history, bool lives) {
+/// The stage that a waiting run waits for; nothing for other runs.
+struct Waiting {
+    coordinator::Configuration configuration;
+    std::size_t stage = 0;
+};
+
+std::optional<Waiting> waiting_of(const RunHistory& history) {
+    if (history.state != RunState::waiting) return std::nullopt;
+    Waiting waiting{
+        coordinator::parse_configuration(history.configuration, "configuration of the history"), 0};
+    const auto& stages = waiting.configuration.stages;
+    const auto finished = [&history](const coordinator::StageSettings& stage) {
+        const auto found = std::ranges::find(history.stages, stage.name, &StageHistory::name);
+        return found != history.stages.end() && found->complete;
+    };
+    waiting.stage =
+        static_cast<std::size_t>(std::ranges::find_if_not(stages, finished) - stages.begin());
+    if (waiting.stage == stages.size()) return std::nullopt;
+    return waiting;
+}
+
+void print_text(const RunHistory& history, bool lives, const fs::path& file) {
     std::cout << fmt::format("{}: {}\nbegun {}, stored {}, starts {}, numerics {}\n",
                              state_name(history, lives), history.state_reason, history.created,
                              history.updated, history.starts, history.numerics_class);
@@ -87,13 +113,18 @@ void print_text(const RunHistory& history, bool lives) {
     for (const StageHistory& stage : history.stages) {
         if (stage.complete) std::cout << stage_result_text(stage);
     }
+    if (const auto waiting = waiting_of(history)) {
+        std::cout << waiting_text(waiting->configuration, waiting->stage, file);
+    }
     std::cout.flush();
 }
 
-void print_json(const RunHistory& history, bool lives) {
+void print_json(const RunHistory& history, bool lives, const fs::path& file) {
     boost::json::array stages;
     for (const StageHistory& stage : history.stages) {
         boost::json::object entry{{"name", stage.name},
+                                  {"kind", stage.kind},
+                                  {"base", stage.base.stage},
                                   {"target_tokens", stage.target_tokens},
                                   {"original_window", stage.original_window},
                                   {"complete", stage.complete},
@@ -123,16 +154,23 @@ void print_json(const RunHistory& history, bool lives) {
                            {"faults", worker.faults},
                            {"busy_seconds", worker.busy_seconds}});
     }
-    const boost::json::object report{{"state", state_name(history, lives)},
-                                     {"reason", history.state_reason},
-                                     {"run_uuid", history.run_uuid},
-                                     {"created", history.created},
-                                     {"updated", history.updated},
-                                     {"starts", history.starts},
-                                     {"seed", history.seed},
-                                     {"numerics_class", history.numerics_class},
-                                     {"stages", std::move(stages)},
-                                     {"workers", std::move(workers)}};
+    boost::json::object report{{"state", state_name(history, lives)},
+                               {"reason", history.state_reason},
+                               {"run_uuid", history.run_uuid},
+                               {"created", history.created},
+                               {"updated", history.updated},
+                               {"starts", history.starts},
+                               {"seed", history.seed},
+                               {"numerics_class", history.numerics_class},
+                               {"stages", std::move(stages)},
+                               {"workers", std::move(workers)}};
+    if (const auto waiting = waiting_of(history)) {
+        const coordinator::StageSettings& stage = waiting->configuration.stages[waiting->stage];
+        report["waiting_for"] = {
+            {"stage", stage.name},
+            {"model", stage.model},
+            {"command", finetune_command(waiting->configuration, waiting->stage, file)}};
+    }
     std::cout << boost::json::serialize(report) << "\n" << std::flush;
 }
 
@@ -171,9 +209,9 @@ ExitCode run_status(const Words& words) {
             return should_requeue(history, lives) ? ExitCode::done : ExitCode::system_error;
         }
         if (parsed->count("json") > 0) {
-            print_json(history, lives);
+            print_json(history, lives, file);
         } else {
-            print_text(history, lives);
+            print_text(history, lives, file);
         }
         if (parsed->count("watch") == 0 || !lives) return ExitCode::done;
         std::this_thread::sleep_for(watch_interval);

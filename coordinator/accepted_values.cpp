@@ -120,6 +120,7 @@ struct TypeName {
     std::string operator()(const RealRange&) const { return "number"; }
     std::string operator()(const Choice&) const { return "text"; }
     std::string operator()(const Grammar& grammar) const {
+        if (grammar.or_table) return "table or text";
         return grammar.or_number ? "text or number" : "text";
     }
 };

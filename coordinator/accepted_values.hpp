@@ -44,6 +44,7 @@ struct Grammar {
     std::string accepted;
     std::optional<std::string> (*canonical)(std::string_view text) = nullptr;
     bool or_number = false;  ///< a bare number is read as its text
+    bool or_table = false;   ///< a table of numbers is read as the text "key = value, …"
 };
 
 using AcceptedValues = std::variant<AnyText, TruthValue, IntegerRange, RealRange, Choice, Grammar>;

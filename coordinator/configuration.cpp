@@ -9,6 +9,7 @@
 
 #include "coordinator/given_settings.hpp"
 #include "coordinator/setting_declarations.hpp"
+#include "coordinator/stage_relations.hpp"
 #include "coordinator/toml_document.hpp"
 
 namespace longrope::coordinator {
@@ -118,6 +119,7 @@ Configuration checked(const GivenSettings& given) {
     Configuration configuration = given.checked();
     check_names(configuration, given);
     check_synthetic(configuration, given);
+    relate_stages(configuration, given);
     for (std::size_t stage = 0; stage < configuration.stages.size(); ++stage) {
         check_parents(configuration, given, stage);
         check_children(configuration, given, stage);

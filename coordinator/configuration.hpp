@@ -81,6 +81,11 @@ struct RunSettings {
 struct StageSettings {
     std::string name;
     std::uint64_t target_tokens = 0;
+    std::string kind = "search";  ///< search, recovery
+    std::string base;             ///< the earlier stage whose result it builds on; empty: none
+    std::string model;            ///< folder of the stage's own weights; empty: model.path
+    std::string finetune;         ///< settings file of the training that makes `model`
+    std::string objective;        ///< "256 = 0.5, 2048 = 0.5" (objective.hpp); empty: the target
     std::uint32_t population = 64;
     std::uint32_t parents = 32;
     std::uint32_t mutations = 16;
@@ -141,9 +146,14 @@ struct Override {
 /// The settings that define the trajectory, dotted key -> canonical text; those of a stage are
 /// under stage.<name>.<key>, and "stage.names" lists the stages in order. Paths, iterations,
 /// workers, limits and directories are operational and absent, the backend and its instruction set
-/// belong to the numerics class; the numbers of documents are in.
+/// belong to the numerics class; the numbers of documents are in. Settings that came later than the
+/// first histories are absent at the value that means what there was before.
 [[nodiscard]] std::map<std::string, std::string> identity_settings(
     const Configuration& configuration);
+
+/// Targets from here on have populations of half the size, unless the file gives sizes.
+/// Source: LongRoPE (arXiv:2402.13753), section 4.1.
+inline constexpr std::uint64_t halved_from_tokens = 512 * 1024;
 
 /// The largest rescale factor that a bound ("1.25s", "1+s" or a number) allows.
 /// @param s  extension ratio, target window / original window
@@ -153,8 +163,9 @@ struct Override {
 
 /// One declared setting, for the reference page and `--help`.
 struct SettingDeclaration {
-    std::string key;            ///< "stage.population"
-    std::string type;           ///< "text", "integer", "number", "text or number", "true or false"
+    std::string key;  ///< "stage.population"
+    std::string
+        type;  ///< "text", "integer", "number", "text or number", "table or text", "true or false"
     std::string default_value;  ///< as TOML; empty: must be given
     std::string range;          ///< "[2, 1000000]"; empty: any value of the type
     std::string unit;           ///< "tokens"; empty: none

@@ -53,8 +53,9 @@ std::map<std::string, std::string> identity_settings(const Configuration& config
             identity[setting.key()] = field_toml(setting.field(copy, 0));
         } else if (setting.name != "name") {  // in stage.names
             for (std::size_t stage = 0; stage < copy.stages.size(); ++stage) {
-                identity[fmt::format("stage.{}.{}", copy.stages[stage].name, setting.name)] =
-                    field_toml(setting.field(copy, stage));
+                const std::string value = field_toml(setting.field(copy, stage));
+                if (value == setting.neutral) continue;
+                identity[fmt::format("stage.{}.{}", copy.stages[stage].name, setting.name)] = value;
             }
         }
     }

@@ -31,7 +31,7 @@ public:
     Coordination(RunPlan& plan, protocol::Transport& transport,
                  const std::filesystem::path& history_file, const RunLock& lock, Watcher& watcher,
                  const std::function<std::optional<std::string>()>& stop_reason,
-                 std::optional<Clock::time_point> stop_by)
+                 std::optional<Clock::time_point> stop_by, std::span<const protocol::Setup> setups)
         : plan_{plan},
           run_{plan.configuration().run},
           transport_{transport},
@@ -39,6 +39,8 @@ public:
           watcher_{watcher},
           stop_reason_{stop_reason},
           stop_by_{stop_by},
+          setups_{setups},
+          setup_of_{plan.next_stage()},
           dispatcher_{{run_.max_faults,
                        Dispatcher::Seconds{plan.configuration().evaluator.deadline_floor_seconds}}},
           writer_{history_file, [&lock] { lock.check(); }} {
@@ -64,8 +66,17 @@ public:
     Ending run() {
         store();  // a run directory that cannot be written ends the run before it costs anything
         wait_until_stored();
-        for (std::size_t i = 0; i < plan_.stages().size(); ++i) {
+        for (std::size_t i = plan_.next_stage(); !plan_.complete(); i = plan_.next_stage()) {
+            if (const auto missing = plan_.missing_model()) {
+                plan_.header().state_reason = waiting_reason(*missing);
+                return finish(RunState::waiting, Ending::waiting);
+            }
+            if (plan_.configuration().stages.size() > 1) {
+                watcher_.log(fmt::format("stage \"{}\"", plan_.configuration().stages[i].name));
+            }
+            set_up(i);
             if (!run_stage(i)) return finish(RunState::stopped_early, Ending::stopped_early);
+            plan_.begin_stages();
         }
         plan_.header().state_reason = all_complete;
         return finish(RunState::complete, Ending::complete);
@@ -85,6 +96,25 @@ public:
     }
 
 private:
+    /// Has the workers load what the stage is scored with, unless they have it. They keep their
+    /// faults and losses: who is gone stays so.
+    void set_up(std::size_t stage) {
+        expected_model_ = plan_.stages().at(stage).plan().model_digest;
+        if (setups_.empty() || setups_[stage] == setups_[setup_of_]) return;
+        setup_of_ = stage;
+        protocol::Setup setup = setups_[stage];
+        setup.number = ++setup_number_;
+        for (WorkerRow& worker : plan_.header().workers) {
+            if (is_gone(worker)) continue;
+            worker.state = "starting";
+            dispatcher_.remove_worker(worker.rank);
+            dispatcher_.expect_worker(worker.rank);
+        }
+        watcher_.log(fmt::format("the workers load the model of this stage{}{}",
+                                 setup.model_path.empty() ? "" : ", ", setup.model_path));
+        transport_.set_up(setup);
+    }
+
     /// @returns false if it was stopped early
     bool run_stage(std::size_t index) {
         StageRun& stage = plan_.stages()[index];
@@ -161,9 +191,9 @@ private:
         const WorkerId worker = event.worker;
         if (is_gone(row(worker))) return;  // its tasks are others' now
         if (auto* hello = std::get_if<protocol::Hello>(&event.what)) {
-            welcome(worker, *hello);
+            if (hello->setup == setup_number_) welcome(worker, *hello);
         } else if (auto* result = std::get_if<protocol::Result>(&event.what)) {
-            row(worker).state = "idle";
+            if (row(worker).state == "busy") row(worker).state = "idle";
             row(worker).busy_seconds += result->seconds;
             ++row(worker).tasks;
             if (const auto score = dispatcher_.on_result(worker, *result)) {
@@ -189,9 +219,9 @@ private:
         known.device_uuid = hello.device_uuid;
         known.numerics_class = hello.numerics_class;
         std::string refusal;
-        if (hello.model_digest != header.model_digest) {
+        if (hello.model_digest != expected_model_) {
             refusal = fmt::format("its model has digest {}, the coordinator's {}",
-                                  hello.model_digest, header.model_digest);
+                                  hello.model_digest, expected_model_);
         } else if (hello.documents_digest != header.documents_digest) {
             refusal = fmt::format("its documents have digest {}, the coordinator's {}",
                                   hello.documents_digest, header.documents_digest);
@@ -242,6 +272,8 @@ private:
     }
 
     void on_fault(StageRun& stage, WorkerId worker, const protocol::Fault& fault) {
+        // What an evaluator that has been replaced died of concerns nobody.
+        if (fault.at_start && fault.setup != setup_number_) return;
         ++row(worker).faults;
         changed_ = true;
         if (fault.at_start) {
@@ -250,7 +282,7 @@ private:
             if (fault.given_up) dismiss(worker, "lost", fault.reason);
             return;
         }
-        row(worker).state = "idle";
+        if (row(worker).state == "busy") row(worker).state = "idle";
         const auto verdict = dispatcher_.on_fault(worker, fault);
         if (!verdict) return;
         stage.on_fault(*verdict, worker, utc_nanoseconds());
@@ -346,6 +378,10 @@ private:
     Watcher& watcher_;
     const std::function<std::optional<std::string>()>& stop_reason_;
     std::optional<Clock::time_point> stop_by_;
+    std::span<const protocol::Setup> setups_;
+    std::size_t setup_of_;            // the stage whose setup the workers have
+    std::uint32_t setup_number_ = 0;  // of that setup
+    std::string expected_model_;      // digest
     Dispatcher dispatcher_;
     HistoryWriter writer_;
     std::map<WorkerId, std::size_t> worker_rows_;
@@ -369,8 +405,10 @@ private:
 Ending coordinate(RunPlan& plan, protocol::Transport& transport,
                   const std::filesystem::path& history_file, const RunLock& lock, Watcher& watcher,
                   const std::function<std::optional<std::string>()>& stop_reason,
-                  std::optional<std::chrono::steady_clock::time_point> stop_by) {
-    Coordination coordination{plan, transport, history_file, lock, watcher, stop_reason, stop_by};
+                  std::optional<std::chrono::steady_clock::time_point> stop_by,
+                  std::span<const protocol::Setup> setups) {
+    Coordination coordination{plan,    transport,   history_file, lock,
+                              watcher, stop_reason, stop_by,      setups};
     try {
         return coordination.run();
     } catch (const LockLost&) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 
@@ -32,6 +33,7 @@ public:
 enum class Ending : std::uint8_t {
     complete,       ///< every stage is finished and stored
     stopped_early,  ///< asked to stop, or the time limit is near: all is stored, run again
+    waiting,        ///< the next stage's model does not exist yet: all is stored
 };
 
 /// How far a stage is.
@@ -59,6 +61,9 @@ public:
 /// Runs what is left of the plan on the workers of `transport`, and stores it in `history_file`
 /// whenever a snapshot is due, before it ends, and when it fails.
 /// @param lock         of the run directory; checked before each snapshot is put in place
+/// @param setups       what the workers evaluate each stage of the configuration with; the
+/// transport
+///                     was started with that of `plan.next_stage()`. Empty: one serves all stages
 /// @param stop_reason  why to stop early, or nothing; asked in every turn of the loop
 /// @param stop_by      when the process must be over, besides run.time_limit_seconds; the earlier
 ///                     of the two counts
@@ -67,6 +72,7 @@ public:
                                 const std::filesystem::path& history_file, const RunLock& lock,
                                 Watcher& watcher,
                                 const std::function<std::optional<std::string>()>& stop_reason,
-                                std::optional<std::chrono::steady_clock::time_point> stop_by = {});
+                                std::optional<std::chrono::steady_clock::time_point> stop_by = {},
+                                std::span<const protocol::Setup> setups = {});
 
 }  // namespace longrope::coordinator

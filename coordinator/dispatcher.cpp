@@ -81,11 +81,11 @@ protocol::Task Dispatcher::message(std::uint64_t id, const TaskState& task) cons
     sent.factors = job.factors;
     sent.start_tokens = job.start_tokens;
     sent.attention_scale = job.attention_scale;
-    sent.positions = job.positions;
+    sent.positions = job.positions_of(task.column);
     sent.document = job.documents.at(task.column);
     sent.per_token = job.per_token;
     double deadline = settings_.deadline_floor.count();
-    if (const auto known = durations_.find(job.positions); known != durations_.end()) {
+    if (const auto known = durations_.find(sent.positions); known != durations_.end()) {
         deadline = std::max(deadline, deadline_factor * known->second.longest);
     }
     sent.deadline_seconds = deadline;
@@ -108,7 +108,7 @@ std::vector<Assignment> Dispatcher::assign(std::optional<Seconds> time_left) {
                 [this, id = worker](std::uint64_t task) { return may_take(id, tasks_.at(task)); });
             if (next == waiting_.end()) continue;
             TaskState& task = tasks_.at(*next);
-            const auto duration = expected(jobs_.at(task.job).job.positions);
+            const auto duration = expected(jobs_.at(task.job).job.positions_of(task.column));
             if (time_left && duration && *duration * (already + 1) > *time_left) continue;
             if (already > 0 && (!duration || duration->count() > queue_ahead_below_seconds)) {
                 continue;
@@ -167,7 +167,8 @@ std::optional<DocumentScore> Dispatcher::on_result(protocol::WorkerId worker,
     forget_abandoned(worker, result.id);
     const auto task = current(worker, result.id, result.attempt);
     if (task == tasks_.end()) return std::nullopt;
-    Durations& durations = durations_[jobs_.at(task->second.job).job.positions];
+    Durations& durations =
+        durations_[jobs_.at(task->second.job).job.positions_of(task->second.column)];
     durations.longest = std::max(durations.longest, result.seconds);
     durations.sum += result.seconds;
     ++durations.count;

@@ -20,10 +20,16 @@ struct Job {
     std::vector<double> factors;  ///< lambda, shape [rotary_dim / 2]
     std::uint32_t start_tokens = 0;
     double attention_scale = 1.0;
-    std::uint64_t positions = 0;           ///< L', BOS included
+    std::uint64_t positions = 0;  ///< L', BOS included
+    /// L' of each column, where columns differ in it; empty: `positions` for all.
+    std::vector<std::uint64_t> column_positions{};
     std::vector<std::uint32_t> documents;  ///< index in the file, per column
     std::vector<std::uint32_t> columns;    ///< which of `documents` are wanted
     bool per_token = false;
+
+    [[nodiscard]] std::uint64_t positions_of(std::uint32_t column) const {
+        return column_positions.empty() ? positions : column_positions.at(column);
+    }
 };
 
 /// A job's number, chosen by whoever submits it.

@@ -100,7 +100,30 @@ GivenSettings::GivenSettings(std::filesystem::path file, const std::vector<TomlT
     }
 }
 
+/// A table that is the value of one setting, such as stage.objective, as its text.
+bool GivenSettings::take_as_value(const TomlTable& table) {
+    const Setting* setting = find_setting(table.path);
+    const auto* grammar = setting ? std::get_if<Grammar>(&setting->accepted) : nullptr;
+    if (grammar == nullptr || !grammar->or_table || table.in_array) return false;
+    std::string text;
+    for (const TomlEntry& entry : table.entries) {
+        const auto* whole = std::get_if<std::int64_t>(&entry.value.scalar);
+        const auto* real = std::get_if<double>(&entry.value.scalar);
+        if (!whole && !real) {
+            throw ConfigurationError{fmt::format("{}: {}.{}: found {}, expected a number",
+                                                 at_line(entry.line), table.path, entry.name,
+                                                 entry.value.found())};
+        }
+        text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", entry.name,
+                            whole ? static_cast<double>(*whole) : *real);
+    }
+    values_[{table.path, setting->per_stage() ? table.element : 0}] = {{std::move(text), "text"},
+                                                                       at_line(table.line)};
+    return true;
+}
+
 void GivenSettings::take(const TomlTable& table) {
+    if (take_as_value(table)) return;
     const bool is_stage = table.path == "stage";
     if (!table.path.empty()) {
         if (find_table(table.path) == nullptr) unknown_table(table, at_line(table.line));

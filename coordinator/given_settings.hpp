@@ -42,6 +42,7 @@ private:
     };
 
     void take(const TomlTable& table);
+    [[nodiscard]] bool take_as_value(const TomlTable& table);
     [[nodiscard]] std::string at_line(std::uint32_t line) const;
     [[nodiscard]] std::size_t stage_of(const Override& override) const;
     void check_needs(const Configuration& configuration) const;

@@ -44,6 +44,7 @@ void require_table(const ScoreTable<Row>& table, const Place& place) {
     place.require_count("document_status", table.document_status.size(), rows * columns);
     place.require_count("document_title", table.document_titles.size(), columns);
     place.require_count("document_tokens", table.document_tokens.size(), columns);
+    place.require_count("document_weight", table.document_weights.size(), columns);
 }
 
 }  // namespace

@@ -74,7 +74,10 @@ struct ScoreTable {
     std::vector<std::uint32_t> documents;         ///< shape [documents]: index in the file
     std::vector<std::string> document_titles;     ///< shape [documents]
     std::vector<std::uint64_t> document_tokens;   ///< shape [documents]: scored tokens of each
-    std::uint32_t dimensions = 0;                 ///< rotary frequencies: length of a factor vector
+    /// Shape [documents]: what the mean over the columns of as many tokens counts; the weights of
+    /// the different lengths add up to 1.
+    std::vector<double> document_weights;
+    std::uint32_t dimensions = 0;  ///< rotary frequencies: length of a factor vector
 };
 
 /// One row of /stages/<name>/generations.
@@ -113,8 +116,23 @@ struct FailureRow {
     std::string reason;
 };
 
+/// /stages/<name>/base: the result of another stage that this one builds on.
+struct BaseRecord {
+    std::string stage;             ///< empty: it builds on none
+    std::int32_t individual = -1;  ///< of that stage
+    std::uint32_t start_tokens = 0;
+    double attention_scale = 1.0;
+    double target_tokens = 0;
+    std::vector<double> factors;  ///< shape [dimensions], or [0] where there is no base
+
+    friend bool operator==(const BaseRecord&, const BaseRecord&) = default;
+};
+
 struct StageHistory {
     std::string name;
+    std::string kind = "search";  ///< search, recovery
+    std::string model_digest;     ///< empty in histories of format version 1 and 2: the run's
+    BaseRecord base;
     double target_tokens = 0;
     double original_window = 0;
     double theta = 0;
@@ -148,7 +166,13 @@ struct WorkerRow {
 };
 
 /// How the last start of the program ended, for `status` and scripts.
-enum class RunState : std::uint8_t { running = 0, complete = 1, stopped_early = 2, failed = 3 };
+enum class RunState : std::uint8_t {
+    running = 0,
+    complete = 1,
+    stopped_early = 2,
+    failed = 3,
+    waiting = 4  ///< for the model of a stage, which does not exist yet
+};
 
 /// Everything that run/search.h5 holds; history_format.md is its page. Compare contents by
 /// content_digest (history_digest.hpp): pending rows hold NaN, which equals nothing.

@@ -33,7 +33,8 @@ std::vector<Value> read_matrix(const GroupReader& group, const std::string& name
 }
 
 template <typename Row>
-ScoreTable<Row> read_score_table(const GroupReader& group, const char* name) {
+ScoreTable<Row> read_score_table(const GroupReader& group, const char* name,
+                                 std::uint32_t version) {
     ScoreTable<Row> table;
     table.rows = group.table<Row>(name);
     const hsize_t rows = table.rows.size();
@@ -41,6 +42,9 @@ ScoreTable<Row> read_score_table(const GroupReader& group, const char* name) {
     const hsize_t columns = table.documents.size();
     table.document_titles = group.texts("document_title");
     table.document_tokens = group.array<std::uint64_t>("document_tokens", 1).values;
+    table.document_weights = version < campaigns_since
+                                 ? std::vector<double>(columns, 1.0)
+                                 : group.array<double>("document_weight", 1).values;
     table.document_nll = read_matrix<double>(group, "document_nll", rows, columns);
     table.document_status = read_matrix<DocumentStatus>(group, "document_status", rows, columns);
 
@@ -57,15 +61,20 @@ StageHistory read_stage(const GroupReader& group, const std::string& name, std::
     StageHistory stage;
     stage.name = name;
     group.record(stage, version);
-    stage.evaluations = read_score_table<EvaluationRow>(group, "evaluations");
+    stage.evaluations = read_score_table<EvaluationRow>(group, "evaluations", version);
     for (const ScoreGroup& part : score_groups) {
-        stage.*part.member = read_score_table<ScoreRow>(group.group(part.name), "scores");
+        stage.*part.member = read_score_table<ScoreRow>(group.group(part.name), "scores", version);
     }
     stage.generations = group.table<GenerationRow>("generations");
     stage.failures = group.table<FailureRow>("failures");
     const GroupReader best = group.group("best");
     best.record(stage.best, version);
     stage.best.factors = best.array<double>("factors", 1).values;
+    if (version >= campaigns_since) {
+        const GroupReader base = group.group("base");
+        base.record(stage.base, version);
+        stage.base.factors = base.array<double>("factors", 1).values;
+    }
     return stage;
 }
 

@@ -96,7 +96,7 @@ void add_all(Sha256& sha, const std::vector<Element>& elements) {
 }
 
 template <typename Row>
-void add_table(Sha256& sha, const ScoreTable<Row>& table) {
+void add_table(Sha256& sha, const ScoreTable<Row>& table, std::uint32_t version) {
     add_all(sha, table.rows);
     add(sha, table.dimensions);
     add_all(sha, table.factors);
@@ -105,6 +105,7 @@ void add_table(Sha256& sha, const ScoreTable<Row>& table) {
     add_all(sha, table.documents);
     add_all(sha, table.document_titles);
     add_all(sha, table.document_tokens);
+    if (version >= campaigns_since) add_all(sha, table.document_weights);
 }
 
 }  // namespace
@@ -121,12 +122,16 @@ std::string content_digest(const RunHistory& history, std::uint32_t version) {
     for (const StageHistory& stage : history.stages) {
         add(sha, stage.name);
         add(sha, stage, version);
-        add_table(sha, stage.evaluations);
-        for (const ScoreGroup& group : score_groups) add_table(sha, stage.*group.member);
+        add_table(sha, stage.evaluations, version);
+        for (const ScoreGroup& group : score_groups) add_table(sha, stage.*group.member, version);
         add_all(sha, stage.generations);
         add_all(sha, stage.failures);
         add(sha, stage.best, version);
         add_all(sha, stage.best.factors);
+        if (version >= campaigns_since) {
+            add(sha, stage.base, version);
+            add_all(sha, stage.base.factors);
+        }
     }
     add_all(sha, history.workers);
     return sha.hexadecimal();

@@ -57,6 +57,8 @@ RunHistory with_storable_texts(RunHistory history) {
         mend_titles(stage.evaluations);
         mend_all(stage.failures);
         mend_texts(stage.best);
+        mend_texts(stage.base);
+        mend_texts(stage);
     }
     mend_all(history.workers);
     return history;
@@ -113,6 +115,8 @@ void write_score_table(const GroupWriter& group, const char* name, const char* d
     make_scale(title, "document_title");
     group.dataset("document_tokens", {columns}, table.document_tokens,
                   {"token", "Scored tokens", "tokens of the document that are scored"});
+    group.dataset("document_weight", {columns}, table.document_weights,
+                  {"1", "Weight", "of the mean over all columns of as many tokens"});
 
     const Hdf5Dataset factors =
         group.dataset("factors", {rows, table.dimensions}, table.factors,
@@ -196,6 +200,10 @@ void write_stage(const GroupWriter& group, const StageHistory& stage, std::uint3
     best.record(stage.best);
     best.dataset("factors", {stage.best.factors.size()}, stage.best.factors,
                  {"1", "Rescale factors", "of the individual that is exported"});
+    const GroupWriter base = group.group("base");
+    base.record(stage.base);
+    base.dataset("factors", {stage.base.factors.size()}, stage.base.factors,
+                 {"1", "Rescale factors", "of the stage that this one builds on"});
     write_plots(group, stage);
 }
 

@@ -42,7 +42,7 @@ inline constexpr auto legend<DocumentStatus> =
     std::array{"missing", "done", "not_finite", "skipped"};
 template <>
 inline constexpr auto legend<RunState> =
-    std::array{"running", "complete", "stopped_early", "failed"};
+    std::array{"running", "complete", "stopped_early", "failed", "waiting"};
 
 inline constexpr const char* nanoseconds_utc = "nanoseconds since 1970-01-01 00:00:00 UTC";
 
@@ -136,6 +136,15 @@ inline constexpr auto fields<BestRecord> = std::tuple{
     Field{"perplexity", &BestRecord::perplexity, "1", "exp(mean_nll)"}};
 
 template <>
+inline constexpr auto fields<BaseRecord> = std::tuple{
+    Field{"stage", &BaseRecord::stage, "", "stage it builds on; empty: none", 3},
+    Field{"individual", &BaseRecord::individual, "1", "row of that stage's evaluations", 3},
+    Field{"start_tokens", &BaseRecord::start_tokens, "token",
+          "leading tokens that keep their positions", 3},
+    Field{"attention_scale", &BaseRecord::attention_scale, "1", "factor on cosine and sine", 3},
+    Field{"target_tokens", &BaseRecord::target_tokens, "token", "of that stage", 3}};
+
+template <>
 inline constexpr auto fields<StageHistory> = std::tuple{
     Field{"target_tokens", &StageHistory::target_tokens, "token", "context window aimed at"},
     Field{"original_window", &StageHistory::original_window, "token", "the model's own window"},
@@ -145,7 +154,9 @@ inline constexpr auto fields<StageHistory> = std::tuple{
     Field{"ended_by", &StageHistory::ended_by, "",
           "setting that ended the evolution; empty: it goes on", 2},
     Field{"task_seconds", &StageHistory::task_seconds, "s",
-          "that evaluators spent on its scores, all starts together", 2}};
+          "that evaluators spent on its scores, all starts together", 2},
+    Field{"kind", &StageHistory::kind, "", "search, or recovery of a short length", 3},
+    Field{"model_digest", &StageHistory::model_digest, "", "of the model it was scored with", 3}};
 
 template <>
 inline constexpr auto fields<RunHistory> = std::tuple{
@@ -187,7 +198,9 @@ inline constexpr std::array score_groups{
 
 /// The format that is written; history_format.md has the rule. A new field raises it and has it as
 /// `since`.
-inline constexpr std::uint32_t history_format_version = 2;
+inline constexpr std::uint32_t history_format_version = 3;
+/// The first version with weights of documents and with bases.
+inline constexpr std::uint32_t campaigns_since = 3;
 
 /// Calls visit(field) for each field of Record that a version has, in order.
 template <typename Record, typename Visit>

@@ -11,6 +11,7 @@
 #include <map>
 #include <utility>
 
+#include "coordinator/score_table.hpp"
 #include "coordinator/utc_time.hpp"
 
 namespace longrope::coordinator {
@@ -18,17 +19,16 @@ namespace {
 
 using Identity = std::map<std::string, std::string>;
 
-/// Whether a setting belongs to a stage that the history does not have yet: adding one is allowed.
-bool of_new_stage(const std::string& key, const RunHistory& earlier, const Configuration& now) {
-    return std::ranges::any_of(now.stages, [&](const StageSettings& stage) {
-        const bool stored = std::ranges::find(earlier.stages, stage.name, &StageHistory::name) !=
-                            earlier.stages.end();
-        return !stored && key.starts_with(fmt::format("stage.{}.", stage.name));
-    });
+/// Whether a setting belongs to a stage that has not begun in the history: it may still be added,
+/// changed or taken away.
+bool of_unbegun_stage(const std::string& key, const RunHistory& earlier) {
+    return key.starts_with("stage.") &&
+           std::ranges::none_of(earlier.stages, [&key](const StageHistory& stage) {
+               return key.starts_with(fmt::format("stage.{}.", stage.name));
+           });
 }
 
-void compare_identity(const RunHistory& earlier, const RunHistory& now,
-                      const Configuration& configuration) {
+void compare_identity(const RunHistory& earlier, const RunHistory& now, const RunFacts& facts) {
     std::string differences;
     const auto differ = [&differences](const std::string& what, const std::string& stored,
                                        const std::string& ours) {
@@ -38,7 +38,7 @@ void compare_identity(const RunHistory& earlier, const RunHistory& now,
     Identity keys = earlier.identity;
     keys.insert(now.identity.begin(), now.identity.end());
     for (const auto& [key, ignored] : keys) {
-        if (key == "stage.names" || of_new_stage(key, earlier, configuration)) continue;
+        if (of_unbegun_stage(key, earlier)) continue;  // stage.names too
         const auto stored = earlier.identity.find(key);
         const auto ours = now.identity.find(key);
         const std::string left = stored == earlier.identity.end() ? "" : stored->second;
@@ -47,6 +47,14 @@ void compare_identity(const RunHistory& earlier, const RunHistory& now,
     }
     if (earlier.model_digest != now.model_digest) {
         differ("model digest", earlier.model_digest, now.model_digest);
+    }
+    for (const StageHistory& stage : earlier.stages) {
+        const std::string& stored =
+            stage.model_digest.empty() ? earlier.model_digest : stage.model_digest;
+        const std::string& ours = facts.model_digest_of(stage.name);
+        const bool of_run = stored == earlier.model_digest && ours == now.model_digest;
+        if (ours.empty() || stored == ours || of_run) continue;
+        differ(fmt::format("model digest of stage \"{}\"", stage.name), stored, ours);
     }
     if (earlier.documents_digest != now.documents_digest) {
         differ("documents digest", earlier.documents_digest, now.documents_digest);
@@ -60,16 +68,22 @@ void compare_identity(const RunHistory& earlier, const RunHistory& now,
 
 }  // namespace
 
-RunPlan::RunPlan(Configuration configuration, const RunFacts& facts,
-                 std::optional<RunHistory> earlier)
-    : configuration_{std::move(configuration)}, resumed_{earlier.has_value()} {
+std::string waiting_reason(const MissingModel& missing) {
+    return fmt::format("stage \"{}\" waits for its model: {} has no config.json yet", missing.name,
+                       missing.folder);
+}
+
+RunPlan::RunPlan(Configuration configuration, RunFacts facts, std::optional<RunHistory> earlier)
+    : configuration_{std::move(configuration)},
+      facts_{std::move(facts)},
+      resumed_{earlier.has_value()} {
     header_.seed = configuration_.run.seed;
     header_.configuration = to_toml(configuration_);
-    header_.model_digest = facts.model_digest;
-    header_.documents_digest = facts.documents_digest;
+    header_.model_digest = facts_.model_digest;
+    header_.documents_digest = facts_.documents_digest;
     header_.identity = identity_settings(configuration_);
     if (earlier) {
-        compare_identity(*earlier, header_, configuration_);
+        compare_identity(*earlier, header_, facts_);
         header_.run_uuid = earlier->run_uuid;
         header_.created = earlier->created;
         header_.numerics_class = earlier->numerics_class;
@@ -81,17 +95,31 @@ RunPlan::RunPlan(Configuration configuration, const RunFacts& facts,
         header_.state_reason = earlier->state_reason;
         header_.workers = earlier->workers;
         header_.libraries = earlier->libraries;
+        stored_stages_ = std::move(earlier->stages);
     } else {
         header_.run_uuid = boost::uuids::to_string(boost::uuids::random_generator{}());
         header_.created = iso_8601(utc_nanoseconds());
     }
-    for (const StageSettings& stage : configuration_.stages) {
-        const StageHistory* stored = nullptr;
-        if (earlier) {
-            const auto found = std::ranges::find(earlier->stages, stage.name, &StageHistory::name);
-            if (found != earlier->stages.end()) stored = &*found;
+    // Whatever is wrong with a later stage is better said before hours of search.
+    for (std::size_t i = 0; i < configuration_.stages.size(); ++i) static_cast<void>(planned(i));
+    begin_stages();
+    refuse_moved_bases();
+}
+
+void RunPlan::begin_stages() {
+    while (stages_.size() < configuration_.stages.size()) {
+        const StageSettings& settings = configuration_.stages[stages_.size()];
+        const StageHistory* earlier = stored(settings.name);
+        const bool has_model = !facts_.model_digest_of(settings.name).empty();
+        // What is finished is replayed without its model.
+        if (!has_model && earlier == nullptr) return;
+        std::optional<BaseRecord> base;
+        if (!settings.base.empty()) {
+            base = result_of(settings.base);
+            if (!base) return;
         }
-        StageRun& run = stages_.emplace_back(plan_stage(configuration_, stage, facts), stored);
+        StageRun& run = stages_.emplace_back(
+            plan_stage(configuration_, settings, facts_, base ? &*base : nullptr), earlier);
         // Scores that are there already may open the next generation, and that one the next.
         std::vector<NumberedJob> open;
         std::vector<NumberedJob> more;
@@ -100,13 +128,65 @@ RunPlan::RunPlan(Configuration configuration, const RunFacts& facts,
     }
 }
 
+/// A stage that has begun stands on the result its base had then, and so may a model that was tuned
+/// with it. A base that would go on pulls it away.
+void RunPlan::refuse_moved_bases() const {
+    for (std::size_t i = stages_.size(); i < configuration_.stages.size(); ++i) {
+        const StageSettings& settings = configuration_.stages[i];
+        if (settings.base.empty() || stored(settings.name) == nullptr) continue;
+        if (result_of(settings.base)) continue;
+        throw IdentityMismatch{fmt::format(
+            "stage \"{0}\" of the history builds on the result of stage \"{1}\", which this "
+            "configuration would search on: its result may change.\nKeep stage \"{1}\" as it was, "
+            "or use another --run-directory.",
+            settings.name, settings.base)};
+    }
+}
+
+const StageHistory* RunPlan::stored(const std::string& name) const {
+    const auto found = std::ranges::find(stored_stages_, name, &StageHistory::name);
+    return found == stored_stages_.end() ? nullptr : &*found;
+}
+
+/// The finished result of a stage; nothing before.
+std::optional<BaseRecord> RunPlan::result_of(const std::string& stage) const {
+    const auto run = std::ranges::find_if(
+        stages_, [&stage](const StageRun& other) { return other.history().name == stage; });
+    if (run == stages_.end() || !run->finished()) return std::nullopt;
+    return base_record(run->history());
+}
+
+std::size_t RunPlan::next_stage() const {
+    const auto open = std::ranges::find_if_not(stages_, &StageRun::finished);
+    return static_cast<std::size_t>(open - stages_.begin());
+}
+
+std::optional<MissingModel> RunPlan::missing_model() const {
+    const std::size_t next = next_stage();
+    if (next == configuration_.stages.size()) return std::nullopt;
+    const StageSettings& settings = configuration_.stages[next];
+    if (!facts_.model_digest_of(settings.name).empty()) return std::nullopt;
+    return MissingModel{next, settings.name, settings.model};
+}
+
+StagePlan RunPlan::planned(std::size_t stage) const {
+    if (stage < stages_.size()) return stages_[stage].plan();
+    return plan_stage(configuration_, configuration_.stages[stage], facts_);
+}
+
+StageHistory RunPlan::history_of(std::size_t stage) const {
+    if (stage < stages_.size()) return stages_[stage].history();
+    if (const StageHistory* earlier = stored(configuration_.stages[stage].name)) return *earlier;
+    return StageRun{planned(stage), nullptr}.history();
+}
+
 bool RunPlan::complete() const {
-    return std::ranges::all_of(stages_, [](const StageRun& stage) { return stage.finished(); });
+    return next_stage() == configuration_.stages.size();
 }
 
 std::uint64_t RunPlan::restored() const {
     std::uint64_t scores = 0;
-    for (const StageRun& stage : stages_) scores += stage.restored();
+    for (const StageHistory& stage : stored_stages_) scores += scores_in(stage);
     return scores;
 }
 
@@ -114,6 +194,10 @@ RunHistory RunPlan::snapshot() const {
     RunHistory history = header_;
     history.updated = iso_8601(utc_nanoseconds());
     for (const StageRun& stage : stages_) history.stages.push_back(stage.history());
+    for (std::size_t i = stages_.size(); i < configuration_.stages.size(); ++i) {
+        const StageHistory* waiting = stored(configuration_.stages[i].name);
+        if (waiting != nullptr) history.stages.push_back(*waiting);
+    }
     return history;
 }
 

@@ -122,21 +122,37 @@ void close_row(ScoreTable<Row>& table, std::size_t row, Status status) {
     }
 }
 
-/// Gives a row its score once all documents are in: the token-weighted mean, summed in the order of
-/// the documents whatever the order of arrival.
+/// The score of a row whose documents are all in: the token-weighted mean of each length, summed
+/// in the order of the columns whatever the order of arrival, and the weighted sum of these.
+/// Columns of one length stand together.
+template <typename Row>
+[[nodiscard]] double weighted_mean_nll(const ScoreTable<Row>& table, std::size_t row) {
+    double mean = 0.0;
+    std::size_t column = 0;
+    while (column < columns(table)) {
+        const std::size_t first = column;
+        double sum = 0.0;
+        std::uint64_t tokens = 0;
+        for (; column < columns(table) &&
+               table.document_tokens[column] == table.document_tokens[first];
+             ++column) {
+            sum += document_nll_of(table, row)[column];
+            tokens += table.document_tokens[column];
+        }
+        mean += table.document_weights[first] * (sum / static_cast<double>(tokens));
+    }
+    return mean;
+}
+
+/// Gives a row its score once all documents are in.
 /// @returns whether the row is settled
 template <typename Row>
 bool settle_row(ScoreTable<Row>& table, std::size_t row) {
     if (!missing_columns(table, row).empty()) return false;
-    double sum = 0.0;
-    std::uint64_t tokens = 0;
-    for (std::size_t column = 0; column < columns(table); ++column) {
-        sum += document_nll_of(table, row)[column];
-        tokens += table.document_tokens[column];
-    }
-    if (std::isfinite(sum)) {
+    const double mean = weighted_mean_nll(table, row);
+    if (std::isfinite(mean)) {
         table.rows[row].status = Status::done;
-        table.rows[row].mean_nll = sum / static_cast<double>(tokens);
+        table.rows[row].mean_nll = mean;
         table.rows[row].perplexity = std::exp(table.rows[row].mean_nll);
     } else {
         close_row(table, row, Status::failed);

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <span>
 #include <utility>
@@ -28,6 +30,12 @@ SearchSettings checked(SearchSettings settings) {
         throw std::invalid_argument{fmt::format("the mutation probability is {}; use 0 to 1",
                                                 settings.mutation_probability)};
     }
+    if (!settings.base_factors.empty() &&
+        settings.base_factors.size() != settings.space.dimensions()) {
+        throw std::invalid_argument{fmt::format("a base of {} factors for a space of {}",
+                                                settings.base_factors.size(),
+                                                settings.space.dimensions())};
+    }
     if (settings.space.is_single_point()) {
         throw genome::InvalidGenome{
             fmt::format("nothing to search at stage '{}': every rescale factor can only be 1",
@@ -38,9 +46,11 @@ SearchSettings checked(SearchSettings settings) {
 
 std::unique_ptr<genome::Breeder> breeder_of(const SearchSettings& settings) {
     if (settings.method == Method::paper) {
-        return std::make_unique<genome::PaperBreeder>(settings.space, settings.seed_factors,
-                                                      settings.mutation_probability,
-                                                      settings.positions);
+        return std::make_unique<genome::PaperBreeder>(
+            settings.space, settings.seed_factors, settings.mutation_probability,
+            settings.positions,
+            settings.base_factors.empty() ? genome::Multiplied::unscaled
+                                          : genome::Multiplied::rescaled);
     }
     if (settings.seed_factors.size() != 1) {
         throw genome::InvalidGenome{fmt::format("{} seeds; the reference starts from one vector",
@@ -170,6 +180,10 @@ Individual Search::breed(std::uint32_t number) {
         breed_mutation(individual, random);
     } else {
         breed_crossover(individual, random);
+    }
+    if (individual.candidate && !settings_.base_factors.empty()) {
+        std::ranges::transform(individual.candidate->factors, settings_.base_factors,
+                               individual.candidate->factors.begin(), std::multiplies<>{});
     }
     return individual;
 }

@@ -29,12 +29,14 @@ struct SearchSettings {
     Method method = Method::paper;
     genome::SearchSpace space;
     std::vector<std::vector<double>> seed_factors;  ///< shape [seeds][D], in their order
-    std::uint32_t population = 64;                  ///< P, individuals of the first generation
-    std::uint32_t parents = 32;                     ///< k, best ones that breed; 2..P
-    std::uint32_t mutations = 16;                   ///< N1, mutants per iteration
-    std::uint32_t crossovers = 16;                  ///< N2, crossovers per iteration
-    std::uint32_t iterations = 40;                  ///< T
-    double mutation_probability = 0.3;              ///< p, per gene, in [0, 1]
+    /// What the bred factors multiply, shape [D]: those of an earlier stage; empty: all 1.
+    std::vector<double> base_factors{};
+    std::uint32_t population = 64;      ///< P, individuals of the first generation
+    std::uint32_t parents = 32;         ///< k, best ones that breed; 2..P
+    std::uint32_t mutations = 16;       ///< N1, mutants per iteration
+    std::uint32_t crossovers = 16;      ///< N2, crossovers per iteration
+    std::uint32_t iterations = 40;      ///< T
+    double mutation_probability = 0.3;  ///< p, per gene, in [0, 1]
     std::uint64_t seed = 0;
     std::string stage_name;       ///< names the random streams, with seed and individual
     std::uint64_t positions = 0;  ///< L', positions that are evaluated

@@ -114,8 +114,8 @@ std::vector<Setting> declare_settings() {
         {"run", "max_faults", "faults", IntegerRange{1, 1000}, operational, optional,
          "faults of fresh evaluator processes on one task before its individual is failed",
          [](C& c, std::size_t) -> SettingField { return &c.run.max_faults; }},
-        {"run", "watchdog_seconds", "seconds", RealRange{1, longest_seconds}, operational,
-         optional, "a rank without word from the coordinator for this long ends",
+        {"run", "watchdog_seconds", "seconds", RealRange{1, longest_seconds}, operational, optional,
+         "a rank without word from the coordinator for this long ends",
          [](C& c, std::size_t) -> SettingField { return &c.run.watchdog_seconds; }},
         {"run", "lease_seconds", "seconds", RealRange{1, longest_seconds}, operational, optional,
          "a rank silent for this long is lost, and its task goes to another",
@@ -140,8 +140,36 @@ std::vector<Setting> declare_settings() {
         {"stage", "target_tokens", "tokens", IntegerRange{2, most_tokens}, identity, Need::always,
          "context window to reach",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).target_tokens; }},
+        {"stage", "kind", "", Choice{{"search", "recovery"}, {}}, identity, optional,
+         "search extends the window; recovery searches a list for a short length on the weights of "
+         "the stage `base` (docs/campaigns.md)",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).kind; },
+         "\"search\""},
+        {"stage", "base", "",
+         Grammar{"the name of an earlier stage", canonical_stage_reference, false}, identity,
+         optional,
+         "earlier stage to build on: a search multiplies its result by a further vector, a "
+         "recovery starts from it; empty: none",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).base; }, "\"\""},
+        {"stage", "model", "", AnyText{}, operational, optional,
+         "Hugging Face folder with weights of the stage's own, as tuned with the factors of an "
+         "earlier one; empty: model.path. The run waits for a folder without config.json",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).model; }},
+        {"stage", "finetune", "", AnyText{}, operational, optional,
+         "settings file of the training that makes stage.model, for the command that is printed",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).finetune; }},
+        {"stage", "objective", "",
+         Grammar{"lengths and weights such as { \"256\" = 0.5, \"2048\" = 0.5 }",
+                 canonical_objective, false, true},
+         identity, optional,
+         "lengths in tokens that a list is scored at, the target among them, and how much the "
+         "mean negative log-likelihood of each counts; empty: the target alone",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).objective; },
+         "\"\""},
         {"stage", "population", "individuals", IntegerRange{2, most_individuals}, identity,
-         optional, "size of the first population",
+         optional,
+         "size of the first population; this and the next three are by default half as large for "
+         "targets of 524288 tokens and more",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).population; }},
         {"stage", "parents", "individuals", IntegerRange{2, most_individuals}, identity, optional,
          "the best ones that breed; at most the population",
@@ -185,7 +213,10 @@ std::vector<Setting> declare_settings() {
         {"stage", "bound", "",
          Grammar{"a multiple of s such as \"1.25s\", \"1+s\", or a number of at least 1",
                  canonical_bound, true},
-         identity, optional, "largest rescale factor, with s = target / original window",
+         identity, optional,
+         "largest rescale factor, with s = target / original window; with a base, of the "
+         "multiplier, with s = target / target of the base; \"1+s\" by default where a recovery "
+         "is searched, and what follows from s is at least 1.25 there",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).bound; }},
         {"stage", "start_tokens", "", Choice{{"gene", "sweep", "none"}, {}}, identity, optional,
          "leading tokens that keep their positions: bred with the factors, or held at 0 and then "
@@ -216,7 +247,9 @@ const std::vector<SettingTable>& setting_tables() {
          "A closed-form landscape in place of a model, with programmable duration and faults. For "
          "`evaluator.backend = \"synthetic\"` only."},
         {"run", "Where a run is kept, and its limits."},
-        {"stage", "One search; `[[stage]]` may be given several times, under different names."},
+        {"stage",
+         "One search; `[[stage]]` may be given several times, under different names "
+         "([campaigns](campaigns.md))."},
     };
     return tables;
 }

@@ -47,6 +47,10 @@ struct Setting {
     /// Its place; `stage` is an index of `stages`, and counts for the table "stage" only.
     SettingField (*field)(Configuration& configuration, std::size_t stage) = nullptr;
 
+    /// An identity setting that came after the first histories: at this value, as TOML, it is no
+    /// part of their identity, nor of that of new ones.
+    std::string neutral{};
+
     [[nodiscard]] std::string key() const { return table + "." + name; }
     [[nodiscard]] bool per_stage() const { return table == "stage"; }
     [[nodiscard]] bool synthetic() const { return table == "evaluator.synthetic"; }

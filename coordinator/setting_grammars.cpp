@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "coordinator/configuration.hpp"
+#include "coordinator/objective.hpp"
 
 namespace longrope::coordinator {
 namespace {
@@ -51,6 +52,16 @@ std::optional<std::string> canonical_stage_name(std::string_view text) {
         return std::nullopt;
     }
     return std::string{text};
+}
+
+std::optional<std::string> canonical_stage_reference(std::string_view text) {
+    return text.empty() ? std::string{} : canonical_stage_name(text);
+}
+
+std::optional<std::string> canonical_objective(std::string_view text) {
+    if (text.empty()) return std::string{};
+    const auto lengths = parse_objective(text);
+    return lengths ? std::optional{objective_text(*lengths)} : std::nullopt;
 }
 
 double max_factor(const std::string& bound, double s) {

@@ -18,4 +18,10 @@ namespace longrope::coordinator {
 /// nor ".", without '/' and control characters, and not "documents", the stream that chooses them.
 [[nodiscard]] std::optional<std::string> canonical_stage_name(std::string_view text);
 
+/// stage.base: a stage name, or nothing.
+[[nodiscard]] std::optional<std::string> canonical_stage_reference(std::string_view text);
+
+/// stage.objective: "256 = 0.5, 2048 = 0.5", or nothing; lengths ascend in the canonical text.
+[[nodiscard]] std::optional<std::string> canonical_objective(std::string_view text);
+
 }  // namespace longrope::coordinator

@@ -28,6 +28,13 @@ void StageRun::advance(std::vector<NumberedJob>& jobs) {
     if (final_phase_ == Phase::heldout && settled(Phase::heldout)) history_.complete = true;
 }
 
+ScoreRow StageRun::row_of_baseline(const NamedVector& baseline) {
+    ScoreRow row;
+    row.name = baseline.name;
+    row.start_tokens = baseline.start_tokens;
+    return row;
+}
+
 ScoreRow StageRun::row_of_individual(std::uint32_t number) const {
     ScoreRow row;
     row.name = fmt::format("individual {}", number);
@@ -39,10 +46,8 @@ ScoreRow StageRun::row_of_individual(std::uint32_t number) const {
 void StageRun::start_validation(std::vector<NumberedJob>& jobs) {
     final_phase_ = Phase::validation;
     if (plan_.validation_documents.documents.empty()) return;
-    for (const genome::NamedFactors& baseline : plan_.baselines) {
-        ScoreRow row;
-        row.name = baseline.name;
-        add_score_row(Phase::validation, row, baseline.factors, jobs);
+    for (const NamedVector& baseline : plan_.baselines) {
+        add_score_row(Phase::validation, row_of_baseline(baseline), baseline.factors, jobs);
     }
     for (const std::uint32_t number : search_.best(finalists)) {
         add_score_row(Phase::validation, row_of_individual(number), search_.factors(number), jobs);
@@ -89,12 +94,9 @@ void StageRun::start_heldout(std::vector<NumberedJob>& jobs) {
     }
     final_phase_ = Phase::heldout;
     if (plan_.heldout_documents.documents.empty()) return;
-    for (const char* name : heldout_baselines) {
-        const auto baseline = std::ranges::find(plan_.baselines, name, &genome::NamedFactors::name);
-        if (baseline == plan_.baselines.end()) continue;
-        ScoreRow row;
-        row.name = name;
-        add_score_row(Phase::heldout, row, baseline->factors, jobs);
+    for (const NamedVector& baseline : plan_.baselines) {
+        if (!baseline.heldout) continue;
+        add_score_row(Phase::heldout, row_of_baseline(baseline), baseline.factors, jobs);
     }
     ScoreRow row = row_of_individual(static_cast<std::uint32_t>(history_.best.individual));
     row.name = "searched";

@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 #include <utility>
 
 #include "genome/attention_scale.hpp"
+#include "genome/named_baselines.hpp"
 #include "genome/random_stream.hpp"
 
 namespace longrope::coordinator {
@@ -58,29 +60,113 @@ DocumentSet choose_documents(const RunFacts& facts, const std::string& split, st
     return chosen;
 }
 
+/// The extension ratio that bounds the bred factors: they are multipliers where the stage has a
+/// base to extend.
+double bred_ratio(const StageSettings& stage, double window, const BaseRecord& base) {
+    const auto target = static_cast<double>(stage.target_tokens);
+    if (stage.kind == "recovery") return std::max(target / window, 1.0);
+    return base.stage.empty() ? target / window : target / base.target_tokens;
+}
+
+/// Rules of published code where a recovery is searched: LongRoPE (arXiv:2402.13753) lowers the
+/// largest factor for short lengths and does not say how far.
+double bound_of(const StageSettings& stage, double ratio) {
+    const double bound = max_factor(stage.bound, ratio);
+    constexpr double least_of_recovery = 1.25;
+    const bool relative = stage.bound.find('s') != std::string::npos;
+    return stage.kind == "recovery" && relative ? std::max(bound, least_of_recovery) : bound;
+}
+
+/// Adds a vector unless one of the same function is there.
+void add_unless_known(std::vector<NamedVector>& vectors, NamedVector vector) {
+    const bool known = std::ranges::any_of(vectors, [&vector](const NamedVector& other) {
+        return other.factors == vector.factors && other.start_tokens == vector.start_tokens;
+    });
+    if (!known) vectors.push_back(std::move(vector));
+}
+
+/// PI, NTK and YaRN go with the untouched model into the held-out table.
+bool is_heldout(const std::string& seed) {
+    return seed == "pi" || seed == "ntk" || seed == "yarn";
+}
+
+/// What a stage without a base starts from.
+void add_seeds(StagePlan& plan, const genome::RotaryFacts& rotary, double target) {
+    for (genome::NamedFactors& seed : genome::seed_baselines(rotary, target)) {
+        plan.search.seed_factors.push_back(seed.factors);
+        const bool heldout = is_heldout(seed.name);
+        plan.baselines.push_back({std::move(seed.name), std::move(seed.factors), 0, heldout});
+    }
+}
+
+/// A second search: the seeds are multipliers for the ratio of the two targets. The usual methods
+/// for the whole ratio are scored for comparison alone.
+/// Source: github.com/microsoft/LongRoPE, research branch, `--search_twice`.
+void add_multiplier_seeds(StagePlan& plan, const genome::RotaryFacts& rotary, double target,
+                          double ratio) {
+    for (const char* name : {"pi", "ntk", "yarn"}) {
+        plan.baselines.push_back(
+            {name, genome::named_baseline(name, rotary, target).value(), 0, true});
+    }
+    plan.baselines.push_back({base_row, plan.base.factors, plan.base.start_tokens, true});
+    for (genome::NamedFactors& seed :
+         genome::seed_baselines(rotary, ratio * rotary.original_window)) {
+        NamedVector product{fmt::format("{} * {}", base_row, seed.name), seed.factors};
+        std::ranges::transform(product.factors, plan.base.factors, product.factors.begin(),
+                               std::multiplies<>{});
+        plan.baselines.push_back(std::move(product));
+        plan.search.seed_factors.push_back(std::move(seed.factors));
+    }
+    plan.search.base_factors = plan.base.factors;
+}
+
+/// A recovery starts from what short texts had before, and from what the weights were tuned for.
+void add_recovery_seeds(StagePlan& plan, const genome::RotaryFacts& rotary, double ratio) {
+    std::vector<NamedVector> seeds{plan.baselines.front()};
+    for (genome::NamedFactors& seed :
+         genome::seed_baselines(rotary, ratio * rotary.original_window)) {
+        const bool heldout = is_heldout(seed.name);
+        add_unless_known(seeds, {std::move(seed.name), std::move(seed.factors), 0, heldout});
+    }
+    seeds.push_back({base_row, plan.base.factors, plan.base.start_tokens, true});
+    const double base_ratio = plan.base.target_tokens / rotary.original_window;
+    add_unless_known(seeds, {fmt::format("{} rescaled", base_row),
+                             genome::length_rescaled(plan.base.factors, base_ratio, ratio)});
+    for (const NamedVector& seed : seeds) plan.search.seed_factors.push_back(seed.factors);
+    plan.baselines = std::move(seeds);
+}
+
+/// m: with the deployed list goes one scale, so that a recovery keeps the one of its base.
+double attention_scale_of(const Configuration& configuration, const StageSettings& stage,
+                          double window, const BaseRecord& base) {
+    const auto scale = genome::AttentionScale::parse(configuration.evaluator.attention_scale);
+    if (!scale) {
+        throw ConfigurationError{fmt::format("evaluator.attention_scale = \"{}\": expected {}",
+                                             configuration.evaluator.attention_scale,
+                                             genome::AttentionScale::accepted())};
+    }
+    if (stage.kind == "recovery") return base.attention_scale;
+    return scale->value(window, static_cast<double>(stage.target_tokens));
+}
+
 /// All of a plan but its documents.
+/// @param base  its record; without stage where the stage builds on none
 StagePlan plan_search(const Configuration& configuration, const StageSettings& stage,
-                      const genome::RotaryFacts& rotary) {
+                      const genome::RotaryFacts& rotary, const BaseRecord& base) {
     const double window = rotary.original_window;
     const auto target = static_cast<double>(stage.target_tokens);
+    const double ratio = bred_ratio(stage, window, base);
     const std::vector<std::uint32_t> choices =
         stage.start_tokens == "gene" ? start_token_choices : std::vector<std::uint32_t>{0};
-    std::vector<genome::NamedFactors> seeds = genome::seed_baselines(rotary, target);
 
-    SearchSettings search{
-        .method = stage.method == "reference" ? Method::reference : Method::paper,
-        .space = genome::SearchSpace{rotary.rotary_pairs, stage.grid_step,
-                                     max_factor(stage.bound, target / window), choices}};
+    SearchSettings search{.method = stage.method == "reference" ? Method::reference : Method::paper,
+                          .space = genome::SearchSpace{rotary.rotary_pairs, stage.grid_step,
+                                                       bound_of(stage, ratio), choices}};
     if (search.space.is_single_point()) {
         throw ConfigurationError{
             fmt::format("stage \"{}\": bound = \"{}\" with grid_step = {} leaves a single point, "
                         "all factors 1: raise the bound",
                         stage.name, stage.bound, stage.grid_step)};
-    }
-    if (search.method == Method::reference) {
-        search.seed_factors.push_back(genome::ramp_factors(rotary, target));
-    } else {
-        for (const genome::NamedFactors& seed : seeds) search.seed_factors.push_back(seed.factors);
     }
     search.population = stage.population;
     search.parents = stage.parents;
@@ -93,15 +179,22 @@ StagePlan plan_search(const Configuration& configuration, const StageSettings& s
     search.positions = stage.target_tokens;
 
     StagePlan plan{stage, std::move(search), window, rotary.theta, 1.0, stage.target_tokens};
-    const auto scale = genome::AttentionScale::parse(configuration.evaluator.attention_scale);
-    if (!scale) {
-        throw ConfigurationError{fmt::format("evaluator.attention_scale = \"{}\": expected {}",
-                                             configuration.evaluator.attention_scale,
-                                             genome::AttentionScale::accepted())};
+    plan.attention_scale = attention_scale_of(configuration, stage, window, base);
+    plan.lengths = normalised(parse_objective(stage.objective)
+                                  .value_or(std::vector<ScoredLength>{{stage.target_tokens, 1.0}}));
+    plan.base = base;
+    plan.baselines.push_back(
+        {"none", genome::named_baseline("none", rotary, target).value(), 0, true});
+    if (stage.kind == "recovery") {
+        add_recovery_seeds(plan, rotary, ratio);
+    } else if (!base.stage.empty()) {
+        add_multiplier_seeds(plan, rotary, target, ratio);
+    } else {
+        add_seeds(plan, rotary, target);
     }
-    plan.attention_scale = scale->value(window, target);
-    plan.baselines.push_back({"none", *genome::named_baseline("none", rotary, target)});
-    for (genome::NamedFactors& seed : seeds) plan.baselines.push_back(std::move(seed));
+    if (plan.search.method == Method::reference) {
+        plan.search.seed_factors = {genome::ramp_factors(rotary, ratio * window)};
+    }
     if (stage.start_tokens == "sweep") {
         // 0 is what the search used, and 1 is the same function.
         for (const std::uint32_t choice : start_token_choices) {
@@ -111,7 +204,26 @@ StagePlan plan_search(const Configuration& configuration, const StageSettings& s
     return plan;
 }
 
+/// In place of a result that is still to come, so that all else can be planned.
+BaseRecord stand_in(const Configuration& configuration, const StageSettings& stage,
+                    const RunFacts& facts) {
+    BaseRecord base;
+    const auto found = std::ranges::find(configuration.stages, stage.base, &StageSettings::name);
+    if (found == configuration.stages.end()) return base;
+    base.stage = stage.base;
+    base.target_tokens = static_cast<double>(found->target_tokens);
+    base.factors.assign(facts.rotary_pairs, 1.0);
+    base.attention_scale =
+        attention_scale_of(configuration, *found, static_cast<double>(facts.original_window), base);
+    return base;
+}
+
 }  // namespace
+
+const std::string& RunFacts::model_digest_of(const std::string& stage) const {
+    const auto own = stage_model_digests.find(stage);
+    return own == stage_model_digests.end() ? model_digest : own->second;
+}
 
 std::uint64_t StagePlan::individuals() const noexcept {
     const std::uint64_t children = search.mutations + search.crossovers;
@@ -122,9 +234,15 @@ std::uint64_t StagePlan::individuals() const noexcept {
     return search.population + bred;
 }
 
+std::uint64_t StagePlan::heldout_rows() const noexcept {
+    const auto rows = std::ranges::count_if(baselines, &NamedVector::heldout);
+    return static_cast<std::uint64_t>(rows) + 1;
+}
+
 std::vector<std::uint64_t> StagePlan::batches() const {
-    const std::uint64_t searched = search_documents.documents.size();
-    const std::uint64_t validated = validation_documents.documents.size();
+    const std::uint64_t searched = search_documents.documents.size() * lengths.size();
+    const std::uint64_t validated = validation_documents.documents.size() * lengths.size();
+    const std::uint64_t heldout = heldout_documents.documents.size() * lengths.size();
     const std::uint64_t children = search.mutations + search.crossovers;
     std::vector<std::uint64_t> batches;
     batches.push_back((baselines.size() + search.population) * searched);
@@ -134,7 +252,7 @@ std::vector<std::uint64_t> StagePlan::batches() const {
     }
     for (const std::uint64_t tasks :
          {(finalists + baselines.size()) * validated, swept_start_tokens.size() * validated,
-          (heldout_baselines.size() + 1) * heldout_documents.documents.size()}) {
+          heldout_rows() * heldout}) {
         if (tasks > 0) batches.push_back(tasks);
     }
     return batches;
@@ -143,7 +261,7 @@ std::vector<std::uint64_t> StagePlan::batches() const {
 std::uint64_t StagePlan::tasks_at_once() const noexcept {
     const std::uint64_t children = search.mutations + search.crossovers;
     const std::uint64_t bred = search.iterations == 0 ? search.population : children;
-    return bred * search_documents.documents.size();
+    return bred * search_documents.documents.size() * lengths.size();
 }
 
 std::uint64_t StagePlan::tasks() const {
@@ -152,8 +270,8 @@ std::uint64_t StagePlan::tasks() const {
 }
 
 StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,
-                     const RunFacts& facts) {
-    if (stage.target_tokens <= facts.original_window) {
+                     const RunFacts& facts, const BaseRecord* base) {
+    if (stage.kind == "search" && stage.target_tokens <= facts.original_window) {
         throw ConfigurationError{fmt::format(
             "stage \"{}\": target_tokens = {} is not above the model's original window of {} "
             "tokens: there is nothing to extend",
@@ -161,7 +279,9 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     }
     StagePlan plan =
         plan_search(configuration, stage,
-                    {facts.rotary_pairs, facts.theta, static_cast<double>(facts.original_window)});
+                    {facts.rotary_pairs, facts.theta, static_cast<double>(facts.original_window)},
+                    base ? *base : stand_in(configuration, stage, facts));
+    plan.model_digest = facts.model_digest_of(stage.name);
     genome::RandomStream random{configuration.run.seed, "documents", 0};
     const DocumentSettings& wanted = configuration.documents;
     plan.search_documents = choose_documents(facts, "search", wanted.search, stage, random);
@@ -176,14 +296,41 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     return plan;
 }
 
+namespace {
+
+/// The documents of a table whose columns are documents by length.
+template <typename Row>
+DocumentSet stored_documents(const ScoreTable<Row>& table, std::size_t lengths,
+                             const std::string& stage) {
+    const std::size_t columns = table.documents.size();
+    if (columns % lengths != 0) {
+        throw HistoryError{fmt::format("stage \"{}\": {} columns for {} lengths of the objective",
+                                       stage, columns, lengths)};
+    }
+    const auto count = static_cast<std::ptrdiff_t>(columns / lengths);
+    return {{table.documents.begin(), table.documents.begin() + count},
+            {table.document_titles.begin(), table.document_titles.begin() + count}};
+}
+
+}  // namespace
+
 StagePlan plan_stored_stage(const Configuration& configuration, const StageSettings& stage,
                             const StageHistory& stored) {
-    StagePlan plan =
-        plan_search(configuration, stage,
-                    {stored.evaluations.dimensions, stored.theta, stored.original_window});
-    plan.search_documents = {stored.evaluations.documents, stored.evaluations.document_titles};
-    plan.validation_documents = {stored.validation.documents, stored.validation.document_titles};
-    plan.heldout_documents = {stored.heldout.documents, stored.heldout.document_titles};
+    const std::uint32_t dimensions = stored.evaluations.dimensions;
+    const std::size_t of_base = stage.base.empty() ? 0 : dimensions;
+    if (stored.base.stage != stage.base || stored.base.factors.size() != of_base) {
+        throw HistoryError{fmt::format(
+            "stage \"{}\" of the history: its base is \"{}\" with {} factors, expected \"{}\" "
+            "with {}",
+            stage.name, stored.base.stage, stored.base.factors.size(), stage.base, of_base)};
+    }
+    StagePlan plan = plan_search(configuration, stage,
+                                 {dimensions, stored.theta, stored.original_window}, stored.base);
+    plan.model_digest = stored.model_digest;
+    const std::size_t lengths = plan.lengths.size();
+    plan.search_documents = stored_documents(stored.evaluations, lengths, stage.name);
+    plan.validation_documents = stored_documents(stored.validation, lengths, stage.name);
+    plan.heldout_documents = stored_documents(stored.heldout, lengths, stage.name);
     return plan;
 }
 

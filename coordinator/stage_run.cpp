@@ -19,9 +19,16 @@ constexpr unsigned phase_shift = 32;
 template <typename Row>
 ScoreTable<Row> empty_table(const DocumentSet& set, const StagePlan& plan) {
     ScoreTable<Row> table;
-    table.documents = set.documents;
-    table.document_titles = set.titles;
-    table.document_tokens.assign(set.documents.size(), plan.positions - 1);
+    const auto add = [](auto& to, const auto& from) {
+        to.insert(to.end(), from.begin(), from.end());
+    };
+    for (const ScoredLength& length : plan.lengths) {
+        add(table.documents, set.documents);
+        add(table.document_titles, set.titles);
+        const std::size_t columns = table.documents.size();
+        table.document_tokens.resize(columns, length.tokens - 1);
+        table.document_weights.resize(columns, length.weight);
+    }
     table.dimensions = static_cast<std::uint32_t>(plan.search.space.dimensions());
     return table;
 }
@@ -62,10 +69,22 @@ std::uint64_t drop_rows_of(ScoreTable<ScoreRow>& table, std::uint32_t iterations
 
 }  // namespace
 
+BaseRecord base_record(const StageHistory& stage) {
+    return {stage.name,
+            stage.best.individual,
+            stage.best.start_tokens,
+            stage.best.attention_scale,
+            stage.target_tokens,
+            stage.best.factors};
+}
+
 StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     : plan_{std::move(plan)}, search_{plan_.search} {
     if (earlier) earlier_ = *earlier;
     history_.name = plan_.settings.name;
+    history_.kind = plan_.settings.kind;
+    history_.model_digest = plan_.model_digest;
+    history_.base = plan_.base;
     history_.target_tokens = static_cast<double>(plan_.positions);
     history_.original_window = plan_.original_window;
     history_.theta = plan_.theta;
@@ -76,6 +95,8 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     history_.start_token_sweep = empty_table<ScoreRow>(plan_.validation_documents, plan_);
     history_.heldout = empty_table<ScoreRow>(plan_.heldout_documents, plan_);
     if (!earlier_) return;
+    if (history_.model_digest.empty()) history_.model_digest = earlier_->model_digest;
+    check_base();
 
     const auto same_documents = [this](const auto& stored, const auto& ours, const char* name) {
         require(stored.documents == ours.documents, plan_.settings.name,
@@ -104,6 +125,17 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     scored_ += keep_other_iterations(history_.heldout, earlier_->heldout, iterations);
 }
 
+/// All individuals of the stage are of the result that its base had when it began.
+void StageRun::check_base() const {
+    const BaseRecord& stored = earlier_->base;
+    const BaseRecord& ours = plan_.base;
+    require(
+        stored == ours, plan_.settings.name,
+        fmt::format("it builds on individual {} of stage \"{}\", but now that stage's result is "
+                    "individual {}, or has other factors, start tokens or attention scale",
+                    stored.individual, stored.stage, ours.individual));
+}
+
 ScoreTable<ScoreRow>& StageRun::table(Phase phase) {
     return const_cast<ScoreTable<ScoreRow>&>(std::as_const(*this).table(phase));
 }
@@ -124,10 +156,8 @@ const ScoreTable<ScoreRow>& StageRun::table(Phase phase) const {
 std::vector<NumberedJob> StageRun::ready() {
     std::vector<NumberedJob> jobs;
     if (!std::exchange(begun_, true)) {
-        for (const genome::NamedFactors& baseline : plan_.baselines) {
-            ScoreRow row;
-            row.name = baseline.name;
-            add_score_row(Phase::baselines, row, baseline.factors, jobs);
+        for (const NamedVector& baseline : plan_.baselines) {
+            add_score_row(Phase::baselines, row_of_baseline(baseline), baseline.factors, jobs);
         }
     }
     breed(jobs);
@@ -308,12 +338,16 @@ void StageRun::enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& j
     Job& job = numbered.job;
     job.attention_scale = plan_.attention_scale;
     job.positions = plan_.positions;
-    const auto fill = [&job, row](const auto& from) {
+    const auto fill = [this, &job, row](const auto& from) {
         const auto factors = factors_of(from, row);
         job.factors.assign(factors.begin(), factors.end());
         job.start_tokens = from.rows[row].start_tokens;
         job.documents = from.documents;
         job.columns = missing_columns(from, row);
+        if (plan_.lengths.size() == 1) return;
+        for (const std::uint64_t tokens : from.document_tokens) {
+            job.column_positions.push_back(tokens + 1);
+        }
     };
     if (phase == Phase::evaluations) {
         fill(history_.evaluations);

@@ -20,6 +20,9 @@ public:
     using HistoryError::HistoryError;
 };
 
+/// The result of a finished stage, for the stages that build on it.
+[[nodiscard]] BaseRecord base_record(const StageHistory& stage);
+
 /// A job and its number.
 struct NumberedJob {
     JobId id = 0;
@@ -55,6 +58,7 @@ public:
 private:
     enum class Phase : std::uint8_t { baselines, evaluations, validation, sweep, heldout };
 
+    void check_base() const;
     void breed(std::vector<NumberedJob>& jobs);
     void apply_stop_rules();
     [[nodiscard]] std::string due_stop_rule(std::uint32_t next_generation) const;
@@ -73,6 +77,7 @@ private:
     void start_sweep(std::vector<NumberedJob>& jobs);
     void start_heldout(std::vector<NumberedJob>& jobs);
     [[nodiscard]] bool settled(Phase phase) const;
+    [[nodiscard]] static ScoreRow row_of_baseline(const NamedVector& baseline);
     [[nodiscard]] ScoreRow row_of_individual(std::uint32_t number) const;
     void choose_best(std::string chosen_by, std::uint32_t individual);
     void commit(std::uint32_t individual);

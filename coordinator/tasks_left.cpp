@@ -53,7 +53,7 @@ std::uint64_t tasks_left(const StagePlan& plan, const StageHistory& history) {
     left += left_of(history.baselines, 0, plan.baselines.size());
     left += left_of(history.validation, iterations, finalists + plan.baselines.size());
     left += left_of(history.start_token_sweep, iterations, plan.swept_start_tokens.size());
-    left += left_of(history.heldout, iterations, heldout_baselines.size() + 1);
+    left += left_of(history.heldout, iterations, plan.heldout_rows());
     return left;
 }
 

@@ -68,6 +68,7 @@ Row rescored(const ScoreTable<Row>& table, std::size_t row) {
     ScoreTable<Row> alone;
     alone.documents = table.documents;
     alone.document_tokens = table.document_tokens;
+    alone.document_weights = table.document_weights;
     append_row(alone, table.rows[row], {});
     alone.rows[0].tokens = 0;
     alone.rows[0].status = Status::pending;
@@ -124,13 +125,15 @@ ScoreTable<Row> head(ScoreTable<Row> table, std::size_t count) {
 class StageVerification {
 public:
     StageVerification(const Configuration& configuration, const StageSettings& settings,
-                      const StageHistory& stored)
+                      const StageHistory& stored, const StageHistory* base)
         : settings_{settings},
+          base_{base},
           stored_{stored},
           plan_{plan_stored_stage(configuration, settings, stored)} {}
 
     [[nodiscard]] VerifiedStage run() const {
         check_facts();
+        check_base();
         check_scores(stored_.baselines, "baselines");
         check_evaluations();
         for (const ScoreGroup* group : final_groups()) {
@@ -159,16 +162,42 @@ private:
                 refuse(fmt::format("it has {} = {}, but {} follows", what, found, follows));
             }
         };
+        if (stored_.kind != settings_.kind) {
+            refuse(fmt::format("it has kind = {}, but {} follows", stored_.kind, settings_.kind));
+        }
         same("target_tokens", stored_.target_tokens, static_cast<double>(plan_.positions));
         same("attention_scale", stored_.attention_scale, plan_.attention_scale);
         const auto check = [&](const auto& table, const std::string& name) {
-            for (const std::uint64_t tokens : table.document_tokens) {
-                same((name + "/document_tokens").c_str(), static_cast<double>(tokens),
-                     static_cast<double>(plan_.positions - 1));
+            const std::size_t documents = columns(table) / plan_.lengths.size();
+            if (documents * plan_.lengths.size() != columns(table)) {
+                refuse(fmt::format("{} has {} columns for {} lengths", name, columns(table),
+                                   plan_.lengths.size()));
+            }
+            for (std::size_t column = 0; column < columns(table); ++column) {
+                const ScoredLength& length = plan_.lengths[column / documents];
+                same((name + "/document_tokens").c_str(),
+                     static_cast<double>(table.document_tokens[column]),
+                     static_cast<double>(length.tokens - 1));
+                same((name + "/document_weight").c_str(), table.document_weights[column],
+                     length.weight);
             }
         };
         check(stored_.evaluations, "evaluations");
         for (const ScoreGroup& group : score_groups) check(stored_.*group.member, group.name);
+    }
+
+    /// What it builds on is what that stage found.
+    void check_base() const {
+        if (settings_.base.empty()) return;
+        if (base_ == nullptr || !base_->complete) {
+            refuse(fmt::format("it builds on stage \"{}\", which is not finished", settings_.base));
+        }
+        const BaseRecord follows = base_record(*base_);
+        if (const auto text = departure(stored_.base, follows)) refuse("base " + *text);
+        if (stored_.base != follows) {
+            refuse(fmt::format("base has other factors than the result of stage \"{}\"",
+                               settings_.base));
+        }
     }
 
     void check_scores(const ScoreTable<ScoreRow>& table, const char* name) const {
@@ -325,6 +354,7 @@ private:
     }
 
     const StageSettings& settings_;
+    const StageHistory* base_;  ///< the stage of that name in the history; null if there is none
     const StageHistory& stored_;
     StagePlan plan_;
 };
@@ -372,8 +402,11 @@ std::vector<VerifiedStage> verify(const RunHistory& history) {
     check_header(history, configuration);
     std::vector<VerifiedStage> verified;
     for (std::size_t i = 0; i < history.stages.size(); ++i) {
-        verified.push_back(
-            StageVerification{configuration, configuration.stages[i], history.stages[i]}.run());
+        const StageSettings& settings = configuration.stages[i];
+        const auto base = std::ranges::find(history.stages, settings.base, &StageHistory::name);
+        verified.push_back(StageVerification{configuration, settings, history.stages[i],
+                                             base == history.stages.end() ? nullptr : &*base}
+                               .run());
     }
     return verified;
 }

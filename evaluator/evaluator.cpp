@@ -33,7 +33,10 @@ std::unique_ptr<Evaluator> make_evaluator(const EvaluatorSettings& settings) {
         throw EvaluatorError{"evaluator.threads = 0, expected the number of threads, at least 1"};
     }
     if (settings.backend == "synthetic") {
-        return std::make_unique<SyntheticEvaluator>(settings.synthetic);
+        SyntheticSettings synthetic = settings.synthetic;
+        if (!settings.model_path.empty())
+            synthetic.variant = synthetic_variant(settings.model_path);
+        return std::make_unique<SyntheticEvaluator>(synthetic);
     }
     return make_transformer_evaluator(settings);
 }

@@ -21,7 +21,7 @@ public:
 /// What one evaluator works with for its whole life.
 struct EvaluatorSettings {
     std::string backend = "auto";   ///< auto, cpu, reference, synthetic (cuda: a later backend)
-    std::string model_path{};       ///< Hugging Face folder; unused by synthetic
+    std::string model_path{};       ///< Hugging Face folder; of synthetic: its variant, if any
     std::string documents_path{};   ///< HDF5 documents file; unused by synthetic
     std::string precision = "f32";  ///< f32 or bf16: stored weights are widened or rounded to it
     std::string isa = "auto";       ///< auto, baseline, avx2, avx512: pins kernels and oneDNN

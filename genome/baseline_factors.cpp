@@ -140,4 +140,13 @@ std::vector<double> llama3_factors(const RotaryFacts& facts, double target_windo
     return factors;
 }
 
+std::vector<double> length_rescaled(std::vector<double> factors, double from, double to) {
+    if (!(from > 1.0 && std::isfinite(from) && to >= 1.0 && std::isfinite(to))) {
+        throw std::domain_error{"factors are rescaled from a ratio above 1 to one of at least 1"};
+    }
+    const double share = (to - 1.0) / (from - 1.0);
+    for (double& factor : factors) factor = 1.0 + (factor - 1.0) * share;
+    return factors;
+}
+
 }  // namespace longrope::genome

@@ -72,4 +72,13 @@ struct YarnRamp {
 /// "llama3" with low_freq_factor 1 and high_freq_factor 4.
 [[nodiscard]] std::vector<double> llama3_factors(const RotaryFacts& facts, double target_window);
 
+/// Factors that were found for the extension ratio `from`, moved to the ratio `to`: lambda_i = 1 +
+/// (lambda_i - 1) (to - 1) / (from - 1), so that a ratio of 1 leaves the model untouched.
+/// Source: github.com/microsoft/LongRoPE, evolution/search.py, `rescale`.
+/// @param from  above 1
+/// @param to    at least 1
+/// @throws std::domain_error on other ratios
+[[nodiscard]] std::vector<double> length_rescaled(std::vector<double> factors, double from,
+                                                  double to);
+
 }  // namespace longrope::genome

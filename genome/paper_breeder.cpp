@@ -9,11 +9,12 @@
 namespace longrope::genome {
 
 PaperBreeder::PaperBreeder(SearchSpace space, std::span<const std::vector<double>> seed_factors,
-                           double mutation_probability, std::uint64_t positions)
+                           double mutation_probability, std::uint64_t positions,
+                           Multiplied multiplied)
     : space_{std::move(space)},
       mutation_probability_{mutation_probability},
       seeds_{seed_genomes(space_, seed_factors, positions)},
-      seen_{positions} {}
+      seen_{positions, multiplied} {}
 
 std::uint32_t PaperBreeder::seeds() const noexcept {
     return static_cast<std::uint32_t>(seeds_.size());

@@ -20,9 +20,11 @@ public:
     /// @param seed_factors          shape [seeds][D]
     /// @param mutation_probability  p in [0, 1], per gene
     /// @param positions             L', positions that are evaluated
+    /// @param multiplied            what the factors multiply; decides which are the same function
     /// @throws InvalidGenome if there is no seed, or one does not fit the space
     PaperBreeder(SearchSpace space, std::span<const std::vector<double>> seed_factors,
-                 double mutation_probability, std::uint64_t positions);
+                 double mutation_probability, std::uint64_t positions,
+                 Multiplied multiplied = Multiplied::unscaled);
 
     [[nodiscard]] std::uint32_t seeds() const noexcept override;
     Candidate breed_seed() override;

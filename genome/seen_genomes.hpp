@@ -9,19 +9,26 @@
 
 namespace longrope::genome {
 
+/// What the factors of a genome multiply: the untouched model, or factors of an earlier search, so
+/// that "every factor is 1" still rescales and start tokens matter there.
+enum class Multiplied { unscaled, rescaled };
+
 /// The representative of all genomes that rotate every evaluated position alike: 1 start token is
 /// 0 (position 0 has angle 0), and a genome that rescales nothing, because every factor is 1 or
 /// every position a start token, is "all factors 1, no start tokens". For comparison only: 0 start
 /// tokens may not be a choice of the search space.
-/// @param positions  L', positions that are evaluated
-[[nodiscard]] Genome canonical(const Genome& genome, std::uint64_t positions);
+/// @param positions   L', positions that are evaluated
+/// @param multiplied  what the factors of the genome multiply
+[[nodiscard]] Genome canonical(const Genome& genome, std::uint64_t positions,
+                               Multiplied multiplied = Multiplied::unscaled);
 
 /// The genomes a search has bred, so that no function is evaluated twice. Compares exactly, by
 /// canonical genome.
 class SeenGenomes {
 public:
     /// @param positions  L', positions that are evaluated
-    explicit SeenGenomes(std::uint64_t positions) : positions_{positions} {}
+    explicit SeenGenomes(std::uint64_t positions, Multiplied multiplied = Multiplied::unscaled)
+        : positions_{positions}, multiplied_{multiplied} {}
 
     [[nodiscard]] bool contains(const Genome& genome) const;
     /// @returns true if the genome was not yet there
@@ -30,6 +37,7 @@ public:
 
 private:
     std::uint64_t positions_;
+    Multiplied multiplied_;
     std::unordered_set<Genome, GenomeHash> genomes_;
 };
 

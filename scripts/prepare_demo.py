@@ -2,6 +2,10 @@
 """Fetches the demo's books and makes its documents file, documents/demo.h5.
 
 Usage: python scripts/prepare_demo.py
+       python scripts/prepare_demo.py --campaign
+
+With --campaign the same books give documents/demo-campaign.h5, fewer documents that are long
+enough for both searches of configs/demo-campaign.toml.
 
 Downloads the Debian packages r-cran-janeaustenr and bible-kjv-text (4 MB) with `apt-get
 download`, unpacks them into a cache folder with `dpkg-deb`, decodes the books, compares their
@@ -29,6 +33,8 @@ TARGET_TOKENS = 2048
 # Persuasion serves search and validation, so it is cut into more segments than either needs: how
 # many of them are used is a setting of the search.
 SEGMENTS = {"search": 32, "heldout": 8}
+CAMPAIGN_TARGET_TOKENS = 16384
+CAMPAIGN_SEGMENTS = {"search": 8, "heldout": 8}  # a book has nine segments of that length at most
 DOWNLOAD_SECONDS = 600
 
 
@@ -226,14 +232,19 @@ def unpack_package(archive: Path, folder: Path) -> Path:
 # --- The documents file -------------------------------------------------------------------------
 
 
-def document_plan(texts: dict[str, str]) -> list[tokenize_documents.Text]:
-    """What of the books goes into the documents file; the titles alone if `texts` is empty."""
+def document_plan(
+    texts: dict[str, str], segments: dict[str, int]
+) -> list[tokenize_documents.Text]:
+    """What of the books goes into the documents file; the titles alone if `texts` is empty.
+
+    @param segments  how many of each book, by its role
+    """
     return [
         tokenize_documents.Text(
             title=book.title,
             content=texts.get(book.name, ""),
             split="alternate" if book.role == "search" else book.role,
-            segments=SEGMENTS[book.role],
+            segments=segments[book.role],
             source=f"Debian package {book.package}",
             licence=book.licence,
         )
@@ -284,10 +295,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
+        "--campaign",
+        action="store_true",
+        help=f"make documents of {CAMPAIGN_TARGET_TOKENS} tokens for configs/demo-campaign.toml",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
-        default=Path("documents/demo.h5"),
-        help="the documents file to write (default: %(default)s)",
+        help="the documents file to write (default: documents/demo.h5, or with --campaign "
+        "documents/demo-campaign.h5)",
     )
     parser.add_argument(
         "--cache",
@@ -311,6 +327,10 @@ def main() -> int:
         "--force", action="store_true", help="rebuild a documents file that is complete"
     )
     arguments = parser.parse_args()
+    name = "demo-campaign.h5" if arguments.campaign else "demo.h5"
+    output = arguments.output or Path("documents") / name
+    segments = CAMPAIGN_SEGMENTS if arguments.campaign else SEGMENTS
+    target_tokens = CAMPAIGN_TARGET_TOKENS if arguments.campaign else TARGET_TOKENS
     try:
         if not arguments.tokenizer.is_file():
             raise DemoError(
@@ -318,13 +338,13 @@ def main() -> int:
                 "repository, or give --tokenizer"
             )
         if not arguments.force and is_complete(
-            arguments.output, arguments.tokenizer, document_plan({}), _document_books()
+            output, arguments.tokenizer, document_plan({}, segments), _document_books()
         ):
-            print(f"{arguments.output} is complete; --force rebuilds it")
+            print(f"{output} is complete; --force rebuilds it")
             return 0
         texts = provide_books(arguments.cache, arguments.packages)
         count = tokenize_documents.write_documents(
-            arguments.output, arguments.tokenizer, document_plan(texts), TARGET_TOKENS
+            output, arguments.tokenizer, document_plan(texts, segments), target_tokens
         )
     except (DemoError, tokenize_documents.DocumentsError) as error:
         print(f"prepare_demo: {error}", file=sys.stderr)
@@ -337,7 +357,7 @@ def main() -> int:
         )
         return 1
     print(
-        f"{arguments.output}: {count} documents of {TARGET_TOKENS - 1} tokens from "
+        f"{output}: {count} documents of {target_tokens - 1} tokens from "
         f"{len(_document_books())} books"
     )
     return 0

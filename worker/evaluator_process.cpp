@@ -71,8 +71,10 @@ evaluator::EvaluatorSettings settings_of(const protocol::Setup& setup) {
     return settings;
 }
 
-protocol::Hello hello_of(const evaluator::EvaluatorIdentity& identity, const std::string& build) {
+protocol::Hello hello_of(const evaluator::EvaluatorIdentity& identity, std::uint32_t setup,
+                         const std::string& build) {
     protocol::Hello hello;
+    hello.setup = setup;
     hello.model_digest = identity.model_digest;
     hello.documents_digest = identity.documents_digest;
     hello.numerics_class = identity.numerics_class;
@@ -140,7 +142,7 @@ void serve(int socket, const std::string& build) {
         send_bytes(socket, protocol::encode(fault));
         throw;
     }
-    send_bytes(socket, protocol::encode(hello_of(evaluator->identity(), build)));
+    send_bytes(socket, protocol::encode(hello_of(evaluator->identity(), setup->number, build)));
     while (true) {
         protocol::Message message = receive(socket, reader);
         auto* task = std::get_if<protocol::Task>(&message);

@@ -39,6 +39,10 @@ void LocalTransport::send(protocol::WorkerId, const protocol::Task& task) {
     supervisor_.submit(task);
 }
 
+void LocalTransport::set_up(const protocol::Setup& setup) {
+    supervisor_.set_up(setup);
+}
+
 void LocalTransport::stop() {
     supervisor_.stop();
 }

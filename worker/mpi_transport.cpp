@@ -147,6 +147,13 @@ void MpiTransport::send(protocol::WorkerId worker, const protocol::Task& task) {
     }
 }
 
+void MpiTransport::set_up(const protocol::Setup& setup) {
+    own_.set_up(setup);
+    for (auto& [rank, peer] : peers_) {
+        if (!peer.lost) peer.outbox.push(protocol::encode(setup));
+    }
+}
+
 void MpiTransport::stop() {
     if (std::exchange(stopped_, true)) return;
     own_.stop();

@@ -97,6 +97,11 @@ private:
             if (auto* setup = std::get_if<protocol::Setup>(&message)) {
                 watchdog_ = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
                     std::chrono::duration<double>{setup->watchdog_seconds});
+                if (supervisor_) {
+                    supervisor_->set_up(std::move(*setup));
+                    tasks_ = 0;
+                    continue;
+                }
                 supervisor_ = std::make_unique<Supervisor>(launch_for(
                     program_, std::move(*setup), session_.node_rank(), session_.node_size()));
             } else if (auto* task = std::get_if<protocol::Task>(&message)) {

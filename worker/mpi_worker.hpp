@@ -21,7 +21,7 @@ struct EvaluatorProgram {
 [[nodiscard]] Supervisor::Launch launch_for(const EvaluatorProgram& program, protocol::Setup setup,
                                             int node_rank, int node_size);
 
-/// The life of a rank that is not the coordinator: waits for the Setup, supervises an evaluator
+/// The life of a rank that is not the coordinator: waits for a Setup, supervises an evaluator
 /// process, passes tasks in and results out, until the coordinator says Stop, falls silent for the
 /// watchdog's time or is gone. Does not return after a death in the job: leaves with _exit.
 /// @returns the process's exit status; MPI is finalized

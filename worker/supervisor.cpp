@@ -36,6 +36,21 @@ std::string with_output(std::string reason, std::string_view tail) {
 
 Supervisor::Supervisor(Launch launch) : launch_{std::move(launch)} {}
 
+void Supervisor::set_up(protocol::Setup setup) {
+    setup.threads = launch_.setup.threads;
+    launch_.setup = std::move(setup);
+    queue_.clear();
+    running_.reset();
+    broken_.clear();
+    ready_ = false;
+    given_up_ = false;
+    failed_starts_ = 0;
+    next_start_ = {};
+    if (!child_ || killed_) return;
+    child_->begin_kill();
+    killed_ = true;
+}
+
 void Supervisor::submit(protocol::Task task) {
     queue_.push_back(std::move(task));
 }
@@ -197,6 +212,7 @@ void Supervisor::fail(std::string reason, Clock::time_point now,
         killed_ = true;
     }
     protocol::Fault fault;
+    fault.setup = launch_.setup.number;
     fault.reason = std::move(reason);
     next_start_ = now;
     if (ready_ && running_) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <numbers>
 
 #include "evaluator/digest.hpp"
@@ -24,6 +26,7 @@ constexpr double start_curvature = 2e-4;     // nats per squared ln n-hat
 constexpr double best_start_tokens = 4.0;
 constexpr double overshoot = 0.08;       // ln lambda* ends this much above ln s
 constexpr double document_shift = 0.25;  // pairs by which a document moves the rise, at most
+constexpr double variant_gain = 0.2;     // nats by which tuned weights are better, at most
 constexpr double rise_width = 0.07;      // of the rise, as a share of the pairs
 
 void require(bool accepted, const char* name, double found, const char* expected) {
@@ -50,6 +53,11 @@ Landscape::Landscape(const SyntheticSettings& settings) : settings_{settings} {
     require(settings.documents >= 1 && settings.documents <= 1'000'000, "documents",
             settings.documents, "1 to 1000000");
 
+    if (!settings.variant.empty()) {
+        const ContentHash hash = ContentHash{}.add("variant").add(settings.variant);
+        variant_shift_ = document_shift * (2.0 * hash.unit() - 1.0);
+        variant_gain_ = variant_gain * hash.unit();
+    }
     // YaRN's correction dimension at one rotation per window, in pairs.
     const double pairs = settings.dimensions;
     critical_pair_ = pairs * std::log(settings.original_window / (2.0 * std::numbers::pi)) /
@@ -79,7 +87,8 @@ std::vector<double> Landscape::optimum(std::uint32_t document, std::uint64_t pos
     const double stretch = std::max(
         1.0, static_cast<double>(positions) / static_cast<double>(settings_.original_window));
     const double shift =
-        document_shift * (2.0 * ContentHash{}.add("shift").add(document).unit() - 1.0);
+        document_shift * (2.0 * ContentHash{}.add("shift").add(document).unit() - 1.0) +
+        variant_shift_;
     const double pairs = settings_.dimensions;
     const double height = std::log(stretch) + overshoot * std::min(1.0, std::log(stretch));
     // The rise ends a little after the critical pair, as YaRN's ramp does.
@@ -107,7 +116,7 @@ double Landscape::mean_nll(const EvaluationRequest& request) const {
         request.start_tokens >= request.positions ||
         std::ranges::all_of(request.factors, [](double factor) { return factor == 1.0; });
 
-    double nll = easiest_document +
+    double nll = easiest_document - variant_gain_ +
                  spread_of_documents * ContentHash{}.add("base").add(request.document).unit();
     const std::vector<double> best = optimum(request.document, request.positions);
     for (std::size_t pair = 0; pair < best.size(); ++pair) {
@@ -156,12 +165,13 @@ void Landscape::check(const EvaluationRequest& request) const {
 }
 
 std::string Landscape::model_digest() const {
-    return Sha256{}
-        .text("longrope synthetic model 1")
+    Sha256 digest;
+    digest.text("longrope synthetic model 1")
         .number(settings_.dimensions)
         .real(settings_.theta)
-        .number(settings_.original_window)
-        .hexadecimal();
+        .number(settings_.original_window);
+    if (!settings_.variant.empty()) digest.text(settings_.variant);
+    return digest.hexadecimal();
 }
 
 std::string Landscape::documents_digest() const {
@@ -169,6 +179,19 @@ std::string Landscape::documents_digest() const {
         .text("longrope synthetic documents 1")
         .number(settings_.documents)
         .hexadecimal();
+}
+
+std::string synthetic_variant(const std::filesystem::path& folder) {
+    const std::filesystem::path file = folder / "config.json";
+    std::ifstream stream{file, std::ios::binary};
+    if (!stream) {
+        throw EvaluatorError{
+            fmt::format("{}: cannot be read, expected a file whose content names "
+                        "the synthetic model's variant",
+                        file.string())};
+    }
+    const std::string text{std::istreambuf_iterator<char>{stream}, {}};
+    return Sha256{}.text(text).hexadecimal();
 }
 
 }  // namespace longrope::evaluator

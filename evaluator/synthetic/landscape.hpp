@@ -51,6 +51,8 @@ private:
     [[nodiscard]] double optimal_attention_scale(double stretch) const;
 
     SyntheticSettings settings_;
+    double variant_shift_ = 0.0;      // of the rise, in pairs
+    double variant_gain_ = 0.0;       // nats
     double critical_pair_ = 0.0;      // index at which one period fills the original window
     std::vector<double> curvatures_;  // w_i, shape [dimensions]
 };

@@ -41,16 +41,17 @@ public:
 /// A run directory, and coordinators that follow each other in it.
 class CoordinatedRun {
 public:
-    explicit CoordinatedRun(Configuration settings = small_configuration())
-        : configuration{std::move(settings)} {}
+    explicit CoordinatedRun(Configuration settings = small_configuration(),
+                            RunFacts known = small_facts(), std::vector<protocol::Setup> loads = {})
+        : configuration{std::move(settings)}, facts{std::move(known)}, setups{std::move(loads)} {}
 
     /// Starts as the program does: lock, history, plan, event loop.
     Ending start(ScriptedTransport& transport) {
         const RunLock lock{directory(), this_process()};
-        plan = std::make_unique<RunPlan>(configuration, small_facts(), read_history(file()));
+        plan = std::make_unique<RunPlan>(configuration, facts, read_history(file()));
         watcher = std::make_unique<RecordingWatcher>();
         watcher->at_stored = at_stored;
-        return coordinate(*plan, transport, file(), lock, *watcher, stop_reason, stop_by);
+        return coordinate(*plan, transport, file(), lock, *watcher, stop_reason, stop_by, setups);
     }
     Ending start(int workers, std::optional<std::uint64_t> shuffle_seed = std::nullopt) {
         ScriptedTransport transport{workers, shuffle_seed};
@@ -63,11 +64,13 @@ public:
     [[nodiscard]] std::string found() const { return found_digest(stored().stages); }
 
     Configuration configuration;
+    RunFacts facts;
+    std::vector<protocol::Setup> setups;  ///< of each stage; empty: one serves all
     std::function<std::optional<std::string>()> stop_reason = [] { return std::nullopt; };
     std::optional<std::chrono::steady_clock::time_point> stop_by;  ///< the end of a job
     std::function<void(std::uint64_t)> at_stored = [](std::uint64_t) {};
-    std::unique_ptr<RunPlan> plan;                                 ///< of the last start
-    std::unique_ptr<RecordingWatcher> watcher;                     ///< of the last start
+    std::unique_ptr<RunPlan> plan;              ///< of the last start
+    std::unique_ptr<RecordingWatcher> watcher;  ///< of the last start
 
 private:
     tests::TemporaryFolder folder_;

@@ -18,7 +18,8 @@ namespace longrope::coordinator {
 using Scorer = std::function<std::optional<double>(const Job&, std::uint32_t column)>;
 
 inline std::optional<double> closed_form(const Job& job, std::uint32_t column) {
-    return closed_form_sum(job.factors, job.start_tokens, job.documents.at(column), job.positions);
+    return closed_form_sum(job.factors, job.start_tokens, job.documents.at(column),
+                           job.positions_of(column));
 }
 
 /// Runs a plan without workers, clock or event loop: open documents are scored one at a time, in
@@ -35,6 +36,7 @@ public:
     /// Scores one document. @returns false if nothing is left to do
     bool step() {
         while (open_.empty() && stage_ < plan_.stages().size() && stage().finished()) {
+            plan_.begin_stages();
             if (++stage_ == plan_.stages().size()) return false;
             enter_stage();
         }
@@ -46,8 +48,9 @@ public:
         ++clock_;
         stage().on_started(next.id, clock_);
         if (const auto sum = scorer_(next.job, next.column)) {
-            stage().on_score({next.id, next.column, *sum, next.job.positions - 1, 1, 0, 0.1},
-                             clock_);
+            stage().on_score(
+                {next.id, next.column, *sum, next.job.positions_of(next.column) - 1, 1, 0, 0.1},
+                clock_);
         } else {
             stage().on_fault({next.id, next.column, 3, "crashed", true}, 0, clock_);
             std::erase_if(open_, [&next](const Open& open) { return open.id == next.id; });

@@ -21,6 +21,7 @@ void add_documents(ScoreTable<Row>& table, SampleSize size) {
         table.document_titles.push_back(document == 1 ? "Die Verwandlung – größer"
                                                       : "Title " + std::to_string(document));
         table.document_tokens.push_back(2047);
+        table.document_weights.push_back(1.0);
     }
 }
 
@@ -124,6 +125,9 @@ StageHistory begun_stage(SampleSize size) {
     stage.failures = {
         {"evaluations", 3, 0, 1, 1, start, "killed by signal 9: größer als der Speicher"},
         {"baselines", 0, 2, 2, -1, start + 1, ""}};
+    stage.model_digest = "sha256:model";
+    stage.base = {"256 \u2192 1024", 5, 4, 1.125, 1024, {}};
+    for (std::uint32_t i = 0; i < size.dimensions; ++i) stage.base.factors.push_back(1 + 0.25 * i);
     stage.best = {2, 3, "validation", 8, 1.25, 2.4, 11.0, {}};
     for (std::uint32_t i = 0; i < size.dimensions; ++i) stage.best.factors.push_back(1 + 0.5 * i);
     return stage;

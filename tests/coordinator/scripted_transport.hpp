@@ -45,6 +45,13 @@ public:
     std::function<void(std::uint64_t)> at_poll = [](std::uint64_t) {};
     double task_seconds = 0.01;
 
+    /// The digest of the model that a setup names.
+    std::function<std::string(const protocol::Setup&)> model_of = [](const protocol::Setup&) {
+        return small_facts().model_digest;
+    };
+    /// Called when the workers are given another setup, before they have it.
+    std::function<void()> at_set_up = [] {};
+
     static protocol::Hello hello(protocol::WorkerId worker) {
         protocol::Hello hello;
         hello.model_digest = small_facts().model_digest;
@@ -95,6 +102,19 @@ public:
         if (queue != queues_.end()) queue->second.push_back(task);
     }
 
+    void set_up(const protocol::Setup& setup) override {
+        at_set_up();
+        ++setups_;
+        for (auto& [worker, queue] : queues_) {
+            queue.clear();
+            protocol::Hello again = hello(worker);
+            again.setup = setup.number;
+            again.model_digest = model_of(setup);
+            say(worker, std::move(again));
+        }
+    }
+    [[nodiscard]] int setups() const noexcept { return setups_; }
+
     void stop() override {}
 
 private:
@@ -130,6 +150,7 @@ private:
     std::uint64_t sent_ = 0;
     std::uint64_t answered_ = 0;
     std::uint64_t repeated_ = 0;
+    int setups_ = 0;
 };
 
 }  // namespace longrope::coordinator

@@ -117,3 +117,29 @@ TEST_CASE("settings that make no search are refused") {
                     }),
                     InvalidGenome);
 }
+
+TEST_CASE("a search with a base breeds multipliers of it") {
+    SearchSettings settings = small_settings(3);
+    const Search plain = run_in_order(settings);
+    for (std::size_t i = 0; i < pairs; ++i) {
+        settings.base_factors.push_back(1.0 + 0.25 * static_cast<double>(i));
+    }
+    const Search based{settings};
+    CHECK(based.settings().base_factors == settings.base_factors);
+    Search bred{settings};
+    for (std::uint32_t number = 0; number < settings.population; ++number) {
+        const auto individual = bred.next();
+        REQUIRE(individual);
+        REQUIRE(individual->candidate);
+        // The first population depends on no score: it is the plain one, times the base.
+        const std::vector<double> multipliers = plain.factors(number);
+        CHECK(individual->candidate->start_tokens ==
+              plain.individual(number).candidate->start_tokens);
+        for (std::size_t i = 0; i < pairs; ++i) {
+            CHECK(bred.factors(number)[i] == multipliers[i] * settings.base_factors[i]);
+        }
+    }
+    settings.base_factors.pop_back();
+    CHECK_THROWS_WITH_AS(Search{settings}, "a base of 15 factors for a space of 16",
+                         std::invalid_argument);
+}

@@ -162,3 +162,13 @@ TEST_CASE("a search starts from seven baselines, the paper's three first") {
         CHECK(named_baseline(seed.name, llama2, 131072) == seed.factors);
     }
 }
+
+TEST_CASE("factors rescaled to another length keep their shape, and 1 leaves nothing of them") {
+    const std::vector<double> factors{1.0, 2.0, 8.0};
+    CHECK(length_rescaled(factors, 8.0, 8.0) == factors);
+    CHECK(length_rescaled(factors, 8.0, 1.0) == std::vector<double>{1.0, 1.0, 1.0});
+    // The published code at scale 8 to 4.5: 1 + (lambda - 1) * 3.5 / 7.
+    CHECK(length_rescaled(factors, 8.0, 4.5) == std::vector<double>{1.0, 1.5, 4.5});
+    CHECK_THROWS_AS((void)length_rescaled(factors, 1.0, 4.0), std::domain_error);
+    CHECK_THROWS_AS((void)length_rescaled(factors, 8.0, 0.5), std::domain_error);
+}

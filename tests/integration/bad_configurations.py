@@ -4,7 +4,16 @@
 from __future__ import annotations
 
 from bad_input import EXIT_CONFIGURATION, SEARCH, SEE_REFERENCE, Case
-from spoiled_files import all_of, content, edit, folder_instead, replaced, second_stage, stage_key
+from spoiled_files import (
+    all_of,
+    content,
+    edit,
+    folder_instead,
+    next_stage,
+    replaced,
+    second_stage,
+    stage_key,
+)
 
 CONFIGURATION = [
     Case(
@@ -145,6 +154,78 @@ CONFIGURATION = [
         ),
         "give the stages different names",
         second_stage,
+    ),
+    Case(
+        "a base that is no stage",
+        EXIT_CONFIGURATION,
+        (
+            'search.toml:23: stage.base = "lang": there is no such stage',
+            'the stages before this one are "long"',
+        ),
+        "name an earlier stage",
+        next_stage('base = "lang"'),
+    ),
+    Case(
+        "a stage that is its own base",
+        EXIT_CONFIGURATION,
+        ('stage.base = "long": that is this stage itself', "so it can have none"),
+        "name an earlier stage",
+        stage_key('base = "long"'),
+    ),
+    Case(
+        "a base that comes later",
+        EXIT_CONFIGURATION,
+        ('search.toml:20: stage.base = "next": that stage comes later',),
+        "put the base before the stage",
+        all_of(stage_key('base = "next"'), next_stage()),
+    ),
+    Case(
+        "a target that is not above that of the base",
+        EXIT_CONFIGURATION,
+        (
+            'search.toml:22: stage.target_tokens = 1024, but that of its base "long" is 2048',
+            "use a target above that of the base",
+        ),
+        "raise the target, or leave the base out",
+        next_stage('base = "long"', target_tokens=1024),
+    ),
+    Case(
+        "a recovery without base",
+        EXIT_CONFIGURATION,
+        ('search.toml:23: stage.kind = "recovery", but stage.base is not given',),
+        "name the stage that the weights were tuned for",
+        next_stage('kind = "recovery"', target_tokens=256),
+    ),
+    Case(
+        "a recovery of a length that its base has",
+        EXIT_CONFIGURATION,
+        ("stage.target_tokens = 4096, but that of its base", "use a target below that of the base"),
+        "lower the target",
+        next_stage('kind = "recovery"', 'base = "long"'),
+    ),
+    Case(
+        "an objective beyond the target",
+        EXIT_CONFIGURATION,
+        (
+            'search.toml:20: stage.objective = "256 = 0.5, 4096 = 0.5": its longest length is 4096 '
+            "tokens, but stage.target_tokens = 2048",
+        ),
+        "make the target the longest length",
+        stage_key('objective = { "256" = 0.5, "4096" = 0.5 }'),
+    ),
+    Case(
+        "a weight of nothing",
+        EXIT_CONFIGURATION,
+        ('search.toml:20: stage.objective: found "2048 = 0", accepted: lengths and weights',),
+        "take a weight above 0",
+        stage_key('objective = { "2048" = 0 }'),
+    ),
+    Case(
+        "a weight that is no number",
+        EXIT_CONFIGURATION,
+        ('search.toml:20: stage.objective.2048: found "half" (text), expected a number',),
+        "take a number above 0",
+        stage_key('objective = { "2048" = "half" }'),
     ),
     Case(
         "a stage name with a slash",

@@ -44,6 +44,7 @@ EXIT_CODES = {
     EXIT_CONFIGURATION: "configuration: a setting, from wherever it comes",
     EXIT_BAD_FILE: "damaged or mismatching history, model or documents",
     EXIT_NOBODY_LEFT: "no worker, no parents or no child left",
+    6: "waiting: the model of a stage does not exist yet",
     EXIT_IN_USE: "run directory in use",
     75: "stopped early: run the same command again",
     130: "second SIGINT",

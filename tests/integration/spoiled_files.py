@@ -125,6 +125,12 @@ def second_stage(folder: Path) -> None:
     path.write_text(text + text[text.index("[[stage]]") :])
 
 
+def next_stage(*lines: str, target_tokens: int = 4096) -> Spoil:
+    """Adds a stage "next" after the only one."""
+    head = ["[[stage]]", 'name = "next"', f"target_tokens = {target_tokens}"]
+    return stage_key("\n".join([*head, *lines]))
+
+
 # --- the model ---
 
 

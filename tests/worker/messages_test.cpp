@@ -15,6 +15,7 @@ namespace {
 
 std::vector<Message> samples() {
     Setup setup;
+    setup.number = 3;
     setup.backend = "cpu";
     setup.model_path = "models/demo";
     setup.synthetic.fault = "crash";
@@ -24,11 +25,13 @@ std::vector<Message> samples() {
     task.positions = 2048;
     task.per_token = true;
     Hello hello;
+    hello.setup = 3;
     hello.host = "node1";
     hello.pid = 4711;
     Fault fault;
     fault.reason = "killed by signal 9";
     fault.given_up = true;
+    fault.setup = 3;
     return {
         setup, hello,  task,       TokenScores{7, 1, 900, {0.5F, 1.5F}}, Result{7, 1, 12.5, 3, 0.1},
         fault, Ping{}, Stop{false}};

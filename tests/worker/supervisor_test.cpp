@@ -86,6 +86,37 @@ TEST_CASE("the Hello names model, documents, numerics, host and process") {
     CHECK(::getpgid(static_cast<pid_t>(hello.pid)) == hello.pid);  // in a group of its own
 }
 
+TEST_CASE("another setup replaces the evaluator, drops its tasks and is named by the new Hello") {
+    SupervisedEvaluator evaluator{synthetic_launch("hang", 1)};
+    evaluator.submit(small_task(1));
+    CHECK(evaluator.await<protocol::Hello>().setup == 0);
+    (void)evaluator.step();  // it is on the task, for ever
+    const pid_t before = evaluator.pid();
+    protocol::Setup setup = synthetic_launch().setup;
+    setup.number = 1;
+    setup.threads = 0;  // as many as before
+    evaluator.supervisor().set_up(setup);
+    evaluator.submit(small_task(2));
+    const auto hello = evaluator.await<protocol::Hello>();
+    CHECK(hello.setup == 1);
+    CHECK(evaluator.pid() != before);
+    CHECK(evaluator.await<protocol::Result>().id == 2);
+    CHECK(comes_true([before] { return ::kill(before, 0) != 0; }));
+}
+
+TEST_CASE("a supervisor that has given up tries again with another setup") {
+    SupervisedEvaluator evaluator{synthetic_launch("start", 1)};
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK(fault.given_up);
+    CHECK(fault.setup == 0);
+    protocol::Setup setup = synthetic_launch().setup;
+    setup.number = 5;
+    evaluator.supervisor().set_up(setup);
+    CHECK(evaluator.await<protocol::Hello>().setup == 5);
+    evaluator.submit(small_task(3));
+    CHECK(evaluator.await<protocol::Result>().id == 3);
+}
+
 TEST_CASE("scores per token come in order before the result they belong to") {
     SupervisedEvaluator evaluator{synthetic_launch()};
     protocol::Task task = small_task(1);

@@ -22,11 +22,13 @@ void fields(Visitor& visit, M& m) {
         visit(m.duration_ms), visit(m.duration_spread), visit(m.fault);
         visit(m.fault_every), visit(m.poison_every);
     } else if constexpr (std::is_same_v<T, Setup>) {
+        visit(m.number);
         visit(m.backend), visit(m.model_path), visit(m.documents_path), visit(m.precision);
         visit(m.isa), visit(m.angles), visit(m.threads);
         visit(m.start_deadline_seconds), visit(m.watchdog_seconds);
         fields(visit, m.synthetic);
     } else if constexpr (std::is_same_v<T, Hello>) {
+        visit(m.setup);
         visit(m.model_digest), visit(m.documents_digest), visit(m.numerics_class);
         visit(m.device_name), visit(m.device_uuid), visit(m.host), visit(m.build);
         visit(m.pid), visit(m.memory_bytes);
@@ -39,7 +41,8 @@ void fields(Visitor& visit, M& m) {
     } else if constexpr (std::is_same_v<T, Result>) {
         visit(m.id), visit(m.attempt), visit(m.sum_nll), visit(m.scored_tokens), visit(m.seconds);
     } else if constexpr (std::is_same_v<T, Fault>) {
-        visit(m.id), visit(m.attempt), visit(m.at_start), visit(m.given_up), visit(m.reason);
+        visit(m.id), visit(m.attempt), visit(m.at_start), visit(m.given_up);
+        visit(m.setup), visit(m.reason);
     } else if constexpr (std::is_same_v<T, Stop>) {
         visit(m.finalize);
     } else {

@@ -18,7 +18,7 @@ public:
 };
 
 /// Raised when a message changes its meaning; evaluator, worker and coordinator must agree on it.
-inline constexpr std::uint16_t protocol_version = 1;
+inline constexpr std::uint16_t protocol_version = 2;
 
 /// The synthetic landscape and its programmed faults, as in the configuration.
 struct SyntheticSetup {
@@ -34,8 +34,10 @@ struct SyntheticSetup {
     friend bool operator==(const SyntheticSetup&, const SyntheticSetup&) = default;
 };
 
-/// Coordinator to every rank, once: what to evaluate with.
+/// Coordinator to every rank: what to evaluate with. A further one replaces the evaluator process
+/// and drops the tasks that the rank still has.
 struct Setup {
+    std::uint32_t number = 0;  ///< counts the setups of a job; Hello and Fault at start repeat it
     std::string backend, model_path, documents_path, precision, isa, angles;
     std::uint32_t threads = 0;              ///< per evaluator; 0: cores of the node / ranks on it
     double start_deadline_seconds = 600.0;  ///< an evaluator must say Hello within it
@@ -46,6 +48,7 @@ struct Setup {
 
 /// Evaluator process to coordinator, after loading: who computes, on what.
 struct Hello {
+    std::uint32_t setup = 0;  ///< number of the setup that it was started with
     std::string model_digest, documents_digest, numerics_class;
     std::string device_name, device_uuid, host, build;
     std::int64_t pid = 0;  ///< of the evaluator process
@@ -93,6 +96,7 @@ struct Fault {
     bool at_start = false;  ///< no task was running: id and attempt say nothing
     bool given_up = false;  ///< the worker starts no further evaluator
     std::string reason;
+    std::uint32_t setup = 0;  ///< number of the setup that the evaluator was started with
     friend bool operator==(const Fault&, const Fault&) = default;
 };
 

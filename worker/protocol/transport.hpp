@@ -40,6 +40,9 @@ public:
     virtual void ping() {}
     /// Queues a task for a worker; returns at once. A lost worker is passed over in silence.
     virtual void send(WorkerId worker, const Task& task) = 0;
+    /// From now on every worker evaluates with this: its evaluator process is replaced, and says
+    /// Hello with the setup's number; the tasks that it still had are dropped. Returns at once.
+    virtual void set_up(const Setup& setup) = 0;
     /// Tells every worker to end, and sees to it that this process's own evaluator has ended.
     virtual void stop() = 0;
 };

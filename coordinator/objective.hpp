@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace longrope::coordinator {
+
+/// A length that a list of factors is scored at, and how much it counts.
+struct ScoredLength {
+    std::uint64_t tokens = 0;
+    double weight = 1.0;
+
+    friend bool operator==(const ScoredLength&, const ScoredLength&) = default;
+};
+
+/// Reads "256 = 0.5, 2048 = 0.5". A list is then scored by exp(sum of weight * mean negative
+/// log-likelihood per token at that length).
+/// @returns the lengths, ascending, with the weights as given; nothing for another text, for a
+///          length below 2 or given twice, and for a weight that is not a finite number above 0
+[[nodiscard]] std::optional<std::vector<ScoredLength>> parse_objective(std::string_view text);
+
+/// The text that `parse_objective` reads.
+[[nodiscard]] std::string objective_text(const std::vector<ScoredLength>& lengths);
+
+/// The same lengths with weights that add up to 1.
+[[nodiscard]] std::vector<ScoredLength> normalised(std::vector<ScoredLength> lengths);
+
+}  // namespace longrope::coordinator
