@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -265,28 +266,38 @@ TEST_CASE("of many that start at once, exactly one holds the lock") {
         dead.process_start -= 1;
         leave_lock(folder.path(), dead);
     }
+    constexpr int contenders = 8;
     int ready[2];
+    int refused[2];  // gets a byte of each that does not hold the lock in the end
     REQUIRE(pipe(ready) == 0);
+    REQUIRE(pipe(refused) == 0);
     const auto contend = [&] {
         char byte = 0;
         close(ready[1]);
         (void)!read(ready[0], &byte, 1);  // returns when the parent closes its end
+        const auto refuse = [&](int status) {
+            return write(refused[1], &byte, 1) == 1 ? status : 3;
+        };
         try {
             const RunLock lock{folder.path(), this_process()};
             remove_stale_temporaries(folder.path());
-            std::this_thread::sleep_for(std::chrono::milliseconds{1500});
+            // Held until all others were refused, however late they come to their turn.
+            for (int others = 0; others < contenders - 1; ioctl(refused[0], FIONREAD, &others)) {
+                lock.check();
+                std::this_thread::sleep_for(milliseconds{2});
+            }
             lock.check();
             return 1;
         } catch (const RunDirectoryInUse&) {
-            return 0;
+            return refuse(0);
         } catch (const LockLost&) {
-            return 0;
+            return refuse(0);
         } catch (const std::exception&) {
-            return 2;
+            return refuse(2);
         }
     };
     std::vector<std::unique_ptr<Child>> children;
-    for (int i = 0; i < 8; ++i) children.push_back(std::make_unique<Child>(contend));
+    for (int i = 0; i < contenders; ++i) children.push_back(std::make_unique<Child>(contend));
     close(ready[0]);
     close(ready[1]);
     int holders = 0;
@@ -296,6 +307,8 @@ TEST_CASE("of many that start at once, exactly one holds the lock") {
         holders += result;
     }
     CHECK(holders == 1);
+    close(refused[0]);
+    close(refused[1]);
 }
 
 TEST_CASE("a lock is never seen without its owner") {
