@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Llama of a GGUF file as a Hugging Face folder: config.json, model.safetensors, tokenizer.json.
 
-Usage: not a program; scripts/prepare_smollm2.py reads it.
+Usage: not a program; scripts/prepare_smollm2.py and scripts/export_gguf.py use it.
 
 Everything is taken from the file's metadata. What this module does not understand is refused by
 name, since a model that is nearly right gives perplexities that look right.
@@ -42,6 +42,8 @@ MODEL_TENSORS = {
     "output.weight": "lm_head.weight",
 }
 UNTIED_HEAD = "output.weight"
+# LongRoPE's two lists, float32 [rotary pairs]; llama.cpp takes one by the context it allocates.
+LONG_FACTORS, SHORT_FACTORS = "rope_factors_long.weight", "rope_factors_short.weight"
 
 
 class GgufError(Exception):
@@ -62,6 +64,7 @@ class GgufModel:
             raise GgufError(f"cannot read {path}: {error.strerror or error}") from error
         except (ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
             raise GgufError(f"{path} is no GGUF file, or a damaged one: {error}") from error
+        self.reader = reader
         self.tensors = {tensor.name: tensor for tensor in reader.tensors}
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -87,20 +90,24 @@ class GgufModel:
 def llama_config(model: GgufModel) -> dict[str, Any]:
     """The content of config.json."""
     model.accept("general.architecture", None, "llama")
-    model.accept("llama.rope.scaling.type", "none", "none")
+    scaling = model.accept("llama.rope.scaling.type", "none", "none", "longrope")
     model.accept("llama.expert_count", 0, 0)
     hidden = model.required("llama.embedding_length")
     heads = model.required("llama.attention.head_count")
     head_dim = model.get("llama.attention.key_length", hidden // heads)
     model.accept("llama.attention.value_length", head_dim, head_dim)
     model.accept("llama.rope.dimension_count", head_dim, head_dim)
-    vocabulary = len(model.required("tokenizer.ggml.tokens"))
-    model.accept("llama.vocab_size", vocabulary, vocabulary)
-    understood = {f"llama.{name}" for name in UNDERSTOOD}
+    if model.get("tokenizer.ggml.model") == "no_vocab":
+        vocabulary = model.required("llama.vocab_size")
+    else:
+        vocabulary = len(model.required("tokenizer.ggml.tokens"))
+        model.accept("llama.vocab_size", vocabulary, vocabulary)
+    keys = UNDERSTOOD + (LONGROPE_KEYS if scaling == "longrope" else ())
+    understood = {f"llama.{name}" for name in keys}
     for key in model.metadata:
         if key.startswith("llama.") and key not in understood:
             raise GgufError(f"{model.path}: this script does not understand {key}")
-    return {
+    config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "vocab_size": vocabulary,
@@ -122,8 +129,29 @@ def llama_config(model: GgufModel) -> dict[str, Any]:
         "pad_token_id": model.get("tokenizer.ggml.padding_token_id"),
         "torch_dtype": "float32",
     }
+    return config | (longrope_keys(model) if scaling == "longrope" else {})
 
 
+def longrope_keys(model: GgufModel) -> dict[str, Any]:
+    """LongRoPE's two lists as config.json has them, from tensors."""
+    for name in (LONG_FACTORS, SHORT_FACTORS):
+        if name not in model.tensors:
+            raise GgufError(f"{model.path}: the tensor {name} is missing")
+    original = model.required("llama.rope.scaling.original_context_length")
+    return {
+        "original_max_position_embeddings": original,
+        "rope_scaling": {
+            "rope_type": "longrope",
+            "original_max_position_embeddings": original,
+            "factor": model.required("llama.context_length") / original,
+            "attention_factor": float(model.get("llama.rope.scaling.attn_factor", 1.0)),
+            "short_factor": [float(value) for value in model.tensors[SHORT_FACTORS].data],
+            "long_factor": [float(value) for value in model.tensors[LONG_FACTORS].data],
+        },
+    }
+
+
+LONGROPE_KEYS = ("rope.scaling.original_context_length", "rope.scaling.attn_factor")
 UNDERSTOOD = (
     "block_count",
     "context_length",
@@ -192,7 +220,8 @@ def tensor_plan(model: GgufModel, config: dict[str, Any]) -> dict[str, tuple[str
             plan[f"blk.{layer}.{name}.weight"] = (target, shape)
     if missing := sorted(plan.keys() - model.tensors.keys()):
         raise GgufError(f"{model.path}: the tensor {missing[0]} is missing ({len(missing)} in all)")
-    if unknown := sorted(model.tensors.keys() - plan.keys()):
+    lists = {LONG_FACTORS, SHORT_FACTORS} if "rope_scaling" in config else set()
+    if unknown := sorted(model.tensors.keys() - plan.keys() - lists):
         raise GgufError(f"{model.path}: this script does not understand the tensor {unknown[0]}")
     for name, (_, shape) in plan.items():
         found = tuple(int(size) for size in reversed(model.tensors[name].shape))
