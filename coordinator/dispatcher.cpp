@@ -84,6 +84,8 @@ protocol::Task Dispatcher::message(std::uint64_t id, const TaskState& task) cons
     sent.positions = job.positions_of(task.column);
     sent.document = job.documents.at(task.column);
     sent.per_token = job.per_token;
+    sent.offset = job.offset;
+    sent.scored = job.scored;
     double deadline = settings_.deadline_floor.count();
     if (const auto known = durations_.find(sent.positions); known != durations_.end()) {
         deadline = std::max(deadline, deadline_factor * known->second.longest);

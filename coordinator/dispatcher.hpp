@@ -26,6 +26,8 @@ struct Job {
     std::vector<std::uint32_t> documents;  ///< index in the file, per column
     std::vector<std::uint32_t> columns;    ///< which of `documents` are wanted
     bool per_token = false;
+    std::uint64_t offset = 0;  ///< tokens of each document left out before those fed
+    std::uint64_t scored = 0;  ///< how many of the last positions count; 0: all but the first
 
     [[nodiscard]] std::uint64_t positions_of(std::uint32_t column) const {
         return column_positions.empty() ? positions : column_positions.at(column);

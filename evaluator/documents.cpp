@@ -167,19 +167,23 @@ std::uint64_t Documents::positions(std::uint32_t document) const {
     return tokens(document).size() + (bos_token_id_ >= 0 ? 1U : 0U);
 }
 
-std::vector<std::int32_t> Documents::input(std::uint32_t document, std::uint64_t positions) const {
+std::vector<std::int32_t> Documents::input(std::uint32_t document, std::uint64_t positions,
+                                           std::uint64_t offset) const {
     const std::span<const std::int32_t> stored = tokens(document);
-    if (positions > this->positions(document)) {
+    const std::uint64_t filled = this->positions(document);
+    if (positions > filled || offset > filled - positions) {
+        const std::string after = offset == 0 ? "" : fmt::format(" after {} tokens", offset);
         throw EvaluatorError{
-            fmt::format("{}: document {} (\"{}\", {}) fills {} positions, but {} are asked for",
+            fmt::format("{}: document {} (\"{}\", {}) fills {} positions, but {} are asked for{}",
                         file_.string(), document, title(document), split_name(split(document)),
-                        this->positions(document), positions)};
+                        filled, positions, after)};
     }
     std::vector<std::int32_t> input;
     input.reserve(static_cast<std::size_t>(positions));
     if (bos_token_id_ >= 0 && positions > 0) input.push_back(bos_token_id_);
     const auto rest = static_cast<std::ptrdiff_t>(positions - input.size());
-    input.insert(input.end(), stored.begin(), stored.begin() + rest);
+    const auto first = stored.begin() + static_cast<std::ptrdiff_t>(offset);
+    input.insert(input.end(), first, first + rest);
     return input;
 }
 

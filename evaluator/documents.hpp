@@ -32,10 +32,10 @@ public:
     [[nodiscard]] std::vector<std::uint32_t> of_split(Split split) const;
     /// Positions that document `document` can fill: its tokens, one more with a BOS.
     [[nodiscard]] std::uint64_t positions(std::uint32_t document) const;
-    /// The first `positions` inputs of a document, BOS first where there is one.
+    /// `positions` inputs: BOS where there is one, then the document's tokens from `offset` on.
     /// @throws EvaluatorError if the document is shorter, naming it and both lengths
-    [[nodiscard]] std::vector<std::int32_t> input(std::uint32_t document,
-                                                  std::uint64_t positions) const;
+    [[nodiscard]] std::vector<std::int32_t> input(std::uint32_t document, std::uint64_t positions,
+                                                  std::uint64_t offset = 0) const;
     /// @throws EvaluatorError naming document and index of the first token outside [0, vocabulary)
     void check_vocabulary(std::uint32_t vocabulary) const;
     /// Hexadecimal SHA-256 of tokens, offsets, splits and BOS.

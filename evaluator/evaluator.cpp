@@ -24,6 +24,19 @@ void require_one_of(const char* setting, const std::string& found,
 
 }  // namespace
 
+std::uint64_t scored_tokens(const EvaluationRequest& request) {
+    if (request.positions < 2) {
+        throw EvaluatorError{fmt::format(
+            "{} positions, expected at least 2: the first is not scored", request.positions)};
+    }
+    if (request.scored == 0) return request.positions - 1;
+    if (request.scored < request.positions) return request.scored;
+    throw EvaluatorError{
+        fmt::format("{} tokens of {} positions are to be scored, expected at most "
+                    "{}: the first has none before it",
+                    request.scored, request.positions, request.positions - 1)};
+}
+
 std::unique_ptr<Evaluator> make_evaluator(const EvaluatorSettings& settings) {
     require_one_of("backend", settings.backend, {"auto", "cpu", "reference", "synthetic"});
     require_one_of("precision", settings.precision, {"f32", "bf16"});

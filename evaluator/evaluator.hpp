@@ -30,7 +30,8 @@ struct EvaluatorSettings {
     SyntheticSettings synthetic{};  ///< read by the synthetic backend only
 };
 
-/// One factor vector on one document.
+/// One factor vector on one document, or on a window of it: `offset` and `scored` are those of a
+/// sliding window, whose leading tokens are context that an earlier window has scored.
 struct EvaluationRequest {
     std::vector<double> factors{};   ///< lambda, shape [rotary_dim / 2]; each divides its frequency
     std::uint32_t start_tokens = 0;  ///< n-hat: positions below it keep the original angles
@@ -38,6 +39,8 @@ struct EvaluationRequest {
     std::uint64_t positions = 0;     ///< L': positions fed, BOS included; L'-1 tokens are scored
     std::uint32_t document = 0;      ///< index in the documents file
     bool per_token = false;          ///< also return the negative log-likelihood of each token
+    std::uint64_t offset = 0;        ///< tokens of the document left out before those fed
+    std::uint64_t scored = 0;        ///< how many of the last positions count; 0: all but the first
 };
 
 struct EvaluationResult {
@@ -56,6 +59,10 @@ struct EvaluatorIdentity {
     std::string device_uuid;         ///< empty for CPUs
     std::uint64_t memory_bytes = 0;  ///< resident bytes held by weights
 };
+
+/// How many tokens a request scores.
+/// @throws EvaluatorError if more are asked for than have a token before them
+[[nodiscard]] std::uint64_t scored_tokens(const EvaluationRequest& request);
 
 /// Computes negative log-likelihoods. One per evaluator process; not thread-safe.
 class Evaluator {

@@ -96,7 +96,8 @@ public:
                             request.document, documents_.count(), documents_.count() - 1)};
         }
         const std::vector<std::int32_t> tokens =
-            documents_.input(request.document, request.positions);
+            documents_.input(request.document, request.positions, request.offset);
+        const std::uint64_t scored = scored_tokens(request);
         const ModelConfig& config = model_.config();
         const RotaryTable rotary{{.theta = config.rope_theta,
                                   .rotary_dim = config.rotary_dim,
@@ -107,6 +108,9 @@ public:
                                  static_cast<std::int64_t>(tokens.size())};
         EvaluationResult result;
         result.token_nll = transformer_.token_nll(tokens, rotary);
+        // What stands before is context: an earlier window has scored it.
+        result.token_nll.erase(result.token_nll.begin(),
+                               result.token_nll.end() - static_cast<std::ptrdiff_t>(scored));
         result.scored_tokens = result.token_nll.size();
         for (const float nll : result.token_nll) result.sum_nll += double{nll};
         if (!request.per_token) result.token_nll.clear();

@@ -108,6 +108,8 @@ void answer(int socket, evaluator::Evaluator& evaluator, protocol::Task task) {
     request.positions = task.positions;
     request.document = task.document;
     request.per_token = task.per_token;
+    request.offset = task.offset;
+    request.scored = task.scored;
     try {
         const evaluator::EvaluationResult result = evaluator.evaluate(request);
         send_token_scores(socket, task, result.token_nll);

@@ -56,7 +56,7 @@ EvaluationResult SyntheticEvaluator::evaluate(const EvaluationRequest& request) 
     if (fault == Fault::not_finite) mean = std::numeric_limits<double>::quiet_NaN();
 
     EvaluationResult result;
-    result.scored_tokens = request.positions - 1;
+    result.scored_tokens = scored_tokens(request);
     result.sum_nll = mean * static_cast<double>(result.scored_tokens);
     if (request.per_token) {
         result.token_nll.assign(static_cast<std::size_t>(result.scored_tokens),

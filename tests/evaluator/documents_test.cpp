@@ -75,9 +75,12 @@ TEST_CASE("the input of a document begins with BOS where there is one") {
     CHECK(with.input(0, 4) == Ids{0, 5, 6, 7});
     CHECK(with.input(0, 2) == Ids{0, 5});
     CHECK(with.input(0, 0).empty());
+    CHECK(with.input(0, 3, 1) == Ids{0, 6, 7});
+    CHECK(with.input(0, 2, 2) == Ids{0, 7});
     const Documents without = read_changed([](auto& builder) { builder.bos_token_id = -1; });
     CHECK(without.positions(0) == 3);
     CHECK(without.input(0, 3) == Ids{5, 6, 7});
+    CHECK(without.input(0, 2, 1) == Ids{6, 7});
 }
 
 TEST_CASE("a document that is too short or does not exist is refused") {

@@ -60,6 +60,36 @@ TEST_CASE("the sum adds the losses of all tokens in order, in double") {
     }
 }
 
+TEST_CASE("a window scores its last tokens as a document that begins there would") {
+    const Inputs inputs;
+    DocumentsBuilder rest;  // what is left of the long document after 15 tokens
+    rest.tokens = inputs.model.tokens(60);
+    rest.tokens = {rest.tokens.begin() + 15, rest.tokens.begin() + 40};
+    rest.offsets = {0, 25};
+    rest.titles = {"rest"};
+    rest.splits = {0};
+    rest.write(inputs.folder.path() / "rest.h5");
+    for (const char* backend : {"cpu", "reference"}) {
+        INFO(backend);
+        const auto evaluator = make_transformer_evaluator(inputs.settings(backend));
+        EvaluatorSettings other = inputs.settings(backend);
+        other.documents_path = (inputs.folder.path() / "rest.h5").string();
+        EvaluationRequest request{
+            .factors = inputs.model.factors(), .positions = 21, .per_token = true};
+        const EvaluationResult whole = make_transformer_evaluator(other)->evaluate(request);
+        request.offset = 15;
+        for (const std::uint64_t scored : {1U, 7U, 20U}) {
+            request.scored = scored;
+            const EvaluationResult window = evaluator->evaluate(request);
+            CHECK(window.scored_tokens == scored);
+            const std::vector<float> tail{
+                whole.token_nll.end() - static_cast<std::ptrdiff_t>(scored), whole.token_nll.end()};
+            CHECK(window.token_nll == tail);
+            CHECK(window.sum_nll == std::accumulate(tail.begin(), tail.end(), 0.0));
+        }
+    }
+}
+
 TEST_CASE("the identity names model, documents and everything that decides bits") {
     const Inputs inputs;
     const auto reference = make_transformer_evaluator(inputs.settings("reference"));
@@ -99,6 +129,14 @@ TEST_CASE("what cannot be evaluated is refused with what would be accepted") {
     request = good;
     request.positions = 1;
     refused(request, "at least 2");
+    request = good;
+    request.scored = 10;
+    refused(request, "10 tokens of 10 positions are to be scored, expected at most 9");
+    request = good;
+    request.offset = 32;
+    refused(request, "fills 41 positions, but 10 are asked for after 32 tokens");
+    request.offset = UINT64_MAX;
+    refused(request, "are asked for after");
     CHECK(evaluator->evaluate(good).scored_tokens == 9);
 }
 

@@ -24,6 +24,8 @@ std::vector<Message> samples() {
     task.factors = {1.0, 1.25, 8.0};
     task.positions = 2048;
     task.per_token = true;
+    task.offset = 65536;
+    task.scored = 256;
     Hello hello;
     hello.setup = 3;
     hello.host = "node1";

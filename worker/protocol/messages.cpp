@@ -35,7 +35,7 @@ void fields(Visitor& visit, M& m) {
     } else if constexpr (std::is_same_v<T, Task>) {
         visit(m.id), visit(m.attempt), visit(m.factors), visit(m.start_tokens);
         visit(m.attention_scale), visit(m.positions), visit(m.document);
-        visit(m.deadline_seconds), visit(m.per_token);
+        visit(m.deadline_seconds), visit(m.per_token), visit(m.offset), visit(m.scored);
     } else if constexpr (std::is_same_v<T, TokenScores>) {
         visit(m.id), visit(m.attempt), visit(m.offset), visit(m.nll);
     } else if constexpr (std::is_same_v<T, Result>) {

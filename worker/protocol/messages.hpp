@@ -67,6 +67,8 @@ struct Task {
     std::uint32_t document = 0;     ///< index in the documents file
     double deadline_seconds = 0.0;  ///< after it the evaluator counts as hanging
     bool per_token = false;         ///< TokenScores precede the Result
+    std::uint64_t offset = 0;       ///< tokens of the document left out before those fed
+    std::uint64_t scored = 0;       ///< how many of the last positions count; 0: all but the first
     friend bool operator==(const Task&, const Task&) = default;
 };
 
