@@ -42,8 +42,7 @@ void add_setting_flags(cxxopts::Options& options) {
             add(setting.flag, setting.meaning, cxxopts::value<std::string>());
         }
     }
-    add("stage", "the stage that --iterations or evaluate means, where there are several",
-        cxxopts::value<std::string>());
+    add("stage", "the stage that is meant, where there are several", cxxopts::value<std::string>());
 }
 
 std::vector<coordinator::Override> overrides_of(const cxxopts::ParseResult& parsed) {

@@ -7,13 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <fstream>
 #include <limits>
-#include <sstream>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
+#include "cli/factors_file.hpp"
 #include "cli/model_scaling.hpp"
 #include "cli/run_inputs.hpp"
 #include "coordinator/history_file.hpp"
@@ -36,16 +35,6 @@ Number parse_number(const std::string& text, const std::string& what) {
     throw UsageError{fmt::format("{}: found \"{}\", expected {}", what, text, expected)};
 }
 
-/// A context window, in the range of stage.target_tokens.
-std::uint64_t parse_window(const std::string& text, const std::string& flag) {
-    constexpr std::uint64_t least = 2;
-    constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
-    const auto tokens = parse_number<std::uint64_t>(text, flag);
-    if (tokens >= least && tokens <= most) return tokens;
-    throw UsageError{
-        fmt::format("{}: found {}, expected {} to {} tokens", flag, tokens, least, most)};
-}
-
 /// Refuses what would be two rows, two columns or two groups of one name.
 void refuse_repetition(const std::vector<std::string>& parts, const std::string& flag) {
     for (auto part = parts.begin(); part != parts.end(); ++part) {
@@ -55,10 +44,10 @@ void refuse_repetition(const std::vector<std::string>& parts, const std::string&
 }
 
 /// A file that cannot be written is better refused before hours of evaluation.
-void check_per_token(const std::filesystem::path& file) {
+void check_output(const std::filesystem::path& file, const std::string& flag) {
     if (file.empty()) return;
     const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
-    const std::string where = fmt::format("--per-token {}", file.string());
+    const std::string where = fmt::format("--{} {}", flag, file.string());
     if (std::filesystem::is_directory(file)) {
         throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
     }
@@ -83,8 +72,10 @@ constexpr std::array<std::pair<const char*, const char*>, 4> own_setting_flags{
      {"original-window", "model.original_window"},
      {"angles", "evaluator.angles"}}};
 
-/// Stands in for a configuration file, which has a stage and a run directory.
+/// Stands in for a configuration file, which has documents, a stage and a run directory.
 constexpr std::string_view no_file = R"(
+[documents]
+path = "none"
 [run]
 directory = "none"
 [[stage]]
@@ -94,24 +85,16 @@ target_tokens = 2147483647
 
 /// The configuration file's settings, or defaults; flags win either way.
 coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) {
-    std::vector<coordinator::Override> overrides = overrides_of(parsed);
-    for (const auto& [flag, key] : own_setting_flags) {
-        if (parsed.count(flag) == 0) continue;
-        overrides.push_back({key, text_of(parsed, flag), fmt::format("--{}", flag), ""});
-    }
     if (parsed.count("CONFIG") > 0) {
-        return coordinator::read_configuration(positional(parsed, "CONFIG", "evaluate"), overrides);
+        return coordinator::read_configuration(positional(parsed, "CONFIG", "evaluate"),
+                                               input_overrides(parsed));
     }
     if (parsed.count("model") == 0 || parsed.count("documents") == 0) {
         throw UsageError{
             "longrope evaluate needs a configuration file, or --model and --documents; see "
             "longrope evaluate --help"};
     }
-    coordinator::Configuration configuration =
-        coordinator::parse_configuration(no_file, "longrope evaluate", overrides);
-    configuration.run.directory.clear();
-    configuration.stages.clear();
-    return configuration;
+    return folder_configuration(parsed, "longrope evaluate");
 }
 
 std::optional<coordinator::RunHistory> history_of(const coordinator::Configuration& configuration) {
@@ -202,12 +185,11 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
     }
     if (default_list && from_run) methods.push_back(*from_run);
     if (parsed.count("factors") > 0) {
-        const std::string file = text_of(parsed, "factors");
-        EvaluatedMethod custom{"factors", read_factors_file(file)};
-        if (custom.factors.size() != plan.facts.rotary_pairs) {
-            throw UsageError{fmt::format("--factors {}: {} factors; the model has {} rotary pairs",
-                                         file, custom.factors.size(), plan.facts.rotary_pairs)};
-        }
+        FactorsFile file =
+            read_factors_file(text_of(parsed, "factors"), "--factors", plan.facts.rotary_pairs);
+        settle_dips(file, "--factors", parsed.count("repair") > 0);
+        EvaluatedMethod custom{"factors", std::move(file.factors)};
+        custom.start_tokens = file.start_tokens.value_or(0);
         if (parsed.count("start-tokens") > 0) {
             custom.start_tokens =
                 parse_number<std::uint32_t>(text_of(parsed, "start-tokens"), "--start-tokens");
@@ -215,6 +197,8 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
         methods.push_back(std::move(custom));
     } else if (parsed.count("start-tokens") > 0) {
         throw UsageError{"--start-tokens goes with --factors"};
+    } else if (parsed.count("repair") > 0) {
+        throw UsageError{"--repair goes with --factors"};
     }
     return methods;
 }
@@ -227,6 +211,51 @@ std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
     return limit;
 }
 
+std::vector<std::uint64_t> windows_of(const cxxopts::ParseResult& parsed, const std::string& flag) {
+    const std::vector<std::string> parts =
+        comma_separated(text_of(parsed, flag.c_str()), "--" + flag);
+    refuse_repetition(parts, "--" + flag);
+    std::vector<std::uint64_t> lengths;
+    for (const std::string& part : parts) lengths.push_back(parse_window(part, "--" + flag));
+    return lengths;
+}
+
+/// The columns, and how a document is read for them.
+void read_lengths(const cxxopts::ParseResult& parsed, EvaluationPlan& plan,
+                  std::uint64_t stage_target) {
+    if (parsed.count("window") > 0) {
+        constexpr std::uint64_t papers_stride = 256;  // arXiv:2402.13753, section 4.1
+        plan.tokens = windows_of(parsed, "window");
+        plan.stride = papers_stride;
+        if (parsed.count("stride") > 0) {
+            plan.stride = parse_number<std::uint64_t>(text_of(parsed, "stride"), "--stride");
+            if (plan.stride == 0) throw UsageError{"--stride 0: at least 1 token"};
+        }
+        if (parsed.count("tokens") > 0) {
+            plan.read_positions = parse_window(text_of(parsed, "tokens"), "--tokens");
+            const std::uint64_t longest = *std::ranges::max_element(plan.tokens);
+            if (plan.read_positions < longest) {
+                throw UsageError{fmt::format("--tokens {}: less than the window of {} tokens",
+                                             plan.read_positions, longest)};
+            }
+        } else if (plan.configuration.evaluator.backend == "synthetic") {
+            throw UsageError{
+                "--window: documents of the synthetic backend have no end; say with --tokens how "
+                "much of them is read"};
+        }
+    } else if (parsed.count("stride") > 0) {
+        throw UsageError{"--stride goes with --window"};
+    } else if (parsed.count("tokens") > 0) {
+        plan.tokens = windows_of(parsed, "tokens");
+    } else if (stage_target > 0) {
+        plan.tokens = {plan.facts.original_window};
+        if (stage_target != plan.facts.original_window) plan.tokens.push_back(stage_target);
+        std::ranges::sort(plan.tokens);
+    } else {
+        throw UsageError{"--tokens is missing: which lengths, for example --tokens 256,2048"};
+    }
+}
+
 void choose_documents(EvaluationPlan& plan, std::uint64_t limit) {
     const std::uint64_t longest = *std::ranges::max_element(plan.tokens);
     for (std::uint32_t i = 0; i < plan.facts.documents.size(); ++i) {
@@ -234,9 +263,9 @@ void choose_documents(EvaluationPlan& plan, std::uint64_t limit) {
         if (plan.documents.size() == limit) break;
         if (document.split != plan.split) continue;
         if (document.positions < longest) {
-            throw UsageError{
-                fmt::format("--tokens {}: document {} (\"{}\") fills only {} positions", longest, i,
-                            document.title, document.positions)};
+            throw UsageError{fmt::format("--{} {}: document {} (\"{}\") fills only {} positions",
+                                         plan.stride == 0 ? "tokens" : "window", longest, i,
+                                         document.title, document.positions)};
         }
         plan.documents.push_back(i);
         plan.titles.push_back(document.title);
@@ -251,6 +280,33 @@ void choose_documents(EvaluationPlan& plan, std::uint64_t limit) {
 
 }  // namespace
 
+std::uint64_t parse_window(const std::string& text, const std::string& flag) {
+    constexpr std::uint64_t least = 2;
+    constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
+    const auto tokens = parse_number<std::uint64_t>(text, flag);
+    if (tokens >= least && tokens <= most) return tokens;
+    throw UsageError{
+        fmt::format("{}: found {}, expected {} to {} tokens", flag, tokens, least, most)};
+}
+
+std::vector<coordinator::Override> input_overrides(const cxxopts::ParseResult& parsed) {
+    std::vector<coordinator::Override> overrides = overrides_of(parsed);
+    for (const auto& [flag, key] : own_setting_flags) {
+        if (parsed.count(flag) == 0) continue;
+        overrides.push_back({key, text_of(parsed, flag), fmt::format("--{}", flag), ""});
+    }
+    return overrides;
+}
+
+coordinator::Configuration folder_configuration(const cxxopts::ParseResult& parsed,
+                                                const std::string& verb) {
+    coordinator::Configuration configuration =
+        coordinator::parse_configuration(no_file, verb, input_overrides(parsed));
+    configuration.run.directory.clear();
+    configuration.stages.clear();
+    return configuration;
+}
+
 void add_evaluation_flags(cxxopts::Options& options) {
     auto add = options.add_options("Evaluation");
     const auto text = [] { return cxxopts::value<std::string>(); };
@@ -258,7 +314,15 @@ void add_evaluation_flags(cxxopts::Options& options) {
     add("documents", "documents file (HDF5)", text());
     add("split", "search, validation or heldout", text()->default_value("heldout"));
     add("limit", "evaluate the first N documents of the split only (default: all)", text());
-    add("tokens", "lengths to evaluate, for example 256,512,2048", text());
+    add("tokens",
+        "lengths to evaluate, for example 256,512,2048; with --window how much of each document is "
+        "read (default: all of it)",
+        text());
+    add("window",
+        "slide windows of these lengths over each document, for example 256,512, in place of "
+        "reading its beginning whole",
+        text());
+    add("stride", "tokens that a window is moved by (default: 256)", text());
     add("methods",
         fmt::format("rows: {}, model (the scaling of its config.json), searched (of the "
                     "configuration's run); default {} and searched",
@@ -270,36 +334,21 @@ void add_evaluation_flags(cxxopts::Options& options) {
         text());
     add("original-window", "tokens (default or 0: of the model)", text());
     add("angles", "double or float32 (as Hugging Face)", text());
-    add("factors", "file with one rescale factor per line, a further row", text());
+    add("factors",
+        "file with rescale factors, a further row: one per line, a line per layer, or JSON",
+        text());
+    add("repair", "raise each factor of --factors to the largest before it");
     add("start-tokens", "of --factors", text());
     add("per-token", "HDF5 file for the negative log-likelihood of every token", text());
+    add("csv", "CSV file for a line per method and length", text());
+    add("hdf5", "HDF5 file for the scores of each document", text());
     add("json", "print JSON with the scores of each document");
 }
 
-std::vector<double> read_factors_file(const std::filesystem::path& file) {
-    std::ifstream in{file};
-    if (!in || std::filesystem::is_directory(file)) {
-        throw UsageError{fmt::format("--factors {}: the file cannot be read", file.string())};
-    }
-    std::vector<double> factors;
-    std::string line;
-    for (int number = 1; std::getline(in, line); ++number) {
-        std::erase_if(line, [](char c) { return c == ' ' || c == '\t' || c == '\r'; });
-        if (line.empty() || line.front() == '#') continue;
-        std::istringstream cells{line};
-        for (std::string cell; std::getline(cells, cell, ',');) {
-            const std::string where = fmt::format("--factors {}:{}", file.string(), number);
-            const auto factor = parse_number<double>(cell, where);
-            if (!std::isfinite(factor) || factor <= 0.0) {
-                throw UsageError{fmt::format("{}: {} is not a finite factor above 0", where, cell)};
-            }
-            factors.push_back(factor);
-        }
-    }
-    if (factors.empty()) {
-        throw UsageError{fmt::format("--factors {}: the file holds no factor", file.string())};
-    }
-    return factors;
+std::uint64_t EvaluationPlan::tokens_read(std::size_t column) const {
+    const std::uint64_t filled = facts.documents[documents[column]].positions;
+    const std::uint64_t read = read_positions == 0 ? filled : std::min(filled, read_positions);
+    return read - (facts.begin_with_bos ? 1 : 0);
 }
 
 EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
@@ -316,21 +365,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     plan.facts = read_facts(of_stage);
     plan.split = text_of(parsed, "split").empty() ? parsed["split"].as<std::string>()
                                                   : text_of(parsed, "split");
-    const std::uint64_t stage_target = stage == nullptr ? 0 : stage->target_tokens;
-    if (parsed.count("tokens") > 0) {
-        const std::vector<std::string> parts =
-            comma_separated(text_of(parsed, "tokens"), "--tokens");
-        refuse_repetition(parts, "--tokens");
-        for (const std::string& part : parts) {
-            plan.tokens.push_back(parse_window(part, "--tokens"));
-        }
-    } else if (stage_target > 0) {
-        plan.tokens = {plan.facts.original_window};
-        if (stage_target != plan.facts.original_window) plan.tokens.push_back(stage_target);
-        std::ranges::sort(plan.tokens);
-    } else {
-        throw UsageError{"--tokens is missing: which lengths, for example --tokens 256,2048"};
-    }
+    read_lengths(parsed, plan, stage == nullptr ? 0 : stage->target_tokens);
     if (parsed.count("target-tokens") > 0) {
         plan.target_tokens =
             static_cast<double>(parse_window(text_of(parsed, "target-tokens"), "--target-tokens"));
@@ -346,7 +381,15 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     plan.attention_scale =
         scale->value(static_cast<double>(plan.facts.original_window), plan.target_tokens);
     plan.per_token = text_of(parsed, "per-token");
-    check_per_token(plan.per_token);
+    plan.csv = text_of(parsed, "csv");
+    plan.hdf5 = text_of(parsed, "hdf5");
+    check_output(plan.per_token, "per-token");
+    check_output(plan.csv, "csv");
+    check_output(plan.hdf5, "hdf5");
+    if (plan.stride > 0 && !plan.per_token.empty()) {
+        throw UsageError{
+            "--per-token: losses per token are of whole documents; leave out --window"};
+    }
     plan.methods = methods_of(parsed, plan, searched(history, stage));
     choose_documents(plan, limit_of(parsed));
     return plan;

@@ -27,27 +27,43 @@ struct EvaluationPlan {
     std::string stage_model;                   ///< stage.model of the evaluated stage; empty: none
     coordinator::RunFacts facts;
     std::vector<EvaluatedMethod> methods;
-    std::vector<std::uint64_t> tokens;  ///< L' of each column
+    std::vector<std::uint64_t> tokens;  ///< of each column: L', or the sliding window
+    std::uint64_t stride = 0;           ///< of the sliding window, in tokens; 0: documents whole
+    std::uint64_t read_positions = 0;   ///< of each document, for windows to slide over; 0: all
     double target_tokens = 0.0;         ///< the length that the vectors are built for
     double attention_scale = 1.0;       ///< of methods without one of their own
     std::string split;
     std::vector<std::uint32_t> documents;  ///< index in the documents file
     std::vector<std::string> titles;
-    std::filesystem::path per_token;  ///< file to write; empty: none
+    std::filesystem::path per_token;  ///< files to write; empty: none
+    std::filesystem::path csv;
+    std::filesystem::path hdf5;
 
     [[nodiscard]] double attention_scale_of(const EvaluatedMethod& method) const noexcept {
         return method.attention_scale.value_or(attention_scale);
     }
+    /// Tokens of a document that windows slide over, without a BOS.
+    /// @param column  index in `documents`
+    [[nodiscard]] std::uint64_t tokens_read(std::size_t column) const;
 };
+
+/// Overrides of the environment and of flags, those for model, documents and angles included.
+[[nodiscard]] std::vector<coordinator::Override> input_overrides(
+    const cxxopts::ParseResult& parsed);
+
+/// The configuration of a verb that is given --model and --documents in place of a file: no stage,
+/// no run directory.
+[[nodiscard]] coordinator::Configuration folder_configuration(const cxxopts::ParseResult& parsed,
+                                                              const std::string& verb);
+
+/// A context window, in the range of stage.target_tokens.
+/// @throws UsageError naming the flag
+[[nodiscard]] std::uint64_t parse_window(const std::string& text, const std::string& flag);
 
 /// Adds the flags of `evaluate`.
 void add_evaluation_flags(cxxopts::Options& options);
 
 /// @throws UsageError, ConfigurationError, HistoryError, EvaluatorError
 [[nodiscard]] EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed);
-
-/// One factor per line or separated by commas; empty lines and lines that start with # are skipped.
-/// @throws UsageError naming file and line
-[[nodiscard]] std::vector<double> read_factors_file(const std::filesystem::path& file);
 
 }  // namespace longrope::cli

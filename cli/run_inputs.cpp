@@ -157,6 +157,7 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
         add_model_facts(facts, model.config());
         facts.model_digest = model.digest();
         facts.documents_digest = documents.digest();
+        facts.begin_with_bos = documents.bos_token_id() >= 0;
         add_document_facts(facts, documents, configuration.documents.path);
     }
     replace_window(facts, configuration.model);

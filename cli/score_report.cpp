@@ -85,6 +85,22 @@ double perplexity(const MethodScores& method, std::span<const std::uint64_t> tok
     return std::exp(sum / count);
 }
 
+double perplexity_error(const MethodScores& method, std::span<const std::uint64_t> tokens,
+                        std::span<const std::size_t> documents) {
+    const auto n = static_cast<double>(documents.size());
+    if (documents.size() < 2) return std::numeric_limits<double>::quiet_NaN();
+    const double mean = std::log(perplexity(method, tokens, documents));
+    double squares = 0.0;
+    double count = 0.0;
+    for (const std::size_t i : documents) {
+        const auto scored = static_cast<double>(tokens[i]);
+        const double apart = method.nll[i] - mean * scored;
+        squares += apart * apart;
+        count += scored;
+    }
+    return std::exp(mean) * std::sqrt(n / (n - 1.0) * squares) / count;
+}
+
 PairedDifference paired_difference(const MethodScores& method, const MethodScores& reference,
                                    std::span<const std::uint64_t> tokens,
                                    std::span<const std::size_t> documents) {

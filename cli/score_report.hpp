@@ -25,6 +25,13 @@ struct DocumentGroup {
 [[nodiscard]] double perplexity(const MethodScores& method, std::span<const std::uint64_t> tokens,
                                 std::span<const std::size_t> documents);
 
+/// Standard error of that perplexity, from how documents differ: with r_i = sum_i - mean *
+/// tokens_i, perplexity * sqrt(n / (n - 1) * sum of r_i^2) / all tokens; documents of one length
+/// give the deviation of their means / sqrt(n). NaN for fewer than two documents.
+[[nodiscard]] double perplexity_error(const MethodScores& method,
+                                      std::span<const std::uint64_t> tokens,
+                                      std::span<const std::size_t> documents);
+
 /// How much worse than a reference method, paired by document: 100 (e^mean - 1) %, of the
 /// difference of mean negative log-likelihoods; the standard error is their deviation /
 /// sqrt(documents).

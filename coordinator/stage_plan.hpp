@@ -30,6 +30,7 @@ struct RunFacts {
     std::map<std::string, std::string> stage_model_digests{};
     std::string documents_digest;
     std::vector<DocumentFacts> documents;  ///< in the order of the file
+    bool begin_with_bos = false;           ///< a BOS stands before every document's tokens
 
     /// Of the weights that a stage is scored with; empty: they do not exist yet.
     [[nodiscard]] const std::string& model_digest_of(const std::string& stage) const;

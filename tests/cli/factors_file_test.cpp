@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/evaluation_plan.hpp"
+#include "cli/arguments.hpp"
+#include "cli/factors_file.hpp"
 #include "tests/evaluator/temporary_folder.hpp"
 
 using namespace longrope::cli;
@@ -17,7 +18,8 @@ TEST_CASE("factors are read one a line or between commas, comments and blank lin
          {"1\n1.5\n2.25\n8\n", "1,1.5,2.25,8", "# mine\n1, 1.5,\n\n2.25\n  # more\n 8",
           "1\r\n1.5\r\n\r\n2.25\r\n8\r\n", "1.0e0\n15e-1\n   \n\t2.25\n8.000"}) {
         INFO(text);
-        CHECK(read_factors_file(folder.write("factors.txt", text)) == expected);
+        CHECK(read_factors_file(folder.write("factors.txt", text), "--factors", 4).factors ==
+              expected);
     }
 }
 
@@ -38,10 +40,98 @@ TEST_CASE("a file that holds no factors is refused, naming file and line") {
     };
     for (const auto& [text, message] : cases) {
         INFO(text);
-        CHECK_THROWS_WITH_AS((void)read_factors_file(folder.write("factors.txt", text)),
-                             ("--factors " + name + message).c_str(), UsageError);
+        CHECK_THROWS_WITH_AS(
+            (void)read_factors_file(folder.write("factors.txt", text), "--factors", 2),
+            ("--factors " + name + message).c_str(), UsageError);
     }
-    CHECK_THROWS_WITH_AS((void)read_factors_file("/nowhere/f"),
+    CHECK_THROWS_WITH_AS((void)read_factors_file("/nowhere/f", "--factors", 2),
                          "--factors /nowhere/f: the file cannot be read", UsageError);
-    CHECK_THROWS_AS((void)read_factors_file(folder.path()), UsageError);
+    CHECK_THROWS_AS((void)read_factors_file(folder.path(), "--factors", 2), UsageError);
+}
+
+TEST_CASE("a line per layer is one vector if the layers agree, and refused if they do not") {
+    const TemporaryFolder folder;
+    const auto read = [&](const char* text) {
+        return read_factors_file(folder.write("layers.csv", text), "--factors", 3).factors;
+    };
+    CHECK(read("1,2,3\n1,2,3\n1,2,3\n") == std::vector<double>{1.0, 2.0, 3.0});
+    CHECK(read("1,2,3\n") == std::vector<double>{1.0, 2.0, 3.0});
+    CHECK_THROWS_WITH_AS((void)read("1,2,3\n# a comment\n1,2,3.5\n"),
+                         doctest::Contains("layers.csv:3: the row differs from the first"),
+                         UsageError);
+    CHECK_THROWS_WITH_AS((void)read("1,2\n1,2\n"),
+                         doctest::Contains("4 factors; the model has 3 rotary pairs"), UsageError);
+}
+
+TEST_CASE("JSON of every kind that is passed around is read") {
+    const TemporaryFolder folder;
+    const auto read = [&](const std::string& text) {
+        return read_factors_file(folder.write("factors.json", text), "--factors", 2);
+    };
+    const std::vector<double> expected{1.0, 2.5};
+    CHECK(read("[1, 2.5]").factors == expected);
+    CHECK(read("\n [1.0,\n2.5e0]").factors == expected);
+
+    const FactorsFile native = read(
+        R"({"lambda_long": [1, 2.5], "lambda_short": [1, 1.5], "n_hat": 4,
+            "attention_scale": 1.125, "original_window": 256, "target_tokens": 2048})");
+    CHECK(native.factors == expected);
+    CHECK(native.short_factors == std::vector<double>{1.0, 1.5});
+    CHECK(native.start_tokens == 4U);
+    CHECK(native.attention_scale == 1.125);
+    CHECK(native.original_window == 256U);
+    CHECK(native.target_tokens == 2048U);
+
+    for (const char* section : {"rope_parameters", "rope_scaling"}) {
+        const FactorsFile config =
+            read(std::string{R"({"max_position_embeddings": 2048,
+                "original_max_position_embeddings": 256, ")"} +
+                 section +
+                 R"(": {"long_factor": [1, 2.5], "short_factor": [1, 1], "attention_factor": 1.25,
+                "original_max_position_embeddings": 4096}})");
+        CHECK(config.factors == expected);
+        CHECK(config.short_factors == std::vector<double>{1.0, 1.0});
+        CHECK(config.attention_scale == 1.25);
+        CHECK(config.original_window == 256U);  // of the top level
+        CHECK(config.target_tokens == 2048U);
+        CHECK_FALSE(config.start_tokens.has_value());
+    }
+
+    // The log of the published code: pairs of factors and perplexity, NaN written as it is not
+    // JSON.
+    CHECK(
+        read(R"({"iteration": 3, "population": [[[1, 9], 7.5], [[1, 2.5], 6.5], [[1, 3], null]]})")
+            .factors == expected);
+}
+
+TEST_CASE("JSON that holds no factors is refused, naming the key") {
+    const TemporaryFolder folder;
+    const std::vector<std::pair<std::string, std::string>> cases{
+        {"[1, 2", "not valid JSON"},
+        {"[1, 2, 3]", "3 factors; the model has 2 rotary pairs"},
+        {"[1, \"2\"]", "the list[1] is \"2\", expected a finite number above 0"},
+        {"[1, -2]", "the list[1] is -2"},
+        {"{}", "found an object without lambda_long, long_factor or population"},
+        {R"({"lambda_long": 3})", "lambda_long is no list of factors"},
+        {R"({"lambda_long": [1, 2], "n_hat": -1})", "n_hat is -1, expected a number of tokens"},
+        {R"({"lambda_long": [1, 2], "target_tokens": 0.5})", "target_tokens is"},
+        {R"({"long_factor": [1, 2], "attention_factor": 0})", "attention_factor is 0"},
+        {R"({"population": []})", "population is no list"},
+        {R"({"population": [[1, 2]]})", "the best of the population is no list of factors"},
+        {R"({"population": [3]})", "is not a pair of factors and perplexity"},
+    };
+    for (const auto& [text, message] : cases) {
+        INFO(text);
+        CHECK_THROWS_WITH_AS(
+            (void)read_factors_file(folder.write("factors.json", text), "--factors", 2),
+            doctest::Contains(message.c_str()), UsageError);
+    }
+}
+
+TEST_CASE("dips are told, and a running maximum takes them away") {
+    CHECK(dips_of(std::vector<double>{1.0, 1.0, 2.0}).empty());
+    CHECK(dips_of(std::vector<double>{1.0, 1.11, 1.1, 3.0, 2.0}) ==
+          "2 of 5 factors are below the one before, the first at index 2: 1.1 after 1.11");
+    CHECK(running_maximum(std::vector<double>{1.0, 1.11, 1.1, 3.0, 2.0}) ==
+          std::vector<double>{1.0, 1.11, 1.11, 3.0, 3.0});
 }

@@ -40,6 +40,22 @@ TEST_CASE("perplexity weights documents by their tokens") {
     CHECK(perplexity(method, tokens, second) == doctest::Approx{std::exp(3.0)});
 }
 
+TEST_CASE("a perplexity's standard error is that of the documents' means, weighted by tokens") {
+    // By hand: means 2, 2.1, 2.3 of equal documents; mean 2.1333, deviation 0.152753 / sqrt 3.
+    const std::vector<std::uint64_t> equal{100, 100, 100};
+    const MethodScores method{"a", {200.0, 210.0, 230.0}};
+    const std::vector<std::size_t> all{0, 1, 2};
+    CHECK(perplexity_error(method, equal, all) ==
+          doctest::Approx{std::exp(2.1333333333) * 0.1527525232 / std::sqrt(3.0)});
+    // Two documents of 100 and 300 tokens, 2 and 3 nats per token: r = -75 and 75 nats.
+    const std::vector<std::uint64_t> unequal{100, 300};
+    const MethodScores other{"b", {200.0, 900.0}};
+    CHECK(perplexity_error(other, unequal, both) ==
+          doctest::Approx{std::exp(2.75) * std::sqrt(2.0 * 2.0 * 75.0 * 75.0) / 400.0});
+    const std::vector<std::size_t> one{0};
+    CHECK(std::isnan(perplexity_error(method, equal, one)));
+}
+
 TEST_CASE("the paired difference is the mean over documents, its error theirs") {
     // By hand: differences of mean NLL 0.02, 0.04, 0.06; mean 0.04, standard deviation 0.02.
     const std::vector<std::uint64_t> tokens{100, 50, 200};

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include "cli/evaluation_report.hpp"
+
+namespace longrope::cli {
+
+/// Writes what `evaluate` found as HDF5: evaluation_format.md is its page. An existing file is
+/// replaced.
+/// @throws storage::StorageError
+void write_evaluation_file(const std::filesystem::path& file, const EvaluationPlan& plan,
+                           const EvaluationReport& report, std::span<const CellScores> cells);
+
+}  // namespace longrope::cli

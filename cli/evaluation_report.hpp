@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/evaluation_jobs.hpp"
+#include "cli/score_report.hpp"
+
+namespace longrope::cli {
+
+/// One cell of the table, over all documents.
+struct CellSummary {
+    std::string method;
+    std::uint64_t tokens = 0;     ///< length, or window
+    double perplexity = 0.0;      ///< weighted by tokens
+    double error = 0.0;           ///< its standard error; NaN for one document
+    double window_mean = 0.0;     ///< exp of the mean over windows of their mean NLL
+    PairedDifference difference;  ///< to the reference method, paired by document
+    std::uint64_t scored_tokens = 0;
+    std::uint64_t windows = 0;
+};
+
+/// What `evaluate` found: every cell, in the order methods x lengths.
+struct EvaluationReport {
+    std::vector<CellSummary> cells;
+    std::string reference;  ///< the method that differences are to; empty: a method alone
+};
+[[nodiscard]] EvaluationReport summarise(const EvaluationPlan& plan,
+                                         std::span<const CellScores> cells);
+
+/// Tables for people.
+[[nodiscard]] std::string report_text(const EvaluationPlan& plan, const EvaluationReport& report,
+                                      std::span<const CellScores> cells);
+
+/// JSON on one line, with the scores of each document.
+[[nodiscard]] std::string report_json(const EvaluationPlan& plan, const EvaluationReport& report,
+                                      std::span<const CellScores> cells);
+
+/// A line per method and length, with a header; docs/evaluate.md has the columns.
+[[nodiscard]] std::string report_csv(const EvaluationPlan& plan, const EvaluationReport& report);
+
+}  // namespace longrope::cli

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/rank_scores.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "cli/run_inputs.hpp"
+#include "cli/stop_signals.hpp"
+#include "coordinator/coordinate.hpp"
+
+namespace longrope::cli {
+
+std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
+    Job& job, const coordinator::Configuration& configuration, const std::string& stage_model,
+    const std::vector<coordinator::Job>& jobs) {
+    catch_stop_signals();
+    protocol::Transport& transport =
+        job.start_workers(setup_of(configuration, stage_model), configuration.run.lease_seconds);
+    const bool terminal = ::isatty(STDERR_FILENO) != 0;
+    auto scores = coordinator::score_jobs(
+        jobs, transport,
+        {configuration.run.max_faults,
+         coordinator::Dispatcher::Seconds{configuration.evaluator.deadline_floor_seconds}},
+        [terminal](std::uint64_t scored, std::uint64_t total) {
+            if (terminal) fmt::print(stderr, "\r{}/{} scored", scored, total);
+        },
+        requested_stop);
+    if (terminal) fmt::print(stderr, "\r{:40}\r", "");
+    if (!scores) {
+        fmt::print(stderr, "longrope: {}; nothing was printed\n", *requested_stop());
+        return std::nullopt;
+    }
+    for (const coordinator::JobScores& score : *scores) {
+        if (!score.failure.empty()) {
+            throw coordinator::NoWorkers{
+                fmt::format("an evaluation failed for good: {}", score.failure)};
+        }
+    }
+    return scores;
+}
+
+}  // namespace longrope::cli

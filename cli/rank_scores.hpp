@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/job.hpp"
+#include "coordinator/configuration.hpp"
+#include "coordinator/score_jobs.hpp"
+
+namespace longrope::cli {
+
+/// Scores a list of jobs on all ranks, with a count on a terminal.
+/// @param stage_model  as in setup_of
+/// @returns in the order of the jobs; nothing if a signal stopped it, which is said on stderr
+/// @throws coordinator::NoWorkers, if an evaluation failed for good too
+[[nodiscard]] std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
+    Job& job, const coordinator::Configuration& configuration, const std::string& stage_model,
+    const std::vector<coordinator::Job>& jobs);
+
+}  // namespace longrope::cli

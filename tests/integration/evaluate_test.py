@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks sliding windows of evaluate against a sum by hand, and the files that it writes.
+
+Usage: python tests/run_python_test.py tests/integration/evaluate_test.py
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy
+from search_run import (
+    DEMO_MODEL,
+    EXIT_DONE,
+    PATIENCE_SECONDS,
+    job_environment,
+    launcher,
+    needs_mpirun,
+    program,
+    run_program,
+    synthetic_search,
+    to_toml,
+)
+from spoiled_files import write_documents
+
+WINDOWS = ("--window", "64,128", "--stride", "48", "--tokens", "300", "--split", "search")
+
+
+@unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+class Evaluate(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        write_documents(self.folder / "documents.h5")
+        inputs = ("--model", str(DEMO_MODEL), "--documents", "documents.h5")
+        self.words = ("evaluate", *inputs, "--methods", "none,yarn", "--json")
+
+    def read(self, *words: str) -> dict[str, Any]:
+        answer = run_program(*self.words, *words, folder=self.folder)
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+        return json.loads(answer.stdout)
+
+    def rows(self, report: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
+        return {(row["method"], row["tokens"]): row for row in report["results"]}
+
+    def scored_by_hand(self, window: int, stride: int, read: int, method: str) -> tuple[float, int]:
+        """Sum and count over the windows of the first document, each evaluated by itself."""
+        with h5py.File(self.folder / "documents.h5") as file:
+            bos = int(file.attrs["bos_token_id"]) >= 0
+            number = int(numpy.flatnonzero(file["split"][:] == 0)[0])
+            offsets = file["offsets"][:]
+            tokens = file["tokens"][offsets[number] : offsets[number + 1]][: read - bos]
+        total, count, scored = 0.0, 0, 0
+        for begin in range(0, len(tokens), stride):
+            end = min(begin + window - bos, len(tokens))
+            # The window as a document of its own.
+            with h5py.File(self.folder / "documents.h5") as old:
+                with h5py.File(self.folder / "window.h5", "w") as new:
+                    for key, value in old.attrs.items():
+                        if key != "tokens_sha256":
+                            new.attrs.create(key, value)
+                    new["tokens"] = tokens[begin:end].astype("<i4")
+                    new["offsets"] = numpy.array([0, end - begin], "<i8")
+                    new["titles"] = old["titles"][:1]
+                    new["split"] = numpy.zeros(1, "u1")
+            answer = run_program(
+                *("evaluate", "--model", str(DEMO_MODEL), "--documents", "window.h5"),
+                *("--split", "search", "--methods", method, "--target-tokens", str(window)),
+                *("--tokens", str(end - begin + bos), "--per-token", "window-nll.h5"),
+                folder=self.folder,
+            )
+            self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+            with h5py.File(self.folder / "window-nll.h5") as file:
+                nll = file[f"{method}/{end - begin + bos}/nll"][0]
+            fresh = min(end - max(scored, begin), len(nll))
+            total += float(nll[len(nll) - fresh :].astype(float).sum())
+            count += fresh
+            scored = end
+            if end == len(tokens):
+                break
+        return total, count
+
+    def test_windows_add_up_to_what_each_is_by_itself(self) -> None:
+        report = self.read(
+            "--window", "64", "--stride", "48", "--tokens", "200", "--split", "search"
+        )
+        row = self.rows(report)["yarn", 64]
+        total, count = self.scored_by_hand(64, 48, 200, "yarn")
+        document = row["documents"][0]
+        self.assertEqual(document["scored_tokens"], count)
+        self.assertAlmostEqual(document["sum_nll"], total, delta=1e-4 * total)
+        self.assertEqual(len(row["documents"]), 1)
+        self.assertAlmostEqual(row["perplexity"], math.exp(document["sum_nll"] / count), places=9)
+
+    def test_a_window_as_long_as_what_is_read_is_the_document_read_whole(self) -> None:
+        whole = self.rows(self.read("--tokens", "256", "--split", "search"))
+        slid = self.rows(
+            self.read("--window", "256", "--stride", "100", "--tokens", "256", "--split", "search")
+        )
+        for cell, row in whole.items():
+            self.assertEqual(slid[cell]["documents"], row["documents"])
+            self.assertEqual(row["perplexity"], slid[cell]["perplexity"])
+            self.assertAlmostEqual(
+                slid[cell]["perplexity_window_mean"], row["perplexity"], places=9
+            )
+
+    @needs_mpirun()
+    def test_ranks_share_the_windows_and_find_the_same(self) -> None:
+        alone = self.read(*WINDOWS)
+        done = subprocess.run(
+            [*launcher(2), str(program()), *self.words, *WINDOWS, "--threads", "1"],
+            cwd=self.folder,
+            env=job_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        self.assertEqual(json.loads(done.stdout), alone, done.stderr)
+
+    def test_csv_and_hdf5_say_what_json_says(self) -> None:
+        report = self.read(*WINDOWS, "--csv", "table.csv", "--hdf5", "scores.h5")
+        with (self.folder / "table.csv").open(newline="") as file:
+            table = list(csv.DictReader(file))
+        self.assertEqual(len(table), 4)
+        for row, cell in zip(table, report["results"], strict=True):
+            self.assertEqual((row["method"], int(row["tokens"])), (cell["method"], cell["tokens"]))
+            self.assertEqual(float(row["perplexity"]), cell["perplexity"])
+            self.assertEqual(float(row["perplexity_window_mean"]), cell["perplexity_window_mean"])
+            self.assertEqual(int(row["windows"]), cell["windows"])
+            self.assertEqual(int(row["stride"]), 48)
+            self.assertEqual(row["reference"], "yarn")
+            self.assertEqual(float(row["difference_percent"]), cell["difference"]["percent"])
+            self.assertEqual(row["standard_error"], "", "there is one document")
+        with h5py.File(self.folder / "scores.h5") as file:
+            self.assertEqual(file.attrs["format"], b"longrope-evaluation")
+            self.assertEqual(int(file.attrs["stride"]), 48)
+            self.assertEqual(list(file["method"][:]), [b"none", b"yarn"])
+            self.assertEqual(list(file["tokens"][:]), [64, 128])
+            for m, method in enumerate(("none", "yarn")):
+                for w, window in enumerate((64, 128)):
+                    cell = self.rows(report)[method, window]
+                    self.assertEqual(file["perplexity"][m, w], cell["perplexity"])
+                    sums = [document["sum_nll"] for document in cell["documents"]]
+                    self.assertEqual(list(file["document_nll"][m, w]), sums)
+                    self.assertEqual(list(file["factors"][m]), cell["factors"])
+            self.assertEqual(file["perplexity"].attrs["units"], b"1")
+
+
+class Landscape(unittest.TestCase):
+    def test_the_error_of_a_perplexity_is_that_of_its_documents(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "search.toml").write_text(to_toml(synthetic_search()))
+            words = ("evaluate", "search.toml", "--tokens", "2048", "--methods", "pi", "--json")
+            answer = run_program(*words, folder=Path(folder))
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+        (row,) = json.loads(answer.stdout)["results"]
+        means = numpy.array([d["sum_nll"] / d["scored_tokens"] for d in row["documents"]])
+        self.assertGreater(len(means), 2)
+        error = math.exp(means.mean()) * means.std(ddof=1) / math.sqrt(len(means))
+        self.assertAlmostEqual(row["standard_error"], error, places=9)
+        self.assertNotIn("difference", row)
+
+    def test_windows_over_a_landscape_score_every_token_once(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "search.toml").write_text(to_toml(synthetic_search()))
+            words = ("--window", "512", "--stride", "256", "--tokens", "5000", "--json")
+            answer = run_program("evaluate", "search.toml", *words, folder=Path(folder))
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+        for row in json.loads(answer.stdout)["results"]:
+            for document in row["documents"]:
+                self.assertEqual(document["scored_tokens"], 4999)  # the first has none before it
+
+
+if __name__ == "__main__":
+    unittest.main()
