@@ -14,6 +14,7 @@
 #include "cli/estimate_command.hpp"
 #include "cli/evaluate_command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/export_command.hpp"
 #include "cli/init_command.hpp"
 #include "cli/job.hpp"
 #include "cli/search_command.hpp"
@@ -33,6 +34,7 @@ usage: longrope VERB [ARGUMENTS]
 
   search CONFIG      search, or go on with a search (--check: only validate and estimate)
   evaluate           perplexity of methods at several lengths
+  export             write the factors as inference engines load them, and check that
   status DIRECTORY   how far a search is, while it runs or after
   verify DIRECTORY   whether a history follows from its seed and its document scores
   estimate CONFIG    what a search would take on GPUs that need not be there
@@ -52,13 +54,21 @@ ExitCode report_error() {
     return exit_code_of_current_exception();
 }
 
-/// search and evaluate: the verbs that run on all ranks of a job.
+/// Whether a verb runs on all ranks of a job.
+bool runs_on_ranks(std::string_view verb) {
+    return verb == "search" || verb == "evaluate" || verb == "export";
+}
+
 int run_job(int argc, char** argv, std::string_view verb, const Words& words) {
     Job job{&argc, &argv};
     if (!job.is_coordinator()) return job.work();
     ExitCode code = ExitCode::done;
     try {
-        code = verb == "search" ? run_search(job, words) : run_evaluate(job, words);
+        if (verb == "search") {
+            code = run_search(job, words);
+        } else {
+            code = verb == "evaluate" ? run_evaluate(job, words) : run_export(job, words);
+        }
     } catch (...) {
         code = report_error();
     }
@@ -68,7 +78,7 @@ int run_job(int argc, char** argv, std::string_view verb, const Words& words) {
 int run(int argc, char** argv) {
     const std::string_view verb = argc > 1 ? argv[1] : "";
     const Words words{argv + (argc > 1 ? 2 : 1), argv + argc};
-    if (verb == "search" || verb == "evaluate") return run_job(argc, argv, verb, words);
+    if (runs_on_ranks(verb)) return run_job(argc, argv, verb, words);
     if (verb == "status") return static_cast<int>(run_status(words));
     if (verb == "verify") return static_cast<int>(run_verify(words));
     if (verb == "init") return static_cast<int>(run_init(words));
@@ -86,8 +96,8 @@ int run(int argc, char** argv) {
         std::cerr << usage;
     } else {
         fmt::print(stderr,
-                   "longrope: unknown verb \"{}\"; there are search, evaluate, status, verify, "
-                   "estimate, devices and init\n",
+                   "longrope: unknown verb \"{}\"; there are search, evaluate, export, status, "
+                   "verify, estimate, devices and init\n",
                    verb);
     }
     return static_cast<int>(ExitCode::usage);

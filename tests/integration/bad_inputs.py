@@ -15,6 +15,7 @@ import sys
 from bad_command_lines import ESTIMATION, EVALUATION, INITIAL, USAGE
 from bad_configurations import CONFIGURATION
 from bad_documents import DOCUMENTS
+from bad_exports import EXPORTS, IMPORTS
 from bad_histories import HISTORY, MODEL_HISTORY, STATUS
 from bad_input import (
     EXIT_BAD_FILE,
@@ -34,6 +35,7 @@ SECTIONS = {
     "Run directory and history": HISTORY + MODEL_HISTORY + STATUS,
     "longrope evaluate": EVALUATION,
     "longrope estimate": ESTIMATION,
+    "longrope export": IMPORTS + EXPORTS,
     "longrope init": INITIAL,
 }
 

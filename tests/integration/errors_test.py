@@ -28,7 +28,9 @@ from bad_inputs import (
     ESTIMATION,
     EVALUATION,
     EXIT_CODES,
+    EXPORTS,
     HISTORY,
+    IMPORTS,
     INITIAL,
     MODEL_FILES,
     MODEL_HISTORY,
@@ -128,7 +130,11 @@ class Errors(unittest.TestCase):
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_model_and_documents(self) -> None:
-        self.try_cases(MODEL_FILES + DOCUMENTS + INITIAL + ESTIMATION, self.prepare_model)
+        self.try_cases(MODEL_FILES + DOCUMENTS + INITIAL, self.prepare_model)
+
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_estimates_and_imported_factors(self) -> None:
+        self.try_cases(ESTIMATION + IMPORTS, self.prepare_model)
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_the_files_that_the_cases_spoil_are_accepted_as_they_are(self) -> None:
@@ -140,7 +146,7 @@ class Errors(unittest.TestCase):
         keys = {"dimensions": 16, "documents": 8}
         done = SearchRun(self.folder / "done", changed(SYNTHETIC, **{"evaluator.synthetic": keys}))
         done.complete()
-        self.try_cases(HISTORY + STATUS, self.prepared_from(done))
+        self.try_cases(HISTORY + STATUS + EXPORTS, self.prepared_from(done))
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_history_of_a_model(self) -> None:
@@ -183,7 +189,7 @@ class Page(unittest.TestCase):
 
     def test_every_case_is_tried_and_told_apart(self) -> None:
         tried = USAGE + EVALUATION + CONFIGURATION + MODEL_FILES + DOCUMENTS + INITIAL
-        tried += ESTIMATION + HISTORY + MODEL_HISTORY + STATUS
+        tried += ESTIMATION + IMPORTS + EXPORTS + HISTORY + MODEL_HISTORY + STATUS
         listed = [case for cases in SECTIONS.values() for case in cases]
         self.assertCountEqual([case.wrong for case in tried], [case.wrong for case in listed])
         for cases in SECTIONS.values():

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/export_command.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <cmath>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cli/export_files.hpp"
+#include "cli/export_plan.hpp"
+#include "cli/export_verification.hpp"
+#include "cli/rank_scores.hpp"
+
+namespace longrope::cli {
+namespace {
+
+std::string list_text(const FactorList& list, const char* engines) {
+    return fmt::format("  {}: {} factors, {} to {} ({})\n", engines, list.factors.size(),
+                       list.factors.front(), list.factors.back(), list.origin);
+}
+
+std::string report_text(const ExportPlan& plan, const std::string& written,
+                        const std::vector<ExportedRow>& rows) {
+    const RopeExport& rope = plan.rope;
+    std::string text =
+        fmt::format("Wrote {}\n  {} to {} tokens, attention scale {:.6f}{}\n", written,
+                    rope.original_window, rope.target_tokens(), rope.attention_scale,
+                    plan.format == ExportFormat::csv ? " (not in the file)" : "");
+    text += list_text(rope.long_list, "long list");
+    if (plan.format != ExportFormat::csv) text += list_text(rope.short_list, "short list");
+    if (rows.empty()) return text + "Read back as written; not scored.\n";
+    std::size_t width = 10;
+    for (const ExportedRow& row : rows) width = std::max(width, row.list.size());
+    text += fmt::format("\nReloaded, on {} documents:\n\n{:{}}{:>10}{:>12}{:>12}{:>14}\n",
+                        plan.long_documents.size(), "", width, "tokens", "perplexity", "stored",
+                        "difference");
+    for (const ExportedRow& row : rows) {
+        text += fmt::format("{:{}}{:>10}{:>12.4f}", row.list, width, row.tokens, row.perplexity);
+        if (row.stored) {
+            text += fmt::format("{:>12.4f}{:>14.1e}  {}", *row.stored,
+                                std::abs(row.perplexity / *row.stored - 1.0), row.stored_on);
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+std::string report_json(const ExportPlan& plan, const std::vector<ExportedRow>& rows) {
+    const auto number = [](double value) {
+        return std::isfinite(value) ? boost::json::value(value) : boost::json::value(nullptr);
+    };
+    boost::json::array scores;
+    for (const ExportedRow& row : rows) {
+        scores.push_back(
+            {{"list", row.list},
+             {"tokens", row.tokens},
+             {"start_tokens", row.job.start_tokens},
+             {"documents", boost::json::value_from(row.job.documents)},
+             {"perplexity", number(row.perplexity)},
+             {"stored", row.stored ? number(*row.stored) : boost::json::value(nullptr)},
+             {"stored_on", row.stored_on}});
+    }
+    const RopeExport& rope = plan.rope;
+    const boost::json::object report{
+        {"output", plan.output.string()},
+        {"original_window", rope.original_window},
+        {"target_tokens", rope.target_tokens()},
+        {"attention_scale", rope.attention_scale},
+        {"long_origin", rope.long_list.origin},
+        {"short_origin", rope.short_list.origin},
+        {"dropped_start_tokens", {plan.dropped_long, plan.dropped_short}},
+        {"scores", std::move(scores)}};
+    return boost::json::serialize(report) + "\n";
+}
+
+/// @throws std::runtime_error for the first row that differs from what is stored
+void require_stored_scores(const ExportPlan& plan, const std::vector<ExportedRow>& rows) {
+    for (const ExportedRow& row : rows) {
+        if (!row.differs()) continue;
+        throw std::runtime_error{fmt::format(
+            "{}: the {} has perplexity {:.8g} at {} tokens on the {} documents, and the history "
+            "{:.8g}: they differ by more than {:.0e}. It stays there; check that the model is the "
+            "one of the search (digest {}), and that the numbers are computed alike (backend, isa, "
+            "precision)",
+            plan.output.string(), row.list, row.perplexity, row.tokens, row.stored_on, *row.stored,
+            largest_difference, plan.rope.model_digest)};
+    }
+}
+
+}  // namespace
+
+ExitCode run_export(Job& job, const Words& words) {
+    cxxopts::Options options{
+        "longrope export",
+        "Writes searched or imported factors as inference engines load them, reads them back and\n"
+        "compares their perplexity with the stored one; exit status 1 if it differs.\nRuns under "
+        "mpirun too.\n"};
+    add_export_flags(options);
+    add_setting_flags(options);
+    const auto parsed = parse(options, words);
+    if (!parsed) return ExitCode::done;
+    const ExportPlan plan = plan_export(*parsed);
+    const std::string written = write_export(plan);
+    const ReloadedRope reloaded = reload_export(plan);
+    require_same_lists(plan, reloaded);
+    std::vector<ExportedRow> rows = rows_of(plan, reloaded);
+    if (!rows.empty()) {
+        coordinator::Configuration configuration = plan.configuration;
+        std::string stage_model = plan.stage_model;
+        if (plan.format == ExportFormat::hugging_face) {
+            configuration.model.path = plan.output.string();
+            stage_model.clear();
+        }
+        std::vector<coordinator::Job> jobs;
+        for (const ExportedRow& row : rows) jobs.push_back(row.job);
+        const auto scores = score_on_ranks(job, configuration, stage_model, jobs);
+        if (!scores) return ExitCode::stopped_early;
+        enter_scores(rows, *scores);
+    }
+    std::cout << (parsed->count("json") > 0 ? report_json(plan, rows)
+                                            : report_text(plan, written, rows))
+              << std::flush;
+    require_stored_scores(plan, rows);
+    return ExitCode::done;
+}
+
+}  // namespace longrope::cli

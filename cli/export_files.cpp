@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/export_files.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "cli/factors_file.hpp"
+#include "cli/json_text.hpp"
+#include "coordinator/atomic_file.hpp"
+#include "evaluator/model/json_file.hpp"
+
+namespace longrope::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uintmax_t largest_config_bytes = 16U << 20U;
+
+void write_text(const fs::path& file, const std::string& text) {
+    coordinator::write_file_atomically(file, std::as_bytes(std::span{text}));
+}
+
+std::string write_folder(const ExportPlan& plan) {
+    const fs::path source{plan.configuration.model.path};
+    const boost::json::object original = evaluator::parse_json_object(
+        evaluator::read_text_file(source / "config.json", largest_config_bytes),
+        (source / "config.json").string());
+    fs::create_directory(plan.output);
+    std::size_t files = 0;
+    for (const fs::directory_entry& entry : fs::directory_iterator{source}) {
+        const fs::path name = entry.path().filename();
+        if (!entry.is_regular_file() || name == "config.json") continue;
+        if (plan.copy_weights) {
+            fs::copy_file(entry.path(), plan.output / name);
+        } else {
+            // A file that is a link itself may stand for one in a cache: the link leads to that.
+            fs::create_symlink(fs::canonical(entry.path()), plan.output / name);
+        }
+        ++files;
+    }
+    // Last, so that a folder with a config.json is whole.
+    write_text(plan.output / "config.json",
+               json_text(hugging_face_config(original, *plan.model, plan.rope)));
+    return fmt::format("{}: config.json, and {} {} files of {}", plan.output.string(),
+                       plan.copy_weights ? "copies of" : "links to", files, source.string());
+}
+
+}  // namespace
+
+std::string write_export(const ExportPlan& plan) {
+    switch (plan.format) {
+        case ExportFormat::hugging_face:
+            return write_folder(plan);
+        case ExportFormat::vllm:
+            write_text(plan.output, json_text(vllm_overrides(*plan.model, plan.rope)));
+            break;
+        case ExportFormat::csv:
+            write_text(plan.output, factors_csv(plan.rope));
+            break;
+        case ExportFormat::json:
+            write_text(plan.output, json_text(native_export(plan.rope)));
+            break;
+    }
+    return plan.output.string();
+}
+
+ReloadedRope reload_export(const ExportPlan& plan) {
+    const std::size_t pairs = plan.rope.long_list.factors.size();
+    switch (plan.format) {
+        case ExportFormat::hugging_face:
+            return reload_hugging_face(plan.output);
+        case ExportFormat::vllm:
+            return reload_vllm(plan.output, pairs);
+        case ExportFormat::csv:
+        case ExportFormat::json:
+            break;
+    }
+    const FactorsFile file = read_factors_file(plan.output, "--output", pairs);
+    // A CSV file says nothing of the scale: whoever loads it has to.
+    const double scale = file.attention_scale.value_or(plan.rope.attention_scale);
+    return {file.factors, file.short_factors, scale, scale, file.start_tokens.value_or(0)};
+}
+
+}  // namespace longrope::cli

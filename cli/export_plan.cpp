@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/export_plan.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "cli/evaluation_plan.hpp"
+#include "cli/factors_file.hpp"
+#include "cli/history_argument.hpp"
+#include "cli/run_inputs.hpp"
+#include "coordinator/score_table.hpp"
+#include "genome/attention_scale.hpp"
+
+namespace longrope::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using coordinator::RunHistory;
+using coordinator::ScoreTable;
+using coordinator::StageHistory;
+
+constexpr std::array<std::pair<std::string_view, ExportFormat>, 4> formats{
+    {{"hf", ExportFormat::hugging_face},
+     {"vllm", ExportFormat::vllm},
+     {"csv", ExportFormat::csv},
+     {"json", ExportFormat::json}}};
+
+std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
+    return parsed.count(flag) > 0 ? parsed[flag].as<std::string>() : std::string{};
+}
+
+ExportFormat format_of(const cxxopts::ParseResult& parsed) {
+    const auto name = parsed["format"].as<std::string>();
+    for (const auto& [known, format] : formats) {
+        if (known == name) return format;
+    }
+    if (name == "gguf") {
+        throw UsageError{
+            "--format gguf: scripts/export_gguf.py writes GGUF files, from a folder that --format "
+            "hf has written and checked: longrope export RUN --format hf --output FOLDER, then "
+            "python scripts/export_gguf.py FOLDER --output MODEL.gguf"};
+    }
+    throw UsageError{fmt::format("--format {}: expected hf, vllm, gguf, csv or json", name)};
+}
+
+/// Whether files may be written where the user says.
+void check_output(const ExportPlan& plan) {
+    const std::string where = fmt::format("--output {}", plan.output.string());
+    const fs::path folder = plan.output.has_parent_path() ? plan.output.parent_path() : ".";
+    if (!fs::is_directory(folder)) {
+        throw UsageError{
+            fmt::format("{}: the folder {} does not exist: make it first", where, folder.string())};
+    }
+    if (plan.format == ExportFormat::hugging_face) {
+        if (plan.replace) throw UsageError{"--force goes with --format vllm, csv and json"};
+        if (fs::exists(plan.output) &&
+            !(fs::is_directory(plan.output) && fs::is_empty(plan.output))) {
+            throw UsageError{fmt::format(
+                "{}: it exists already; a folder is written anew, so give another name", where)};
+        }
+        return;
+    }
+    if (plan.copy_weights) throw UsageError{"--copy goes with --format hf"};
+    if (fs::is_directory(plan.output)) {
+        throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
+    }
+    if (fs::exists(plan.output) && !plan.replace) {
+        throw UsageError{fmt::format("{}: it exists already; --force replaces it", where)};
+    }
+}
+
+// --- A run's history ----------------------------------------------------------------------------
+
+bool is_list_for_long_texts(const StageHistory& stage) {
+    return stage.best.individual >= 0 && stage.target_tokens > stage.original_window;
+}
+
+std::string names_of(const RunHistory& history) {
+    std::vector<std::string> names;
+    for (const StageHistory& stage : history.stages) names.push_back(stage.name);
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
+const StageHistory& named_stage(const RunHistory& history, const std::string& name,
+                                const char* flag) {
+    const auto found = std::ranges::find(history.stages, name, &StageHistory::name);
+    if (found != history.stages.end()) return *found;
+    throw UsageError{fmt::format("--{} {}: the history has no such stage; it has {}", flag, name,
+                                 names_of(history))};
+}
+
+/// The stage that is named, or the only one whose list is for long texts.
+const StageHistory& long_stage(const RunHistory& history, const cxxopts::ParseResult& parsed) {
+    if (parsed.count("stage") > 0) {
+        return named_stage(history, text_of(parsed, "stage"), "stage");
+    }
+    const StageHistory* only = nullptr;
+    for (const StageHistory& stage : history.stages) {
+        if (!is_list_for_long_texts(stage)) continue;
+        if (only != nullptr) {
+            throw UsageError{
+                fmt::format("the history has several stages: say which with --stage, "
+                            "one of {}",
+                            names_of(history))};
+        }
+        only = &stage;
+    }
+    if (only == nullptr) {
+        throw UsageError{
+            fmt::format("none of the history's stages ({}) has factors for more than "
+                        "its original window yet: search first",
+                        names_of(history))};
+    }
+    return *only;
+}
+
+/// The columns of the most tokens: those of the stage's target, where it has others besides.
+template <typename Row>
+StoredScores longest_columns(const ScoreTable<Row>& table, std::size_t row, const char* name) {
+    StoredScores scores;
+    scores.documents_of = name;
+    const auto nll = coordinator::document_nll_of(table, row);
+    const std::uint64_t most = *std::ranges::max_element(table.document_tokens);
+    for (std::size_t column = 0; column < table.documents.size(); ++column) {
+        if (table.document_tokens[column] != most) continue;
+        scores.documents.push_back(table.documents[column]);
+        scores.nll.push_back(nll[column]);
+        scores.scored_tokens.push_back(most);
+    }
+    return scores;
+}
+
+template <typename Row>
+std::optional<StoredScores> scores_in(const ScoreTable<Row>& table, const char* name,
+                                      std::span<const double> factors, std::uint32_t start_tokens) {
+    for (std::size_t row = 0; row < table.rows.size(); ++row) {
+        if (table.rows[row].status != coordinator::Status::done) continue;
+        if (table.rows[row].start_tokens != start_tokens) continue;
+        if (!std::ranges::equal(coordinator::factors_of(table, row), factors)) continue;
+        return longest_columns(table, row, name);
+    }
+    return std::nullopt;
+}
+
+void require_same(const std::string& what, double ours, double theirs, const std::string& stage) {
+    if (std::abs(ours - theirs) <= 1e-9 * std::abs(ours)) return;
+    throw UsageError{
+        fmt::format("--short-stage {}: its {} is {}, that of the other stage {}: the formats hold "
+                    "one for both lists; search it again with the same",
+                    stage, what, theirs, ours)};
+}
+
+/// Of the weights that a stage was scored with; histories before format version 3 have one for all.
+const std::string& digest_of_weights(const RunHistory& history, const StageHistory& stage) {
+    return stage.model_digest.empty() ? history.model_digest : stage.model_digest;
+}
+
+FactorList short_list(const RunHistory& history, const StageHistory& from,
+                      const std::string& name) {
+    const StageHistory& stage = named_stage(history, name, "short-stage");
+    FactorList list = stage_list(stage);
+    require_same("original window", from.original_window, stage.original_window, name);
+    if (digest_of_weights(history, from) != digest_of_weights(history, stage)) {
+        throw UsageError{fmt::format(
+            "--short-stage {}: it was searched with other weights than stage {}, and both lists go "
+            "to one model; search it again with stage.model as there",
+            name, from.name)};
+    }
+    require_same("attention scale", from.best.attention_scale, stage.best.attention_scale, name);
+    if (stage.target_tokens > from.original_window) {
+        throw UsageError{
+            fmt::format("--short-stage {}: it is for {:.0f} tokens, and engines take the long list "
+                        "above the original window of {:.0f}; give a stage for at most that",
+                        name, stage.target_tokens, from.original_window)};
+    }
+    return list;
+}
+
+FactorList ones(std::size_t pairs) {
+    FactorList list;
+    list.origin = "ones";
+    list.factors.assign(pairs, 1.0);
+    return list;
+}
+
+/// A stage of a campaign may have weights of its own.
+void take_stage_weights(ExportPlan& plan, const std::string& stage) {
+    const auto& stages = plan.configuration.stages;
+    const auto found = std::ranges::find(stages, stage, &coordinator::StageSettings::name);
+    if (found == stages.end() || found->model.empty()) return;
+    plan.stage_model = found->model;
+    plan.configuration.model.path = found->model;
+}
+
+void plan_from_history(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
+    for (const char* flag : {"target-tokens", "original-window", "start-tokens", "short-factors",
+                             "split", "attention-scale"}) {
+        if (parsed.count(flag) == 0) continue;
+        throw UsageError{
+            fmt::format("--{} goes with --factors: a run's history has its own", flag)};
+    }
+    const fs::path file = history_argument(positional(parsed, "RUN", "export"), parsed);
+    const RunHistory history = read_present_history(file);
+    plan.configuration = coordinator::parse_configuration(
+        history.configuration, fmt::format("{}, attribute configuration", file.string()),
+        input_overrides(parsed));
+    const StageHistory& stage = long_stage(history, parsed);
+    if (!stage.complete) {
+        fmt::print(
+            stderr,
+            "stage \"{}\" is not complete: its factors are the best so far, and may change\n",
+            stage.name);
+    }
+    if (parsed.count("model") == 0) take_stage_weights(plan, stage.name);
+    plan.configuration.stages.clear();  // the weights of the others do not matter
+    RopeExport& rope = plan.rope;
+    rope.long_list = stage_list(stage);
+    rope.theta = stage.theta;
+    rope.rotary_dim = 2 * static_cast<std::uint32_t>(rope.long_list.factors.size());
+    rope.original_window = static_cast<std::uint64_t>(stage.original_window);
+    rope.attention_scale = stage.best.attention_scale;
+    rope.attention_rule = plan.configuration.evaluator.attention_scale;
+    rope.model_digest = digest_of_weights(history, stage);
+    rope.documents_digest = history.documents_digest;
+    rope.run_uuid = history.run_uuid;
+    rope.stage = stage.name;
+    rope.objective = "token-weighted negative log-likelihood at target_tokens";
+    rope.seed = history.seed;
+    rope.short_list = parsed.count("short-stage") > 0
+                          ? short_list(history, stage, text_of(parsed, "short-stage"))
+                          : ones(rope.long_list.factors.size());
+    for (const FactorList* list : {&rope.long_list, &rope.short_list}) {
+        const std::string dips = dips_of(list->factors);
+        if (!dips.empty()) fmt::print(stderr, "{}: {}\n", list->origin, dips);
+    }
+}
+
+// --- Imported lists -----------------------------------------------------------------------------
+
+std::uint64_t window_flag(const cxxopts::ParseResult& parsed, const char* flag,
+                          std::optional<std::uint64_t> otherwise) {
+    if (parsed.count(flag) == 0) {
+        if (otherwise) return *otherwise;
+        throw UsageError{fmt::format("--{} is missing: the file does not say it", flag)};
+    }
+    return parse_window(text_of(parsed, flag), fmt::format("--{}", flag));
+}
+
+void plan_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
+    if (parsed.count("model") == 0) {
+        throw UsageError{
+            "longrope export needs a run, or --model and --factors; see longrope export --help"};
+    }
+    if (parsed.count("short-stage") > 0) {
+        throw UsageError{"--short-stage goes with a run; --short-factors is a file"};
+    }
+    plan.configuration = folder_configuration(parsed, "longrope export");
+    const evaluator::ModelConfig model =
+        evaluator::read_model_config(plan.configuration.model.path);
+    const bool repair = parsed.count("repair") > 0;
+    FactorsFile file =
+        read_factors_file(text_of(parsed, "factors"), "--factors", model.rotary_pairs());
+    settle_dips(file, "--factors", repair);
+    RopeExport& rope = plan.rope;
+    rope.theta = model.rope_theta;
+    rope.rotary_dim = model.rotary_dim;
+    rope.original_window = plan.configuration.model.original_window;
+    if (rope.original_window == 0) {
+        rope.original_window = file.original_window.value_or(model.original_window());
+    }
+    rope.long_list.origin = text_of(parsed, "factors");
+    rope.long_list.factors = file.factors;
+    rope.long_list.start_tokens = file.start_tokens.value_or(0);
+    if (parsed.count("start-tokens") > 0) {
+        const auto given = spelled_number<std::uint32_t>(text_of(parsed, "start-tokens"));
+        if (!given) throw UsageError{"--start-tokens: expected a number of tokens"};
+        rope.long_list.start_tokens = *given;
+    }
+    rope.long_list.tokens = window_flag(parsed, "target-tokens", file.target_tokens);
+    rope.attention_rule = plan.configuration.evaluator.attention_scale;
+    const auto rule = genome::AttentionScale::parse(rope.attention_rule);
+    if (!rule) {
+        throw UsageError{fmt::format("--attention-scale {}: expected {}", rope.attention_rule,
+                                     genome::AttentionScale::accepted())};
+    }
+    rope.attention_scale = rule->value(static_cast<double>(rope.original_window),
+                                       static_cast<double>(rope.target_tokens()));
+    if (parsed.count("attention-scale") == 0 && file.attention_scale) {
+        rope.attention_scale = *file.attention_scale;
+        rope.attention_rule = fmt::format("{}", *file.attention_scale);
+    }
+    rope.short_list = ones(rope.long_list.factors.size());
+    if (parsed.count("short-factors") > 0) {
+        FactorsFile given = read_factors_file(text_of(parsed, "short-factors"), "--short-factors",
+                                              model.rotary_pairs());
+        settle_dips(given, "--short-factors", repair);
+        rope.short_list.origin = text_of(parsed, "short-factors");
+        rope.short_list.factors = std::move(given.factors);
+    } else if (!file.short_factors.empty()) {
+        rope.short_list.origin = rope.long_list.origin;
+        rope.short_list.factors = std::move(file.short_factors);
+    }
+}
+
+// --- Checks of both -----------------------------------------------------------------------------
+
+void check_lists(ExportPlan& plan) {
+    const RopeExport& rope = plan.rope;
+    if (rope.target_tokens() <= rope.original_window) {
+        throw UsageError{
+            fmt::format("{}: it is for {} tokens, and the original window has {}: the long list is "
+                        "for more. Give it as --short-stage beside another",
+                        rope.long_list.origin, rope.target_tokens(), rope.original_window)};
+    }
+    if (!plan.model) return;
+    if (plan.model->rotary_dim != rope.rotary_dim) {
+        throw UsageError{fmt::format("{}: {} rotary pairs, and the factors are {}",
+                                     plan.configuration.model.path, plan.model->rotary_pairs(),
+                                     rope.rotary_dim / 2)};
+    }
+    if (plan.model->rope_theta != rope.theta) {
+        throw UsageError{fmt::format("{}: rope_theta is {}, and the factors were searched for {}",
+                                     plan.configuration.model.path, plan.model->rope_theta,
+                                     rope.theta)};
+    }
+}
+
+/// No engine knows start tokens; our own format does.
+void settle_start_tokens(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
+    const bool drop = parsed.count("drop-start-tokens") > 0;
+    const bool carried = plan.format == ExportFormat::json;
+    if (carried && drop && plan.rope.short_list.start_tokens <= 1) {
+        throw UsageError{"--drop-start-tokens: --format json keeps them"};
+    }
+    for (auto [list, dropped] : {std::pair{&plan.rope.long_list, &plan.dropped_long},
+                                 std::pair{&plan.rope.short_list, &plan.dropped_short}}) {
+        // One start token is none: position 0 has angle 0 either way.
+        if (list->start_tokens <= 1 || (carried && list == &plan.rope.long_list)) continue;
+        if (!drop) {
+            throw UsageError{fmt::format(
+                "{}: {} start tokens, which {}; --drop-start-tokens leaves them out and scores the "
+                "list again without",
+                list->origin, list->start_tokens,
+                carried ? "only the long list may have" : "no engine's format has")};
+        }
+        if (parsed.count("no-verify") > 0) {
+            throw UsageError{
+                "--drop-start-tokens: without start tokens the list must be scored again; leave "
+                "out --no-verify"};
+        }
+        *dropped = std::exchange(list->start_tokens, 0);
+    }
+    if (!carried) plan.rope.long_list.start_tokens = plan.rope.short_list.start_tokens = 0;
+}
+
+std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
+    if (parsed.count("limit") == 0) return std::numeric_limits<std::uint64_t>::max();
+    const auto limit = spelled_number<std::uint64_t>(text_of(parsed, "limit"));
+    if (!limit || *limit == 0) {
+        throw UsageError{fmt::format("--limit {}: expected a number of documents, at least 1",
+                                     text_of(parsed, "limit"))};
+    }
+    return *limit;
+}
+
+/// The first ones of a list's own documents.
+std::vector<std::uint32_t> first_documents(const FactorList& list, std::uint64_t limit) {
+    std::vector<std::uint32_t> documents = list.score->documents;
+    documents.resize(std::min<std::size_t>(documents.size(), limit));
+    return documents;
+}
+
+/// What the reloaded lists are scored on: the documents that the history has scores on, or for
+/// imported lists those of a split.
+void choose_documents(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
+    RopeExport& rope = plan.rope;
+    plan.short_tokens = rope.short_list.score ? rope.short_list.tokens : rope.original_window;
+    const bool imported = parsed.count("factors") > 0;
+    const bool has_documents = !imported || parsed.count("documents") > 0;
+    if (parsed.count("no-verify") > 0 || !has_documents) return;
+    const coordinator::RunFacts facts = read_facts(plan.configuration);
+    const std::uint64_t limit = limit_of(parsed);
+    if (rope.long_list.score) {
+        if (facts.documents_digest != rope.documents_digest) {
+            throw coordinator::HistoryError{fmt::format(
+                "{}: digest {}, and the scores of the history are of documents with {}: name them "
+                "with --documents",
+                plan.configuration.documents.path, facts.documents_digest, rope.documents_digest)};
+        }
+        plan.long_documents = first_documents(rope.long_list, limit);
+        plan.short_documents =
+            rope.short_list.score ? first_documents(rope.short_list, limit) : plan.long_documents;
+        return;
+    }
+    rope.model_digest = facts.model_digest;
+    rope.documents_digest = facts.documents_digest;
+    const auto split = parsed["split"].as<std::string>();
+    for (std::uint32_t i = 0; i < facts.documents.size(); ++i) {
+        if (facts.documents[i].split != split || plan.long_documents.size() == limit) continue;
+        if (facts.documents[i].positions < rope.target_tokens()) {
+            throw UsageError{fmt::format(
+                "--documents: document {} (\"{}\") fills only {} of {} "
+                "positions",
+                i, facts.documents[i].title, facts.documents[i].positions, rope.target_tokens())};
+        }
+        plan.long_documents.push_back(i);
+    }
+    if (plan.long_documents.empty()) {
+        throw UsageError{fmt::format("--split {}: the documents file has no such document", split)};
+    }
+    plan.short_documents = plan.long_documents;
+}
+
+}  // namespace
+
+FactorList stage_list(const StageHistory& stage) {
+    const coordinator::BestRecord& best = stage.best;
+    if (best.individual < 0) {
+        throw UsageError{
+            fmt::format("stage \"{}\" has found no factors yet: search first", stage.name)};
+    }
+    FactorList list;
+    list.origin = fmt::format("stage \"{}\", individual {}", stage.name, best.individual);
+    list.factors = best.factors;
+    list.start_tokens = best.start_tokens;
+    list.tokens = static_cast<std::uint64_t>(stage.target_tokens);
+    list.score = scores_in(stage.heldout, "heldout", best.factors, best.start_tokens);
+    for (const auto& [table, name] : {std::pair{&stage.validation, "validation"},
+                                      std::pair{&stage.start_token_sweep, "start_token_sweep"}}) {
+        if (!list.score) list.score = scores_in(*table, name, best.factors, best.start_tokens);
+    }
+    if (!list.score) {
+        list.score = scores_in(stage.evaluations, "search", best.factors, best.start_tokens);
+    }
+    return list;
+}
+
+void add_export_flags(cxxopts::Options& options) {
+    options.positional_help("[DIRECTORY|CONFIG|FILE.h5]");
+    options.add_options()("RUN", "run directory, its configuration file, or the history",
+                          cxxopts::value<std::vector<std::string>>());
+    options.parse_positional({"RUN"});
+    auto add = options.add_options("Export");
+    const auto text = [] { return cxxopts::value<std::string>(); };
+    add("format", "hf, vllm, csv or json; gguf says which script writes it",
+        text()->default_value("hf"));
+    add("output", "folder to make (hf) or file to write", text());
+    add("short-stage",
+        "stage whose factors are the short list, for up to the original window (default: ones)",
+        text());
+    add("drop-start-tokens", "export factors that were searched with start tokens without them");
+    add("no-verify", "do not score what was written");
+    add("limit", "score it on the first N documents only (default: all)", text());
+    add("copy", "copy the weights into the folder (default: links)");
+    add("force", "replace a file that exists");
+    add("json", "print JSON");
+    auto input = options.add_options("Imported factors, in place of a run");
+    input("model", "Hugging Face folder (with a run: another folder than the search had)", text());
+    input("documents", "documents file to score on (with a run: another path)", text());
+    input("split", "documents to score on", text()->default_value("heldout"));
+    input("factors", "file with the long list: one per line, a line per layer, or JSON", text());
+    input("short-factors", "file with the short list (default: that of --factors, else ones)",
+          text());
+    input("repair", "raise each factor to the largest before it");
+    input("start-tokens", "of --factors", text());
+    input("target-tokens", "length that --factors is for", text());
+    input("original-window", "tokens (default or 0: of the model)", text());
+}
+
+ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
+    ExportPlan plan;
+    plan.format = format_of(parsed);
+    plan.output = text_of(parsed, "output");
+    plan.copy_weights = parsed.count("copy") > 0;
+    plan.replace = parsed.count("force") > 0;
+    if (plan.output.empty()) {
+        throw UsageError{"longrope export needs --output; see longrope export --help"};
+    }
+    check_output(plan);
+    const bool imported = parsed.count("factors") > 0;
+    if (imported && parsed.count("RUN") > 0) {
+        throw UsageError{"--factors: take a run or a file of factors, not both"};
+    }
+    if (imported || parsed.count("RUN") == 0) {
+        if (!imported) {
+            throw UsageError{
+                "longrope export needs a run, or --model and --factors; see longrope export "
+                "--help"};
+        }
+        plan_from_files(parsed, plan);
+    } else {
+        if (parsed.count("repair") > 0) throw UsageError{"--repair goes with --factors"};
+        plan_from_history(parsed, plan);
+    }
+    if (plan.configuration.evaluator.backend != "synthetic") {
+        plan.model = evaluator::read_model_config(plan.configuration.model.path);
+    } else if (plan.format == ExportFormat::hugging_face || plan.format == ExportFormat::vllm) {
+        throw UsageError{fmt::format("--format {}: the synthetic backend has no model folder",
+                                     parsed["format"].as<std::string>())};
+    }
+    if (plan.format == ExportFormat::csv && plan.rope.short_list.origin != "ones") {
+        throw UsageError{
+            fmt::format("--format csv: a file holds one list; leave out the short one ({}), or "
+                        "export it by itself",
+                        plan.rope.short_list.origin)};
+    }
+    check_lists(plan);
+    settle_start_tokens(parsed, plan);
+    choose_documents(parsed, plan);
+    return plan;
+}
+
+}  // namespace longrope::cli

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must not be exported, and what no format can say."""
+
+from __future__ import annotations
+
+from bad_input import EXIT_BAD_FILE, EXIT_USAGE, Case
+from spoiled_files import content
+
+IMPORT = ("export", "--model", "model", "--output", "made")
+FACTORS = content("factors.csv", b"1\n" * 15 + b"8\n")
+
+# Every one is given a model of 16 rotary pairs, and documents that fill 601 positions.
+IMPORTS = [
+    Case(
+        "`export` of nothing",
+        EXIT_USAGE,
+        ("longrope export needs a run, or --model and --factors",),
+        "name a run or a file of factors",
+        words=("export", "--output", "made"),
+    ),
+    Case(
+        "`export` to nowhere",
+        EXIT_USAGE,
+        ("longrope export needs --output",),
+        "say where to",
+        words=("export", "run"),
+    ),
+    Case(
+        "an unknown format",
+        EXIT_USAGE,
+        ("--format safetensors: expected hf, vllm, gguf, csv or json",),
+        "take one of them",
+        words=(*IMPORT, "--format", "safetensors"),
+    ),
+    Case(
+        "GGUF, which a script writes",
+        EXIT_USAGE,
+        ("--format gguf: scripts/export_gguf.py writes GGUF files, from a folder that --format",),
+        "do as the message says",
+        words=(*IMPORT, "--format", "gguf"),
+    ),
+    Case(
+        "an output in a folder that is missing",
+        EXIT_USAGE,
+        ("--output none/made: the folder none does not exist",),
+        "make the folder first",
+        FACTORS,
+        words=(*IMPORT[:-1], "none/made", "--factors", "factors.csv"),
+    ),
+    Case(
+        "an export onto a folder that is there",
+        EXIT_USAGE,
+        ("--output model: it exists already; a folder is written anew",),
+        "give another name",
+        FACTORS,
+        words=(*IMPORT[:-1], "model", "--factors", "factors.csv"),
+    ),
+    Case(
+        "an export onto a file that is there",
+        EXIT_USAGE,
+        ("--output factors.csv: it exists already; --force replaces it",),
+        "give another name, or `--force`",
+        FACTORS,
+        words=(*IMPORT[:-1], "factors.csv", "--format", "csv", "--factors", "factors.csv"),
+    ),
+    Case(
+        "a run and a file of factors",
+        EXIT_USAGE,
+        ("--factors: take a run or a file of factors, not both",),
+        "leave out one of them",
+        FACTORS,
+        words=(*IMPORT, "run", "--factors", "factors.csv"),
+    ),
+    Case(
+        "imported factors without the length that they are for",
+        EXIT_USAGE,
+        ("--target-tokens is missing: the file does not say it",),
+        "add it",
+        FACTORS,
+        words=(*IMPORT, "--factors", "factors.csv"),
+    ),
+    Case(
+        "factors for no more than the original window",
+        EXIT_USAGE,
+        ("factors.csv: it is for 256 tokens, and the original window has 256",),
+        "give factors for more as `--factors`, these as `--short-factors`",
+        FACTORS,
+        words=(*IMPORT, "--factors", "factors.csv", "--target-tokens", "256"),
+    ),
+    Case(
+        "imported factors of another model",
+        EXIT_USAGE,
+        ("--factors factors.csv: 2 factors; the model has 16 rotary pairs",),
+        "take the factors of this model",
+        content("factors.csv", b"1\n2\n"),
+        words=(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+    ),
+    Case(
+        "start tokens, which no engine knows",
+        EXIT_USAGE,
+        ("factors.csv: 4 start tokens, which no engine's format has; --drop-start-tokens",),
+        "`--drop-start-tokens`, or `--format json`",
+        FACTORS,
+        words=(
+            *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+            *("--start-tokens", "4"),
+        ),
+    ),
+    Case(
+        "start tokens dropped unseen",
+        EXIT_USAGE,
+        ("--drop-start-tokens: without start tokens the list must be scored again",),
+        "leave out `--no-verify`",
+        FACTORS,
+        words=(
+            *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+            *("--start-tokens", "4", "--drop-start-tokens", "--no-verify"),
+        ),
+    ),
+    Case(
+        "two lists into one file of CSV",
+        EXIT_USAGE,
+        ("--format csv: a file holds one list; leave out the short one",),
+        "export them one by one",
+        FACTORS,
+        words=(
+            *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+            *("--short-factors", "factors.csv", "--format", "csv"),
+        ),
+    ),
+    Case(
+        "documents shorter than the length to export for",
+        EXIT_USAGE,
+        ("--documents: document 1 (", "fills only 601 of 1024 positions"),
+        "take longer documents, or none",
+        FACTORS,
+        words=(
+            *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "1024"),
+            *("--documents", "documents.h5"),
+        ),
+    ),
+    Case(
+        "a model folder that is missing",
+        EXIT_BAD_FILE,
+        ("none/config.json",),
+        "correct the path",
+        FACTORS,
+        words=("export", "--model", "none", "--output", "made", "--factors", "factors.csv"),
+    ),
+]
+
+# Every one is given a run directory with a complete search on the synthetic landscape.
+EXPORT = ("export", "run", "--output", "made")
+EXPORTS = [
+    Case(
+        "`export` of a run that is missing",
+        EXIT_BAD_FILE,
+        ("none/search.h5 does not exist: no search was begun in none",),
+        "name the run directory",
+        words=("export", "none", "--output", "made"),
+    ),
+    Case(
+        "a stage that the history has not",
+        EXIT_USAGE,
+        ("--stage none: the history has no such stage; it has long",),
+        "take one of them",
+        words=(*EXPORT, "--stage", "none"),
+    ),
+    Case(
+        "a short stage that the history has not",
+        EXIT_USAGE,
+        ("--short-stage none: the history has no such stage; it has long",),
+        "take one of them",
+        words=(*EXPORT, "--short-stage", "none"),
+    ),
+    Case(
+        "a short stage for long texts",
+        EXIT_USAGE,
+        ("--short-stage long: it is for 2048 tokens, and engines take the long list above",),
+        "take a stage for at most the original window",
+        words=(*EXPORT, "--short-stage", "long"),
+    ),
+    Case(
+        "a folder without a model",
+        EXIT_USAGE,
+        ("--format hf: the synthetic backend has no model folder",),
+        "take `--format csv` or `json`",
+        words=(*EXPORT, "--drop-start-tokens"),
+    ),
+    Case(
+        "a length that the run decides",
+        EXIT_USAGE,
+        ("--target-tokens goes with --factors: a run's history has its own",),
+        "leave it out",
+        words=(*EXPORT, "--target-tokens", "4096"),
+    ),
+    Case(
+        "no documents to score on",
+        EXIT_USAGE,
+        ("--limit 0: expected a number of documents, at least 1",),
+        "leave `--limit` out for all",
+        words=(*EXPORT, "--format", "json", "--limit", "0"),
+    ),
+]
