@@ -85,7 +85,11 @@ struct StageSettings {
     std::string base;             ///< the earlier stage whose result it builds on; empty: none
     std::string model;            ///< folder of the stage's own weights; empty: model.path
     std::string finetune;         ///< settings file of the training that makes `model`
-    std::string objective;        ///< "256 = 0.5, 2048 = 0.5" (objective.hpp); empty: the target
+    /// How many documents of each split; empty: as in [documents].
+    std::string search_documents;
+    std::string validation_documents;
+    std::string heldout_documents;
+    std::string objective;  ///< "256 = 0.5, 2048 = 0.5" (objective.hpp); empty: the target
     std::uint32_t population = 64;
     std::uint32_t parents = 32;
     std::uint32_t mutations = 16;

@@ -158,6 +158,27 @@ std::vector<Setting> declare_settings() {
         {"stage", "finetune", "", AnyText{}, operational, optional,
          "settings file of the training that makes stage.model, for the command that is printed",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).finetune; }},
+        {"stage", "search_documents", "documents",
+         Grammar{"a number of at least 0", canonical_count, true}, identity, optional,
+         "in place of documents.search for this stage; empty: the same",
+         [](C& c, std::size_t stage) -> SettingField {
+             return &c.stages.at(stage).search_documents;
+         },
+         "\"\""},
+        {"stage", "validation_documents", "documents",
+         Grammar{"a number of at least 0", canonical_count, true}, identity, optional,
+         "in place of documents.validation for this stage; empty: the same",
+         [](C& c, std::size_t stage) -> SettingField {
+             return &c.stages.at(stage).validation_documents;
+         },
+         "\"\""},
+        {"stage", "heldout_documents", "documents",
+         Grammar{"a number of at least 0", canonical_count, true}, identity, optional,
+         "in place of documents.heldout for this stage; empty: the same",
+         [](C& c, std::size_t stage) -> SettingField {
+             return &c.stages.at(stage).heldout_documents;
+         },
+         "\"\""},
         {"stage", "objective", "",
          Grammar{"lengths and weights such as { \"256\" = 0.5, \"2048\" = 0.5 }",
                  canonical_objective, false, true},

@@ -58,6 +58,14 @@ std::optional<std::string> canonical_stage_reference(std::string_view text) {
     return text.empty() ? std::string{} : canonical_stage_name(text);
 }
 
+std::optional<std::string> canonical_count(std::string_view text) {
+    if (text.empty()) return std::string{};
+    std::uint32_t count = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return fmt::format("{}", count);
+}
+
 std::optional<std::string> canonical_objective(std::string_view text) {
     if (text.empty()) return std::string{};
     const auto lengths = parse_objective(text);

@@ -21,6 +21,9 @@ namespace longrope::coordinator {
 /// stage.base: a stage name, or nothing.
 [[nodiscard]] std::optional<std::string> canonical_stage_reference(std::string_view text);
 
+/// stage.search_documents and the like: a whole number, or nothing.
+[[nodiscard]] std::optional<std::string> canonical_count(std::string_view text);
+
 /// stage.objective: "256 = 0.5, 2048 = 0.5", or nothing; lengths ascend in the canonical text.
 [[nodiscard]] std::optional<std::string> canonical_objective(std::string_view text);
 

@@ -20,23 +20,26 @@ const std::vector<std::uint32_t> start_token_choices{0,  1,  2,  4,  8,  12,  16
                                                      20, 24, 28, 32, 64, 128, 256};
 
 /// `count` documents of a split, chosen by the stream (all if 0), ascending.
+/// @param own  the count is the stage's own setting
 DocumentSet choose_documents(const RunFacts& facts, const std::string& split, std::uint32_t count,
-                             const StageSettings& stage, genome::RandomStream& random) {
+                             bool own, const StageSettings& stage, genome::RandomStream& random) {
+    const std::string setting = own ? fmt::format("stage \"{}\": {}_documents", stage.name, split)
+                                    : fmt::format("documents.{}", split);
     std::vector<std::uint32_t> candidates;
     for (std::uint32_t i = 0; i < facts.documents.size(); ++i) {
         if (facts.documents[i].split == split) candidates.push_back(i);
     }
     if (count > 0 && candidates.empty()) {
-        throw ConfigurationError{fmt::format(
-            "documents.{} = {}, but the documents file has none of this split: make some with "
-            "scripts/tokenize_documents.py{}",
-            split, count, split == "search" ? "" : ", or use 0 for none")};
+        throw ConfigurationError{
+            fmt::format("{} = {}, but the documents file has none of this split: make some with "
+                        "scripts/tokenize_documents.py{}",
+                        setting, count, split == "search" ? "" : ", or use 0 for none")};
     }
     if (count > candidates.size()) {
         throw ConfigurationError{fmt::format(
-            "documents.{} = {}, but the documents file has {} of this split: use a value in [0, "
-            "{}], where 0 means all of them",
-            split, count, candidates.size(), candidates.size())};
+            "{} = {}, but the documents file has {} of this split: use a value in [0, {}], where 0 "
+            "means all of them",
+            setting, count, candidates.size(), candidates.size())};
     }
     if (count == 0) count = static_cast<std::uint32_t>(candidates.size());
     for (std::uint32_t i = 0; i < count; ++i) {  // Fisher-Yates, as far as needed
@@ -284,10 +287,14 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     plan.model_digest = facts.model_digest_of(stage.name);
     genome::RandomStream random{configuration.run.seed, "documents", 0};
     const DocumentSettings& wanted = configuration.documents;
-    plan.search_documents = choose_documents(facts, "search", wanted.search, stage, random);
-    plan.validation_documents =
-        choose_documents(facts, "validation", wanted.validation, stage, random);
-    plan.heldout_documents = choose_documents(facts, "heldout", wanted.heldout, stage, random);
+    const auto choose = [&](const char* split, const std::string& own, std::uint32_t common) {
+        const std::uint32_t count =
+            own.empty() ? common : static_cast<std::uint32_t>(std::stoul(own));
+        return choose_documents(facts, split, count, !own.empty(), stage, random);
+    };
+    plan.search_documents = choose("search", stage.search_documents, wanted.search);
+    plan.validation_documents = choose("validation", stage.validation_documents, wanted.validation);
+    plan.heldout_documents = choose("heldout", stage.heldout_documents, wanted.heldout);
     if (plan.search_documents.documents.empty()) {
         throw ConfigurationError{
             "the documents file has no document of the split \"search\": the search needs at "

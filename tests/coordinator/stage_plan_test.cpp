@@ -52,6 +52,22 @@ TEST_CASE("documents are chosen by the seed, each once, in the order of the file
     CHECK(plan_of(configuration, many_documents()).search_documents.documents.size() == 103);
 }
 
+TEST_CASE("a stage's own numbers of documents go before those of all stages") {
+    Configuration configuration = small_configuration();
+    configuration.documents = {"d.h5", 1, 2, 0};
+    configuration.stages.front().search_documents = "2";
+    configuration.stages.front().validation_documents = "0";
+    const StagePlan plan = plan_of(configuration);
+    CHECK(plan.search_documents.documents.size() == 2);
+    CHECK(plan.validation_documents.documents.size() == 3);
+    CHECK(plan.heldout_documents.documents.size() == 3);
+    configuration.stages.front().heldout_documents = "4";
+    CHECK_THROWS_WITH_AS((void)plan_of(configuration),
+                         "stage \"2048\": heldout_documents = 4, but the documents file has 3 of "
+                         "this split: use a value in [0, 3], where 0 means all of them",
+                         ConfigurationError);
+}
+
 TEST_CASE("the number of tasks announced is what a run without coincidences takes") {
     const Configuration configuration = small_configuration();
     const StagePlan plan = plan_of(configuration);

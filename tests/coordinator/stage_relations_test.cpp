@@ -61,6 +61,24 @@ TEST_CASE("a recovery has a bound of its own unless one is given") {
     CHECK(parse_configuration(to_toml(given), "memory") == given);
 }
 
+TEST_CASE("a stage may have numbers of documents of its own") {
+    const Configuration configuration =
+        with("search_documents = 2\nheldout_documents = \"0\"\n" + next(""));
+    CHECK(configuration.stages[0].search_documents == "2");
+    CHECK(configuration.stages[0].validation_documents.empty());
+    CHECK(configuration.stages[0].heldout_documents == "0");
+    CHECK(configuration.stages[1].search_documents.empty());
+    CHECK(parse_configuration(to_toml(configuration), "memory") == configuration);
+    const auto identity = identity_settings(configuration);
+    CHECK(identity.at("stage.2048.search_documents") == "\"2\"");
+    CHECK_FALSE(identity.contains("stage.2048.validation_documents"));
+    for (const char* text :
+         {"search_documents = 1.5\n", "search_documents = -1\n", "search_documents = \"some\"\n"}) {
+        INFO(text);
+        CHECK(contains(error_of(text), "stage.search_documents: found "));
+    }
+}
+
 TEST_CASE("an objective is a table, inline or not, or its text") {
     const char* const expected = "256 = 0.5, 2048 = 1.5";
     for (const char* text :
