@@ -41,6 +41,7 @@ struct Matrix {
     std::int64_t stride;  ///< elements from one row to the next
 
     __device__ Element* row(std::int64_t index) const { return data + index * stride; }
+    operator Matrix<const Element>() const { return {data, rows, columns, stride}; }
 };
 
 /// Threads of a block of the kernels that give each element a thread.

@@ -43,12 +43,14 @@ void split_heads(const Matrix<const float>& in, std::int64_t head_dim, Bfloat16*
 
 /// Attention of some rows and heads to the segments seen so far.
 struct MergedAttention {
-    float* values;             ///< [rows, heads * head_dim], normalised
-    const float* log_sum_exp;  ///< [heads, rows]; null: nothing was seen so far
-    float* next_log_sum_exp;   ///< [heads, rows]: after the merge; not the same memory
+    float* values;             ///< [rows, heads * head_dim] without gaps, normalised
+    const float* log_sum_exp;  ///< as that of the segment; null: nothing was seen so far
+    float* next_log_sum_exp;   ///< of both; not the same memory
+    std::int64_t head_stride;  ///< elements from one head's log-sum-exp to the next, >= rows
 };
-/// Merges one segment more: segment [rows, heads * head_dim], its log-sum-exp [heads, rows].
-/// @param out  where the result goes, rounded; data null: into merged.values, for the next segment
+/// Merges one segment more: segment [rows, heads * head_dim], its log-sum-exp at head * head_stride
+/// + row. @param out  where the result goes, rounded; data null: into merged.values, for the next
+/// segment
 void merge_segment(const Matrix<const Bfloat16>& segment, const float* log_sum_exp,
                    std::int64_t head_dim, const MergedAttention& merged,
                    const Matrix<Bfloat16>& out, Stream stream);

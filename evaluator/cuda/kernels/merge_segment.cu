@@ -2,11 +2,11 @@
 // Merges attention to one more segment of keys into what was seen so far, by log-sum-exp:
 //   L = ln(exp(L1) + exp(L2)),  O = exp(L1 - L) O1 + exp(L2 - L) O2
 // where O1, O2 are normalised within their segments.
-// segment bfloat16 [rows, heads * head_dim]; log-sum-exp float32 [heads, rows], natural; merged
-// values float32 [rows, heads * head_dim]; out bfloat16 of that shape, after the last segment.
-// Launch: a block of 256 threads for 256 columns of one row, a thread per element. Every thread of
-// a head reads its two log-sum-exp; the new one goes to other memory, or it would be read half
-// done. Source: Dao (arXiv:2307.08691), section 2.3, for two blocks.
+// segment bfloat16 [rows, heads * head_dim]; log-sum-exp float32 [heads, head_stride], natural;
+// merged values float32 [rows, heads * head_dim]; out bfloat16 of that shape, after the last
+// segment. Launch: a block of 256 threads for 256 columns of one row, a thread per element. Every
+// thread of a head reads its two log-sum-exp; the new one goes to other memory, or it would be read
+// half done. Source: Dao (arXiv:2307.08691), section 2.3, for two blocks.
 #include "evaluator/cuda/kernels/device_values.hpp"
 #include "evaluator/cuda/kernels/kernels.hpp"
 
@@ -19,7 +19,7 @@ __global__ void merge_segment_kernel(Matrix<const Bfloat16> segment, const float
     const std::int64_t row = element_row();
     const std::int64_t column = element_column();
     if (column >= segment.columns) return;
-    const std::int64_t at = column / head_dim * segment.rows + row;  // of the log-sum-exp
+    const std::int64_t at = column / head_dim * merged.head_stride + row;  // of the log-sum-exp
     float* value = merged.values + row * segment.columns + column;
 
     const float added = to_float(segment.row(row)[column]);
