@@ -13,6 +13,7 @@ packages=(
     openmpi-bin libopenmpi-dev                 # ranks and their messages
     libhdf5-dev hdf5-tools                     # history and documents; h5dump for the tests
     "libboost$BOOST_VERSION-dev" "libboost-json$BOOST_VERSION-dev"  # config.json, safetensors headers
+    "libboost-context$BOOST_VERSION-dev"       # tests: the threads of emulated CUDA kernels
     libssl-dev                                 # SHA-256
     libcxxopts-dev libtomlplusplus-dev libfmt-dev  # command line, configuration, messages
     libdnnl-dev ocl-icd-opencl-dev opencl-headers  # matrix products; oneDNN's CMake files ask for OpenCL
@@ -64,7 +65,8 @@ refuse_other_boost() {
     [ -z "$other" ] && return
     fail "the headers of another Boost are installed ($other), and libboost$BOOST_VERSION-dev cannot be
 installed beside them. longrope needs Boost 1.81 or newer. To replace it, as root:
-    apt-get install libboost$BOOST_VERSION-dev libboost-json$BOOST_VERSION-dev
+    apt-get install libboost$BOOST_VERSION-dev libboost-json$BOOST_VERSION-dev \\
+        libboost-context$BOOST_VERSION-dev
 apt-get lists what that would remove, and asks. If $other is newer than 1.81, use it:
     BOOST_VERSION=${other//[^0-9.]/} scripts/install_dependencies.sh"
 }
@@ -166,7 +168,7 @@ check_other_system() {
     done
     say "this is $system, which has no apt-get. longrope needs:
     a C++20 compiler with OpenMP (GCC 12 or newer), CMake 3.25, Ninja, Git, Open MPI 4.1,
-    HDF5 1.10 (C, serial) with h5dump, Boost 1.81 with Boost.JSON, OpenSSL 3, cxxopts 3, toml++ 3,
+    HDF5 1.10 (C, serial) with h5dump, Boost 1.81 with Boost.JSON and Boost.Context, OpenSSL 3, cxxopts 3, toml++ 3,
     fmt 9, oneDNN 2.6, OpenCL headers and loader (for oneDNN), doctest 2.4, Python 3.11 with venv"
     [ ${#absent[@]} -eq 0 ] || fail "not found: ${absent[*]}. Install these and the libraries, then run this again."
     say "the commands are here; CMake will name the libraries that are not"

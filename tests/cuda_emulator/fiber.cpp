@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/cuda_emulator/fiber.hpp"
+
+#include <cassert>
+#include <utility>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace longrope::tests::cuda_emulator {
+namespace {
+
+constexpr std::size_t stack_bytes = std::size_t{128} << 10U;  // sanitizers make frames large
+
+void start_switch([[maybe_unused]] void** fake_stack, [[maybe_unused]] const void* bottom,
+                  [[maybe_unused]] std::size_t size) {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(fake_stack, bottom, size);
+#endif
+}
+
+void finish_switch([[maybe_unused]] void* fake_stack, [[maybe_unused]] const void** bottom,
+                   [[maybe_unused]] std::size_t* size) {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(fake_stack, bottom, size);
+#endif
+}
+
+void switch_thread([[maybe_unused]] void* to) {
+#if defined(__SANITIZE_THREAD__)
+    __tsan_switch_to_fiber(to, 0);
+#endif
+}
+
+}  // namespace
+
+Fiber::Fiber() : allocator_{stack_bytes}, stack_{allocator_.allocate()} {
+#if defined(__SANITIZE_THREAD__)
+    thread_fiber_ = __tsan_create_fiber(0);
+#endif
+    fiber_ = boost::context::fiber{
+        std::allocator_arg, boost::context::preallocated{stack_.sp, stack_.size, stack_},
+        allocator_, [this](boost::context::fiber&& caller) { return run(std::move(caller)); }};
+}
+
+Fiber::~Fiber() {
+    assert(idle());
+    resume();  // without a job the loop in run() ends, and the stack is given back
+#if defined(__SANITIZE_THREAD__)
+    __tsan_destroy_fiber(thread_fiber_);
+#endif
+}
+
+void Fiber::start(std::function<void()> job) {
+    assert(idle() && job);
+    job_ = std::move(job);
+    resume();
+}
+
+void Fiber::resume() {
+    void* fake_stack = nullptr;
+    start_switch(&fake_stack, static_cast<const char*>(stack_.sp) - stack_.size, stack_.size);
+#if defined(__SANITIZE_THREAD__)
+    thread_caller_ = __tsan_get_current_fiber();
+#endif
+    switch_thread(thread_fiber_);
+    fiber_ = std::move(fiber_).resume();
+    finish_switch(fake_stack, nullptr, nullptr);
+}
+
+void Fiber::suspend() {
+    leave();
+    caller_ = std::move(caller_).resume();
+    enter();
+}
+
+void Fiber::enter() {
+    finish_switch(std::exchange(fake_stack_, nullptr), &caller_bottom_, &caller_size_);
+}
+
+void Fiber::leave() {
+    start_switch(&fake_stack_, caller_bottom_, caller_size_);
+    switch_thread(thread_caller_);
+}
+
+boost::context::fiber Fiber::run(boost::context::fiber&& caller) {
+    enter();
+    caller_ = std::move(caller);
+    while (job_) {
+        job_();
+        job_ = nullptr;
+        suspend();
+    }
+    start_switch(nullptr, caller_bottom_, caller_size_);  // the stack's frames are gone for good
+    switch_thread(thread_caller_);
+    return std::move(caller_);
+}
+
+}  // namespace longrope::tests::cuda_emulator

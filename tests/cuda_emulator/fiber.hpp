@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/context/fiber.hpp>
+#include <boost/context/protected_fixedsize_stack.hpp>
+#include <cstddef>
+#include <functional>
+
+namespace longrope::tests::cuda_emulator {
+
+/// A stack on which jobs run one after the other, each of which may stop half-way and be resumed: a
+/// switch costs some 10 ns, so a block of a thousand CUDA threads is cheap. It tells the address
+/// and thread sanitizers about every switch, which Boost.Context as packaged does not.
+class Fiber {
+public:
+    Fiber();
+    Fiber(const Fiber&) = delete;
+    Fiber& operator=(const Fiber&) = delete;
+    ~Fiber();  ///< its last job must have ended
+
+    /// Begins a job, and returns when the job suspends or ends. The job must not throw.
+    void start(std::function<void()> job);
+    /// Goes on with a job that has suspended.
+    void resume();
+    /// From inside the job: back to whoever called start() or resume().
+    void suspend();
+    [[nodiscard]] bool idle() const noexcept { return !job_; }
+
+private:
+    boost::context::fiber run(boost::context::fiber&& caller);
+    void enter();
+    void leave();
+
+    boost::context::protected_fixedsize_stack allocator_;
+    boost::context::stack_context stack_;
+    boost::context::fiber fiber_;
+    boost::context::fiber caller_;
+    std::function<void()> job_;
+    const void* caller_bottom_ = nullptr;
+    std::size_t caller_size_ = 0;
+    void* fake_stack_ = nullptr;    // of the address sanitizer, while we are not on the stack
+    void* thread_fiber_ = nullptr;  // of the thread sanitizer
+    void* thread_caller_ = nullptr;
+};
+
+}  // namespace longrope::tests::cuda_emulator
