@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "evaluator/cuda/kernels/launch.hpp"
 
@@ -41,7 +42,9 @@ struct Matrix {
     std::int64_t stride;  ///< elements from one row to the next
 
     __device__ Element* row(std::int64_t index) const { return data + index * stride; }
-    operator Matrix<const Element>() const { return {data, rows, columns, stride}; }
+    operator Matrix<const Element>() const requires(!std::is_const_v<Element>) {
+        return {data, rows, columns, stride};
+    }
 };
 
 /// Threads of a block of the kernels that give each element a thread.
