@@ -42,7 +42,10 @@ struct Matrix {
     std::int64_t stride;  ///< elements from one row to the next
 
     __device__ Element* row(std::int64_t index) const { return data + index * stride; }
-    operator Matrix<const Element>() const requires(!std::is_const_v<Element>) {
+    /// A template, since nvcc warns of a conversion to the type itself where Element is const.
+    template <class Other>
+    requires(!std::is_const_v<Element> && std::is_same_v<Other, const Element>)
+    operator Matrix<Other>() const {
         return {data, rows, columns, stride};
     }
 };
