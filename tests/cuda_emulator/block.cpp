@@ -43,6 +43,8 @@ void Block::run(const evaluator::cuda::LaunchShape& shape, const Extent& index,
     order_ = order;
     next_ = 0;
     threads_.assign(order.size(), {});
+    warps_.assign((order.size() + warp_lanes - 1) / warp_lanes, {});
+    used_fibers_ = 0;
     shared_.assign(shape.shared_bytes, std::byte{0xFF});  // NaN until written
     at_barrier_ = 0;
     error_ = nullptr;
@@ -51,7 +53,7 @@ void Block::run(const evaluator::cuda::LaunchShape& shape, const Extent& index,
     blockIdx = index;
 
     while (next_ < order_.size() && !error_) {
-        Fiber& fiber = idle_fiber();
+        Fiber& fiber = next_fiber();
         fiber.start([this, &fiber, &thread] { run_threads(fiber, thread); });
     }
     for (bool progress = true; progress && !error_;) {
@@ -81,6 +83,7 @@ void Block::run_threads(Fiber& fiber, const std::function<void()>& thread) {
             become(id);
             thread();
             threads_[running_].state = State::ended;
+            warps_[running_ / warp_lanes].ended |= 1U << lane();
         }
     } catch (const Cancelled&) {
     } catch (...) {
@@ -95,11 +98,10 @@ void Block::become(unsigned thread) noexcept {
                  thread / (shape_.block.x * shape_.block.y)};
 }
 
-Fiber& Block::idle_fiber() {
-    for (const auto& fiber : fibers_) {
-        if (fiber->idle()) return *fiber;
-    }
-    return *fibers_.emplace_back(std::make_unique<Fiber>());
+/// No fibre is free again before all threads have begun.
+Fiber& Block::next_fiber() {
+    if (used_fibers_ == fibers_.size()) fibers_.push_back(std::make_unique<Fiber>());
+    return *fibers_[used_fibers_++];
 }
 
 void Block::wait(State state, const std::source_location& where) {
@@ -128,49 +130,53 @@ void Block::barrier(const std::source_location& where) {
 std::uint64_t Block::exchange(unsigned mask, std::uint64_t given, unsigned source,
                               const std::source_location& where) {
     Thread& self = threads_[running_];
-    const unsigned first = running_ / warp_lanes * warp_lanes;  // of the warp
+    Warp& warp = warps_[running_ / warp_lanes];
+    const unsigned first = running_ / warp_lanes * warp_lanes;
     source %= warp_lanes;
     const auto fail = [&](const std::string& what) {
         throw EmulatorError{
             fmt::format("wrong shuffle mask {:#010x} at {}: lane {} of thread {} {}", mask,
                         text(where), lane(), running_, what)};
     };
-    const auto in_mask = [mask](unsigned lane) { return (mask >> lane & 1U) != 0; };
-    if (!in_mask(lane())) fail("is not in it");
-    if (!in_mask(source)) fail(fmt::format("reads lane {}, which is not in it", source));
+    const std::size_t lanes = std::min<std::size_t>(threads_.size() - first, warp_lanes);
+    const unsigned there = lanes == warp_lanes ? ~0U : (1U << lanes) - 1U;
+    if ((mask >> lane() & 1U) == 0) fail("is not in it");
+    if ((mask >> source & 1U) == 0) fail(fmt::format("reads lane {}, which is not in it", source));
+    if ((mask & ~there) != 0) fail("waits for lanes that the block does not have");
+    if ((mask & warp.ended) != 0) fail("waits for lanes that have ended");
     self.mask = mask;
     self.source = source;
     self.value = given;
-    bool complete = true;
-    for (unsigned other = 0; other < warp_lanes; ++other) {
-        if (!in_mask(other) || other == lane()) continue;
-        if (first + other >= threads_.size()) fail(fmt::format("waits for lane {}: none", other));
-        const Thread& thread = threads_[first + other];
-        if (thread.state == State::ended) {
-            fail(fmt::format("waits for lane {}, which has ended", other));
-        }
-        if (thread.state != State::in_exchange) {
-            complete = false;
-        } else if (thread.mask != mask || !same(thread.where, where)) {
-            fail(fmt::format("meets lane {} with mask {:#010x} at {}", other, thread.mask,
-                             text(thread.where)));
-        }
-    }
-    if (!complete) {
+    self.where = where;
+    warp.waiting |= 1U << lane();
+    if ((warp.waiting & mask) == mask) {
+        complete_exchange(first, mask, where);
+    } else {
         wait(State::in_exchange, where);
-        return self.value;
-    }
-    std::uint64_t values[warp_lanes] = {};
-    for (unsigned other = 0; other < warp_lanes; ++other) {
-        if (in_mask(other)) values[other] = threads_[first + other].value;
-    }
-    for (unsigned other = 0; other < warp_lanes; ++other) {
-        if (!in_mask(other)) continue;
-        Thread& thread = threads_[first + other];
-        thread.value = values[thread.source];
-        if (&thread != &self) thread.state = State::released;
     }
     return self.value;
+}
+
+/// All lanes of the mask have come; the running thread was the last.
+void Block::complete_exchange(unsigned first, unsigned mask, const std::source_location& where) {
+    std::uint64_t values[warp_lanes] = {};
+    for (unsigned lane = 0; lane < warp_lanes; ++lane) {
+        if ((mask >> lane & 1U) == 0) continue;
+        const Thread& thread = threads_[first + lane];
+        if (thread.mask != mask || !same(thread.where, where)) {
+            throw EmulatorError{fmt::format(
+                "wrong shuffle mask {:#010x} at {}: thread {} meets thread {} with {:#010x} at {}",
+                mask, text(where), running_, first + lane, thread.mask, text(thread.where))};
+        }
+        values[lane] = thread.value;
+    }
+    for (unsigned lane = 0; lane < warp_lanes; ++lane) {
+        if ((mask >> lane & 1U) == 0) continue;
+        Thread& thread = threads_[first + lane];
+        thread.value = values[thread.source];
+        if (first + lane != running_) thread.state = State::released;
+    }
+    warps_[first / warp_lanes].waiting &= ~mask;
 }
 
 /// Unwinds the threads that wait, so that their fibres are free again.

@@ -58,21 +58,28 @@ private:
         unsigned source = 0;
         std::uint64_t value = 0;  // given, then received
     };
+    struct Warp {
+        unsigned waiting = 0;  // lanes in an exchange
+        unsigned ended = 0;
+    };
     struct Cancelled {};
 
     void run_threads(Fiber& fiber, const std::function<void()>& thread);
     void wait(State state, const std::source_location& where);
     void become(unsigned thread) noexcept;
     void cancel();
-    [[nodiscard]] Fiber& idle_fiber();
+    [[nodiscard]] Fiber& next_fiber();
+    void complete_exchange(unsigned first, unsigned mask, const std::source_location& where);
     [[noreturn]] void fail_waiting() const;
 
     evaluator::cuda::LaunchShape shape_;
     std::span<const unsigned> order_;
     std::size_t next_ = 0;  // of order_: the first thread that has not begun
     std::vector<Thread> threads_;
+    std::vector<Warp> warps_;
     std::vector<std::byte> shared_;
     std::vector<std::unique_ptr<Fiber>> fibers_;
+    std::size_t used_fibers_ = 0;  // by this block
     std::exception_ptr error_;
     unsigned running_ = 0;
     unsigned at_barrier_ = 0;

@@ -149,7 +149,7 @@ TEST_CASE("a wrong shuffle mask is caught") {
         },
         32, "wrong shuffle mask");
     check_caught(
-        +[] { __shfl_xor_sync(all_lanes, 1.0F, 1); }, 16, "none");
+        +[] { __shfl_xor_sync(all_lanes, 1.0F, 1); }, 16, "the block does not have");
 }
 
 TEST_CASE("lanes of a part of a warp may meet among themselves") {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "evaluator/reference/reference_ops.hpp"
 #include "evaluator/rotary_table.hpp"
 #include "evaluator/transformer.hpp"
+#include "tests/cuda_emulator/emulated_device.hpp"
 #include "tests/evaluator/random_model.hpp"
 
 namespace longrope::tests {
@@ -44,6 +46,19 @@ inline std::unique_ptr<evaluator::DeviceOps> cpu_ops(
          .precision = precision,
          .threads = threads,
          .chunk_rows = chunk_rows});
+}
+
+/// A backend that each test of the forward pass's properties runs on.
+struct Backend {
+    std::string name;
+    std::function<std::unique_ptr<evaluator::DeviceOps>(const evaluator::ModelConfig&)> make;
+};
+
+inline std::vector<Backend> backends() {
+    return {{"cpu", [](const evaluator::ModelConfig& /*config*/) { return cpu_ops(); }},
+            {"cuda on the emulator", [](const evaluator::ModelConfig& config) {
+                 return cuda_emulator::emulated_ops(config, 1000);
+             }}};
 }
 
 inline double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {

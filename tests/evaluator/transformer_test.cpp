@@ -6,12 +6,17 @@
 #include "evaluator/cost_estimate.hpp"
 #include "evaluator/evaluator.hpp"
 #include "tests/evaluator/backend_runs.hpp"
+#include "tests/evaluator/transformer_cases.hpp"
 
 namespace longrope::evaluator {
 namespace {
 
+using tests::Backend;
+using tests::backends;
+using tests::Case;
 using tests::cpu_ops;
 using tests::largest_difference;
+using tests::many_tiles;
 using tests::RandomModel;
 using tests::root_mean_square;
 using tests::RunSettings;
@@ -19,65 +24,10 @@ using tests::TemporaryFolder;
 using tests::tested_isa;
 using tests::token_nll;
 
-struct Case {
-    std::string name;
-    RandomModel model;
-    std::int64_t positions;
-    std::uint32_t start_tokens = 0;
-    double attention_scale = 1.0;
-};
-
-/// Odd sizes on purpose: one row more than a tile, a block of attention, a chunk; vocabularies that
-/// fill no block; head dimensions that fill no vector.
-std::vector<Case> cases() {
-    return {
-        {"two positions", {}, 2},
-        {"head dimension 12, one row more than a tile", {}, 129},
-        {"head dimension 12, half rotary", {.partial_rotary_factor = 0.5}, 100},
-        {"head dimension 32, one row more than a chunk",
-         {.hidden = 64, .heads = 2, .kv_heads = 1, .head_dim = 32, .intermediate = 96},
-         385},
-        {"head dimension 64, start tokens, untied head",
-         {.hidden = 64, .heads = 3, .kv_heads = 1, .head_dim = 64, .tied_embeddings = false},
-         300,
-         16,
-         1.2},
-        {"head dimension 128, one query head per key head, vocabulary of two blocks",
-         {.hidden = 40, .layers = 1, .heads = 2, .head_dim = 128, .vocabulary = 1500},
-         97,
-         4,
-         1.07},
-        {"head dimension 80, quarter rotary",
-         {.hidden = 80,
-          .layers = 1,
-          .heads = 1,
-          .kv_heads = 1,
-          .head_dim = 80,
-          .partial_rotary_factor = 0.25},
-         260},
-        {"biases of queries, keys and values", {.model_type = "qwen2", .kv_heads = 1}, 130},
-        {"biases of the output too, three queries wide",
-         {.attention_bias = true, .heads = 3, .kv_heads = 3, .head_dim = 20},
-         150},
-        {"norms of heads, which fill no vector",
-         {.model_type = "qwen3", .head_dim = 20, .tied_embeddings = false},
-         386,
-         4,
-         1.1},
-        {"norms of heads of 128 and all biases",
-         {.model_type = "qwen3", .attention_bias = true, .hidden = 40, .head_dim = 128},
-         131},
-        {"fused projections, three quarters rotary",
-         {.model_type = "phi3", .hidden = 64, .head_dim = 16, .partial_rotary_factor = 0.75},
-         200,
-         2},
-    };
-}
-
 TEST_CASE("the cpu backend computes what the reference defines") {
     // Weights are drawn so that logits reach about 5 and losses about 10: float32 products of up to
     // 128 terms in another order leave some 1e-5; a wrong rotation or mask leaves more than 0.1.
-    for (const Case& example : cases()) {
+    for (const Case& example : tests::transformer_cases()) {
         INFO(example.name);
         const TemporaryFolder folder;
         example.model.write(folder);
@@ -98,7 +48,7 @@ TEST_CASE("the cpu backend rounds to bfloat16 where the reference does") {
         MESSAGE("skipped: bf16 needs AVX512_BF16");
         return;
     }
-    for (const Case& example : cases()) {
+    for (const Case& example : tests::transformer_cases()) {
         INFO(example.name);
         const TemporaryFolder folder;
         example.model.write(folder);
@@ -116,17 +66,6 @@ TEST_CASE("the cpu backend rounds to bfloat16 where the reference does") {
         CHECK(root_mean_square(found, rounded) < 0.25 * root_mean_square(rounded, exact));
         CHECK(token_nll(model, *cpu_ops(3, 384, Precision::bf16), tokens, run) == found);
     }
-}
-
-/// A model with every operation, whose documents span several chunks, tiles and attention tasks.
-RandomModel many_tiles() {
-    return {.model_type = "qwen3",
-            .attention_bias = true,
-            .hidden = 64,
-            .heads = 4,
-            .head_dim = 32,
-            .intermediate = 96,
-            .vocabulary = 300};
 }
 
 TEST_CASE("the cpu backend's bits depend neither on threads nor on the rows of a call") {
@@ -168,15 +107,18 @@ TEST_CASE("a later token changes no earlier loss") {
     const ModelFolder model{folder.path()};
     const RunSettings run{shape.factors(), 4};
     const auto tokens = shape.tokens(500);
-    const auto expected = token_nll(model, *cpu_ops(), tokens, run);
-    for (const std::size_t changed : {1U, 95U, 96U, 127U, 128U, 255U, 256U, 384U, 499U}) {
-        INFO("changed token ", changed);
-        auto other = tokens;
-        other[changed] = (other[changed] + 1) % static_cast<std::int32_t>(shape.vocabulary);
-        const auto found = token_nll(model, *cpu_ops(), other, run);
-        const auto kept = static_cast<std::ptrdiff_t>(changed - 1);  // token t is scored in t - 1
-        CHECK(std::equal(found.begin(), found.begin() + kept, expected.begin()));
-        CHECK(found[changed - 1] != expected[changed - 1]);
+    for (const Backend& backend : backends()) {
+        const auto expected = token_nll(model, *backend.make(model.config()), tokens, run);
+        for (const std::size_t changed : {1U, 95U, 96U, 127U, 128U, 255U, 256U, 384U, 499U}) {
+            INFO(backend.name, ", changed token ", changed);
+            auto other = tokens;
+            other[changed] = (other[changed] + 1) % static_cast<std::int32_t>(shape.vocabulary);
+            const auto found = token_nll(model, *backend.make(model.config()), other, run);
+            // Token t is scored in t - 1.
+            const auto kept = static_cast<std::ptrdiff_t>(changed - 1);
+            CHECK(std::equal(found.begin(), found.begin() + kept, expected.begin()));
+            CHECK(found[changed - 1] != expected[changed - 1]);
+        }
     }
 }
 
@@ -187,12 +129,14 @@ TEST_CASE("a prefix has the losses of the whole document") {
     const ModelFolder model{folder.path()};
     const RunSettings run{shape.factors(), 4};
     const auto tokens = shape.tokens(700);
-    const auto whole = token_nll(model, *cpu_ops(), tokens, run);
-    for (const std::ptrdiff_t length : {2, 97, 129, 384, 385, 699}) {
-        INFO("length = ", length);
-        const auto prefix =
-            token_nll(model, *cpu_ops(), {tokens.begin(), tokens.begin() + length}, run);
-        CHECK(std::equal(prefix.begin(), prefix.end(), whole.begin()));
+    for (const Backend& backend : backends()) {
+        const auto whole = token_nll(model, *backend.make(model.config()), tokens, run);
+        for (const std::ptrdiff_t length : {2, 97, 129, 384, 385, 699}) {
+            INFO(backend.name, ", length = ", length);
+            const auto prefix = token_nll(model, *backend.make(model.config()),
+                                          {tokens.begin(), tokens.begin() + length}, run);
+            CHECK(std::equal(prefix.begin(), prefix.end(), whole.begin()));
+        }
     }
 }
 
@@ -203,10 +147,15 @@ TEST_CASE("factors 1 make start tokens irrelevant, other factors do not") {
     const ModelFolder model{folder.path()};
     const auto tokens = shape.tokens(64);
     const std::vector<double> ones(shape.factors().size(), 1.0);
-    CHECK(token_nll(model, *cpu_ops(), tokens, {ones, 0}) ==
-          token_nll(model, *cpu_ops(), tokens, {ones, 32}));
-    CHECK(largest_difference(token_nll(model, *cpu_ops(), tokens, {shape.factors(), 0}),
-                             token_nll(model, *cpu_ops(), tokens, {shape.factors(), 32})) > 0.01);
+    for (const Backend& backend : backends()) {
+        INFO(backend.name);
+        const auto losses = [&](const RunSettings& run) {
+            return token_nll(model, *backend.make(model.config()), tokens, run);
+        };
+        CHECK(losses({ones, 0}) == losses({ones, 32}));
+        CHECK(largest_difference(losses({shape.factors(), 0}), losses({shape.factors(), 32})) >
+              0.01);
+    }
 }
 
 TEST_CASE("a document of more than 5,000 tokens agrees with the reference") {
@@ -251,8 +200,13 @@ TEST_CASE("a weight that is not finite makes losses that are not finite, never a
     std::memcpy(bytes.data() + bytes.size() - 4, &nan, 4);  // the last weight of the final norm
     folder.write("model.safetensors", bytes);
     const ModelFolder model{folder.path()};
-    for (const auto& ops : {std::shared_ptr{cpu_ops()},
-                            std::shared_ptr{reference::make_reference_ops(Precision::f32)}}) {
+    std::vector<Backend> all = backends();
+    all.push_back({"reference", [](const ModelConfig& /*config*/) {
+                       return reference::make_reference_ops(Precision::f32);
+                   }});
+    for (const Backend& backend : all) {
+        INFO(backend.name);
+        const auto ops = backend.make(model.config());
         for (const float nll : token_nll(model, *ops, shape.tokens(40), {shape.factors()})) {
             CHECK(std::isnan(nll));
         }
@@ -266,8 +220,12 @@ TEST_CASE("an attention score that overflows is not hidden") {
     const ModelFolder model{folder.path()};
     // cos and sin of 1e30 send queries and keys beyond float32.
     const RunSettings run{shape.factors(), 0, 1e30};
-    for (const float nll : token_nll(model, *cpu_ops(), shape.tokens(40), run)) {
-        CHECK_FALSE(std::isfinite(nll));
+    for (const Backend& backend : backends()) {
+        INFO(backend.name);
+        const auto ops = backend.make(model.config());
+        for (const float nll : token_nll(model, *ops, shape.tokens(40), run)) {
+            CHECK_FALSE(std::isfinite(nll));
+        }
     }
 }
 
@@ -289,14 +247,19 @@ TEST_CASE("every bias, norm of heads and fused part is felt by the losses") {
         INFO(part.model_type, ", ", part.tensor);
         RandomModel shape{.model_type = part.model_type, .attention_bias = part.attention_bias};
         const TemporaryFolder folder;
-        shape.write(folder);
-        const auto expected =
-            token_nll(ModelFolder{folder.path()}, *cpu_ops(), shape.tokens(50), {shape.factors()});
-        shape.doubled = part.tensor;
-        shape.write(folder);
-        const auto found =
-            token_nll(ModelFolder{folder.path()}, *cpu_ops(), shape.tokens(50), {shape.factors()});
-        CHECK(largest_difference(found, expected) > 0.01);
+        for (const Backend& backend : backends()) {
+            INFO(backend.name);
+            const auto losses = [&] {
+                shape.write(folder);
+                const ModelFolder model{folder.path()};
+                return token_nll(model, *backend.make(model.config()), shape.tokens(50),
+                                 {shape.factors()});
+            };
+            shape.doubled = "";
+            const auto expected = losses();
+            shape.doubled = part.tensor;
+            CHECK(largest_difference(losses(), expected) > 0.01);
+        }
         shape.without = part.tensor;
         shape.write(folder);
         const ModelFolder model{folder.path()};
