@@ -55,7 +55,7 @@ TEST_CASE("a bad configuration is refused with place, key, what was found and wh
         {"unknown key",
          complete + "populaton = 3\n",
          {"c.toml:10: unknown key stage.populaton", "did you mean stage.population?",
-          "Keys of stage: name, target_tokens, population"}},
+          "Keys of stage: name, target_tokens, kind"}},
         {"key of another table",
          complete + "seed = 3\n",
          {"c.toml:10: unknown key stage.seed", "did you mean run.seed?"}},
