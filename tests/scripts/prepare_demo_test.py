@@ -149,6 +149,17 @@ class PrepareDemoTest(unittest.TestCase):
         left = [path.name for path in self.cache.iterdir()] if self.cache.exists() else []
         self.assertEqual(left, [], "the cache keeps nothing of a failed download")
 
+    def test_a_campaign_has_fewer_and_longer_documents_of_the_same_books(self) -> None:
+        self.record_books()
+        self.working_apt()
+        self.enter(mock.patch.object(prepare_demo, "CAMPAIGN_TARGET_TOKENS", 17))
+        code, out, err = self.prepare("--campaign")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("24 documents of 16 tokens from 3 books", out)
+        with h5py.File(self.output) as file:
+            self.assertEqual(file["split"][:].tolist(), [2, 0] * 4 + [1] * 16)
+        self.assertIn("is complete", self.prepare("--campaign")[1])
+
     def test_the_books_become_documents_of_three_splits(self) -> None:
         self.record_books()
         self.working_apt()
