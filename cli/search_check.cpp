@@ -107,9 +107,13 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
     for (const StageEstimate& estimate : estimates) {
         const coordinator::StagePlan& stage = estimate.plan;
         text += fmt::format(
-            "Stage \"{}\": {} -> {} tokens, attention scale {:.4f}; documents: {} search, {} "
+            "Stage \"{}\"{}: {} -> {} tokens, attention scale {:.4f}; documents: {} search, {} "
             "validation, {} held out.\n  {} individuals, {} tasks left",
-            stage.settings.name, stage.original_window, stage.positions, stage.attention_scale,
+            stage.settings.name,
+            stage.settings.base.empty()
+                ? ""
+                : fmt::format(" ({} on \"{}\")", stage.settings.kind, stage.settings.base),
+            stage.original_window, stage.positions, stage.attention_scale,
             stage.search_documents.documents.size(), stage.validation_documents.documents.size(),
             stage.heldout_documents.documents.size(), stage.individuals(), estimate.tasks_left);
         if (estimate.flop_per_task > 0.0) {
