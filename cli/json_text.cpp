@@ -42,7 +42,10 @@ public:
     std::string text;
 
 private:
-    void new_line(std::size_t indent) { text += "\n" + std::string(indent, ' '); }
+    void new_line(std::size_t indent) {
+        text += '\n';
+        text.append(indent, ' ');
+    }
 
     void object(const json::object& object, std::size_t indent) {
         text += "{";
@@ -75,7 +78,8 @@ private:
     void numbers(const json::array& array, std::size_t indent) {
         std::string whole = "[";
         for (std::size_t i = 0; i < array.size(); ++i) {
-            whole += (i > 0 ? ", " : "") + scalar(array[i]);
+            if (i > 0) whole += ", ";
+            whole += scalar(array[i]);
         }
         whole += "]";
         if (indent + whole.size() <= line_width) {
