@@ -4,6 +4,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <set>
+#include <string>
+
 #include "cli/run_inputs.hpp"
 #include "cli/stop_signals.hpp"
 #include "coordinator/coordinate.hpp"
@@ -14,8 +18,11 @@ std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
     Job& job, const coordinator::Configuration& configuration, const std::string& stage_model,
     const std::vector<coordinator::Job>& jobs) {
     catch_stop_signals();
-    protocol::Transport& transport =
-        job.start_workers(setup_of(configuration, stage_model), configuration.run.lease_seconds);
+    std::uint64_t longest = 0;
+    for (const coordinator::Job& each : jobs) longest = std::max(longest, each.positions);
+    protocol::Transport& transport = job.start_workers(
+        setup_of(configuration, longest, stage_model), configuration.run.lease_seconds);
+    std::set<std::string> notes;  // of evaluators, that have been printed
     const bool terminal = ::isatty(STDERR_FILENO) != 0;
     auto scores = coordinator::score_jobs(
         jobs, transport,
@@ -24,7 +31,11 @@ std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
         [terminal](std::uint64_t scored, std::uint64_t total) {
             if (terminal) fmt::print(stderr, "\r{}/{} scored", scored, total);
         },
-        requested_stop);
+        requested_stop,
+        [&notes](const protocol::Hello& hello) {
+            const std::string note = hello.host + ": " + hello.note;
+            if (!hello.note.empty() && notes.insert(note).second) fmt::print(stderr, "{}\n", note);
+        });
     if (terminal) fmt::print(stderr, "\r{:40}\r", "");
     if (!scores) {
         fmt::print(stderr, "longrope: {}; nothing was printed\n", *requested_stop());

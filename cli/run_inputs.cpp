@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -181,7 +182,7 @@ coordinator::RunFacts planned_facts(const coordinator::Configuration& configurat
 }
 
 protocol::Setup setup_of(const coordinator::Configuration& configuration,
-                         const std::string& stage_model) {
+                         std::uint64_t longest_positions, const std::string& stage_model) {
     const auto absolute = [](const std::string& path) {
         return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
     };
@@ -195,6 +196,7 @@ protocol::Setup setup_of(const coordinator::Configuration& configuration,
     setup.isa = configuration.evaluator.isa;
     setup.angles = configuration.evaluator.angles;
     setup.threads = configuration.evaluator.threads;
+    setup.longest_positions = longest_positions;
     setup.start_deadline_seconds = configuration.evaluator.deadline_floor_seconds;
     setup.watchdog_seconds = configuration.run.watchdog_seconds;
     const coordinator::SyntheticKeys& keys = configuration.evaluator.synthetic;
@@ -207,7 +209,11 @@ protocol::Setup setup_of(const coordinator::Configuration& configuration,
 std::vector<protocol::Setup> setups_of(const coordinator::Configuration& configuration) {
     std::vector<protocol::Setup> setups;
     for (const coordinator::StageSettings& stage : configuration.stages) {
-        setups.push_back(setup_of(configuration, stage.model));
+        std::uint64_t longest = 0;
+        for (const coordinator::StageSettings& other : configuration.stages) {
+            if (other.model == stage.model) longest = std::max(longest, other.target_tokens);
+        }
+        setups.push_back(setup_of(configuration, longest, stage.model));
     }
     return setups;
 }

@@ -25,11 +25,14 @@ namespace longrope::cli {
 [[nodiscard]] coordinator::RunFacts planned_facts(const coordinator::Configuration& configuration);
 
 /// What every rank evaluates with.
-/// @param stage_model  stage.model of the stage; empty: model.path
+/// @param longest_positions  L' of the longest document that will be scored
+/// @param stage_model        stage.model of the stage; empty: model.path
 [[nodiscard]] protocol::Setup setup_of(const coordinator::Configuration& configuration,
+                                       std::uint64_t longest_positions,
                                        const std::string& stage_model = {});
 
-/// The same for each stage.
+/// The same for each stage. Stages with the same weights have the same setup, whose evaluators live
+/// on from one to the next.
 [[nodiscard]] std::vector<protocol::Setup> setups_of(
     const coordinator::Configuration& configuration);
 

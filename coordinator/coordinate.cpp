@@ -8,6 +8,8 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "coordinator/history_writer.hpp"
@@ -250,8 +252,14 @@ private:
         dispatcher_.add_worker(worker);
         if (!first) return;
         note_host(hello.host);
-        watcher_.log(fmt::format("worker {} on {}: {}, {}", worker, hello.host, hello.device_name,
-                                 hello.numerics_class));
+        const std::string uuid =
+            hello.device_uuid.empty() ? "" : fmt::format(" ({})", hello.device_uuid);
+        watcher_.log(fmt::format("worker {} on {}: {}{}, {}", worker, hello.host, hello.device_name,
+                                 uuid, hello.numerics_class));
+        // Ranks of a node mostly say the same.
+        if (!hello.note.empty() && notes_.insert(hello.host + ": " + hello.note).second) {
+            watcher_.log(fmt::format("{}: {}", hello.host, hello.note));
+        }
     }
 
     /// Another worker on the same device: two evaluators on one GPU slow each other down.
@@ -397,6 +405,7 @@ private:
     std::string last_loss_;         // why the last worker that went is gone
     std::string numerics_refusal_;  // why the last one of another class was refused
     bool accepted_ = false;         // some worker could compute
+    std::set<std::string> notes_;   // of workers, that have been logged
     bool changed_ = false;
 };
 

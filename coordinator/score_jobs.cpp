@@ -29,7 +29,8 @@ void keep_token_scores(const Dispatcher& dispatcher, std::vector<JobScores>& sco
 std::optional<std::vector<JobScores>> score_jobs(
     const std::vector<Job>& jobs, protocol::Transport& transport, Dispatcher::Settings settings,
     const std::function<void(std::uint64_t, std::uint64_t)>& on_score,
-    const std::function<std::optional<std::string>()>& stop_reason) {
+    const std::function<std::optional<std::string>()>& stop_reason,
+    const std::function<void(const protocol::Hello&)>& on_hello) {
     Dispatcher dispatcher{settings};
     std::vector<JobScores> scores(jobs.size());
     std::uint64_t total = 0;
@@ -56,7 +57,8 @@ std::optional<std::vector<JobScores>> score_jobs(
         if (stop_reason()) return std::nullopt;
         for (const protocol::WorkerEvent& event : transport.poll(poll_wait)) {
             if (!alive.contains(event.worker)) continue;  // its tasks are others' now
-            if (std::holds_alternative<protocol::Hello>(event.what)) {
+            if (const auto* hello = std::get_if<protocol::Hello>(&event.what)) {
+                if (on_hello) on_hello(*hello);
                 dispatcher.add_worker(event.worker);
             } else if (const auto* part = std::get_if<protocol::TokenScores>(&event.what)) {
                 keep_token_scores(dispatcher, scores, *part);

@@ -22,11 +22,13 @@ struct JobScores {
 /// Scores a fixed list of jobs, without search or history, on all workers of a transport.
 /// @param on_score     called after each document with (scores so far, scores in all)
 /// @param stop_reason  why to stop early, or nothing
+/// @param on_hello     called when an evaluator is ready
 /// @returns in the order of the jobs; nothing if it was stopped early
 /// @throws NoWorkers
 [[nodiscard]] std::optional<std::vector<JobScores>> score_jobs(
     const std::vector<Job>& jobs, protocol::Transport& transport, Dispatcher::Settings settings,
     const std::function<void(std::uint64_t, std::uint64_t)>& on_score,
-    const std::function<std::optional<std::string>()>& stop_reason);
+    const std::function<std::optional<std::string>()>& stop_reason,
+    const std::function<void(const protocol::Hello&)>& on_hello = {});
 
 }  // namespace longrope::coordinator

@@ -59,6 +59,8 @@ evaluator::EvaluatorSettings settings_of(const protocol::Setup& setup) {
     settings.isa = setup.isa;
     settings.angles = setup.angles;
     settings.threads = setup.threads;
+    settings.node_rank = setup.node_rank;
+    settings.longest_positions = setup.longest_positions;
     settings.synthetic.dimensions = setup.synthetic.dimensions;
     settings.synthetic.theta = setup.synthetic.theta;
     settings.synthetic.original_window = setup.synthetic.original_window;
@@ -81,6 +83,7 @@ protocol::Hello hello_of(const evaluator::EvaluatorIdentity& identity, std::uint
     hello.device_name = identity.device_name;
     hello.device_uuid = identity.device_uuid;
     hello.memory_bytes = identity.memory_bytes;
+    hello.note = identity.note;
     std::array<char, 256> host{};
     ::gethostname(host.data(), host.size() - 1);
     hello.host = host.data();

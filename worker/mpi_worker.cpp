@@ -168,6 +168,7 @@ Supervisor::Launch launch_for(const EvaluatorProgram& program, protocol::Setup s
     const std::vector<int> cores = own_cores();
     const auto available = static_cast<int>(cores.size());
     Supervisor::Launch launch{program.program, program.arguments, std::move(setup), {}};
+    launch.setup.node_rank = static_cast<std::uint32_t>(node_rank);
     if (available >= node_size && node_size > 1) {
         const auto first = cores.begin() + std::ptrdiff_t{node_rank} * available / node_size;
         const auto last = cores.begin() + std::ptrdiff_t{node_rank + 1} * available / node_size;

@@ -16,8 +16,9 @@ struct EvaluatorProgram {
     std::vector<std::string> arguments;
 };
 
-/// This rank's share of its node: threads (unless the setup names a number) and the cores to run
-/// on. With fewer cores than ranks nobody is bound.
+/// This rank's share of its node: threads (unless the setup names a number), the cores to run on,
+/// and its place among the node's ranks, by which it takes a GPU. With fewer cores than ranks
+/// nobody is bound.
 [[nodiscard]] Supervisor::Launch launch_for(const EvaluatorProgram& program, protocol::Setup setup,
                                             int node_rank, int node_size);
 

@@ -133,6 +133,46 @@ TEST_CASE("workers with another model, other documents or another class are refu
     }
 }
 
+TEST_CASE("the second rank on a GPU is refused, and goes on where it has another") {
+    for (const bool same : {true, false}) {
+        CoordinatedRun run;
+        ScriptedTransport transport{2, 1};
+        transport.first_word = [same](protocol::WorkerId worker) -> ScriptedTransport::What {
+            protocol::Hello hello = ScriptedTransport::hello(worker);
+            hello.device_name = "NVIDIA H100";
+            hello.device_uuid = same || worker == 0 ? "GPU-1" : "GPU-2";
+            return hello;
+        };
+        CHECK(run.start(transport) == Ending::complete);
+        const RunHistory stored = run.stored();
+        CHECK(stored.workers[0].device_uuid == "GPU-1");
+        CHECK(stored.workers[0].device == "NVIDIA H100");
+        CHECK(stored.workers[0].host == "host0");
+        CHECK((stored.workers[1].state == "refused") == same);
+        INFO(run.watcher->lines);
+        CHECK(contains(run.watcher->lines, "worker 0 on host0: NVIDIA H100 (GPU-1), scripted 1"));
+        CHECK(contains(run.watcher->lines, "worker 0 has the same device GPU-1 already") == same);
+        CHECK(contains(run.watcher->lines, "worker 1 on host1: NVIDIA H100 (GPU-2)") != same);
+    }
+}
+
+TEST_CASE("why a host's workers took no GPU is logged, once") {
+    CoordinatedRun run;
+    ScriptedTransport transport{4, 1};
+    transport.first_word = [](protocol::WorkerId worker) -> ScriptedTransport::What {
+        protocol::Hello hello = ScriptedTransport::hello(worker);
+        hello.note = "the CPU computes, since the GPU cannot: no driver";
+        return hello;
+    };
+    CHECK(run.start(transport) == Ending::complete);
+    const std::string lines = run.watcher->lines;
+    for (const std::string host : {"host0", "host1"}) {
+        const std::string said = host + ": the CPU computes, since the GPU cannot: no driver";
+        REQUIRE(contains(lines, said));
+        CHECK(lines.find(said) == lines.rfind(said));
+    }
+}
+
 TEST_CASE("a refused worker's later words do not bring it back") {
     CoordinatedRun run;
     ScriptedTransport transport{2, 1};

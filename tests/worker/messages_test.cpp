@@ -19,6 +19,8 @@ std::vector<Message> samples() {
     setup.backend = "cpu";
     setup.model_path = "models/demo";
     setup.synthetic.fault = "crash";
+    setup.node_rank = 3;
+    setup.longest_positions = 2'048'000;
     Task task;
     task.id = 7;
     task.factors = {1.0, 1.25, 8.0};
@@ -30,6 +32,7 @@ std::vector<Message> samples() {
     hello.setup = 3;
     hello.host = "node1";
     hello.pid = 4711;
+    hello.note = "the CPU computes: no driver";
     Fault fault;
     fault.reason = "killed by signal 9";
     fault.given_up = true;

@@ -27,11 +27,12 @@ void fields(Visitor& visit, M& m) {
         visit(m.isa), visit(m.angles), visit(m.threads);
         visit(m.start_deadline_seconds), visit(m.watchdog_seconds);
         fields(visit, m.synthetic);
+        visit(m.node_rank), visit(m.longest_positions);
     } else if constexpr (std::is_same_v<T, Hello>) {
         visit(m.setup);
         visit(m.model_digest), visit(m.documents_digest), visit(m.numerics_class);
         visit(m.device_name), visit(m.device_uuid), visit(m.host), visit(m.build);
-        visit(m.pid), visit(m.memory_bytes);
+        visit(m.pid), visit(m.memory_bytes), visit(m.note);
     } else if constexpr (std::is_same_v<T, Task>) {
         visit(m.id), visit(m.attempt), visit(m.factors), visit(m.start_tokens);
         visit(m.attention_scale), visit(m.positions), visit(m.document);
@@ -112,6 +113,9 @@ std::vector<std::byte> encode(const Message& message) {
     if (Fault* fault = std::get_if<Fault>(&cut); fault && fault->reason.size() > max_reason) {
         // The end of an evaluator's output says why it died.
         fault->reason = "…" + fault->reason.substr(fault->reason.size() - max_reason);
+    }
+    if (Hello* hello = std::get_if<Hello>(&cut); hello && hello->note.size() > max_note) {
+        hello->note = hello->note.substr(0, max_note) + "…";
     }
     ByteWriter writer;
     writer(frame_magic), writer(protocol_version);

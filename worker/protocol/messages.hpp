@@ -43,6 +43,8 @@ struct Setup {
     double start_deadline_seconds = 600.0;  ///< an evaluator must say Hello within it
     double watchdog_seconds = 300.0;        ///< a rank without word from the coordinator ends
     SyntheticSetup synthetic;
+    std::uint32_t node_rank = 0;          ///< of the rank among those of its node; set by the rank
+    std::uint64_t longest_positions = 0;  ///< L' of the longest task; 0: of the longest document
     friend bool operator==(const Setup&, const Setup&) = default;
 };
 
@@ -53,6 +55,7 @@ struct Hello {
     std::string device_name, device_uuid, host, build;
     std::int64_t pid = 0;  ///< of the evaluator process
     std::uint64_t memory_bytes = 0;
+    std::string note;  ///< for the log: what was not taken and why, who else is on the device
     friend bool operator==(const Hello&, const Hello&) = default;
 };
 
@@ -121,6 +124,7 @@ inline constexpr std::size_t max_rank_frame = 4000;
 inline constexpr std::size_t max_token_scores = 900;  ///< keeps TokenScores within it
 inline constexpr std::size_t max_factors = 448;       ///< keeps Task within it
 inline constexpr std::size_t max_reason = 2000;       ///< keeps Fault within it; longer are cut
+inline constexpr std::size_t max_note = 1000;         ///< keeps Hello within it; longer are cut
 
 /// A frame: header (magic, version, type, length) and body, little-endian.
 [[nodiscard]] std::vector<std::byte> encode(const Message& message);
