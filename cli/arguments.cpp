@@ -22,7 +22,7 @@ constexpr std::array<SettingFlag, 10> setting_flags{{
     {"seed", "run.seed", "of all random choices"},
     {"time-limit", "run.time_limit_seconds", "stop early after this many seconds, ready to go on"},
     {"iterations", "stage.iterations", "generations after the first, of the stage"},
-    {"backend", "evaluator.backend", "auto, cpu, reference or synthetic"},
+    {"backend", "evaluator.backend", "auto, cuda, cpu, reference or synthetic"},
     {"threads", "evaluator.threads", "per evaluator; 0: cores of the node / ranks of the node"},
     {"isa", "evaluator.isa", "auto, baseline, avx2 or avx512"},
     {"precision", "evaluator.precision", "f32 or bf16"},

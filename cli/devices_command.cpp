@@ -4,11 +4,96 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <cstdlib>
 #include <iostream>
+#include <string>
+#include <utility>
 
+#include "cli/gpu_devices.hpp"
 #include "cli/machine.hpp"
 
 namespace longrope::cli {
+namespace {
+
+boost::json::object json_of(const GpuDevice& device) {
+    boost::json::array holders;
+    for (const auto& holder : device.holders) {
+        holders.push_back(boost::json::object{
+            {"pid", holder.pid}, {"program", holder.program}, {"bytes", holder.bytes}});
+    }
+    boost::json::object object{{"name", device.name},
+                               {"uuid", device.uuid},
+                               {"architecture", device.architecture},
+                               {"memory_bytes", device.memory_bytes},
+                               {"holders", std::move(holders)}};
+    object["index"] = device.index ? boost::json::value(*device.index) : nullptr;
+    object["free_bytes"] = device.free_bytes ? boost::json::value(*device.free_bytes) : nullptr;
+    return object;
+}
+
+void print_json(const Machine& machine, const GpuDevices& gpus) {
+    boost::json::array devices;
+    for (const GpuDevice& device : gpus.devices) devices.push_back(json_of(device));
+    const char* const taken_with_bf16 = gpus.reason.empty() ? "cuda" : "cpu";
+    const boost::json::object report{{"backend", {{"f32", "cpu"}, {"bf16", taken_with_bf16}}},
+                                     {"cpu", machine.cpu},
+                                     {"cores", machine.cores},
+                                     {"instruction_set", machine.instruction_set},
+                                     {"memory_bytes", machine.memory_bytes},
+                                     {"available_bytes", machine.available_bytes},
+                                     {"cuda",
+                                      {{"reason", gpus.reason},
+                                       {"runtime_version", gpus.runtime_version},
+                                       {"driver_version", gpus.driver_version},
+                                       {"devices", std::move(devices)}}}};
+    std::cout << boost::json::serialize(report) << "\n";
+}
+
+/// "13.0"
+std::string cuda_version(int version) {
+    return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+void print_text(const Machine& machine, const GpuDevices& gpus) {
+    const bool gpu = gpus.reason.empty();
+    fmt::memory_buffer text;
+    const auto line = [&text](const std::string& words) {
+        fmt::format_to(std::back_inserter(text), "{}\n", words);
+    };
+    line(fmt::format("cpu        {}, {} cores, kernels for {}, {} of memory, {} available",
+                     machine.cpu, machine.cores, machine.instruction_set,
+                     spell_bytes(machine.memory_bytes), spell_bytes(machine.available_bytes)));
+    line(fmt::format("           taken by backend \"auto\"{}", gpu ? " with precision f32" : ""));
+    line("reference  plain loops on one core, the oracle of the others");
+    line("synthetic  a closed-form landscape, for tests");
+    if (gpu) {
+        line(
+            fmt::format("cuda       CUDA {}, the driver's is {}; taken by backend \"auto\" with "
+                        "precision bf16, a device for each rank of the node",
+                        cuda_version(gpus.runtime_version), cuda_version(gpus.driver_version)));
+    } else {
+        line(fmt::format("cuda       not taken: {}", gpus.reason));
+    }
+    const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    for (const GpuDevice& device : gpus.devices) {
+        line(fmt::format(
+            "{:<11}{}, {}{}, {} of memory, {} free",
+            device.index ? fmt::format("gpu {}", *device.index) : "gpu -", device.name, device.uuid,
+            device.architecture.empty() ? "" : ", " + device.architecture,
+            spell_bytes(device.memory_bytes),
+            device.free_bytes ? spell_bytes(*device.free_bytes) : std::string{"unknown"}));
+        if (!device.index && gpus.runtime_version != 0) {
+            line(fmt::format("           not shown to this process by CUDA{}",
+                             visible != nullptr
+                                 ? fmt::format(" (CUDA_VISIBLE_DEVICES = {})", visible)
+                                 : std::string{}));
+        }
+        if (!device.strangers.empty()) line("           " + device.strangers);
+    }
+    std::cout << fmt::to_string(text);
+}
+
+}  // namespace
 
 ExitCode run_devices(const Words& words) {
     cxxopts::Options options{"longrope devices",
@@ -21,24 +106,11 @@ ExitCode run_devices(const Words& words) {
         throw UsageError{fmt::format("longrope devices takes no \"{}\"", parsed->unmatched()[0])};
     }
     const Machine machine = this_machine();
+    const GpuDevices gpus = gpu_devices();
     if (parsed->count("json") > 0) {
-        std::cout << boost::json::serialize(
-                         boost::json::object{{"backend", "cpu"},
-                                             {"cpu", machine.cpu},
-                                             {"cores", machine.cores},
-                                             {"instruction_set", machine.instruction_set},
-                                             {"memory_bytes", machine.memory_bytes},
-                                             {"available_bytes", machine.available_bytes}})
-                  << "\n";
+        print_json(machine, gpus);
     } else {
-        std::cout << fmt::format(
-            "cpu        {}, {} cores, kernels for {}, {} of memory, {} available\n"
-            "           taken by backend \"auto\"\n"
-            "reference  plain loops on one core, the oracle of the others\n"
-            "synthetic  a closed-form landscape, for tests\n"
-            "cuda       not part of this version\n",
-            machine.cpu, machine.cores, machine.instruction_set, spell_bytes(machine.memory_bytes),
-            spell_bytes(machine.available_bytes));
+        print_text(machine, gpus);
     }
     std::cout.flush();
     return ExitCode::done;

@@ -92,6 +92,15 @@ void check_synthetic(Configuration& configuration, const GivenSettings& given) {
     }
 }
 
+/// The GPU backend has no float32: what a GPU is fast in is what it computes in.
+void check_gpu_precision(Configuration& configuration, const GivenSettings& given) {
+    const BackendSettings& evaluator = configuration.evaluator;
+    if (evaluator.backend != "cuda" || evaluator.precision == "bf16") return;
+    throw ConfigurationError{fmt::format(
+        "{}\nThe GPU backend computes in bf16: use evaluator.precision = \"bf16\".",
+        disagreement(configuration, given, "evaluator.precision", "evaluator.backend", 0))};
+}
+
 /// The published code leaves no choice in these settings: they follow from the method, and one that
 /// is given must agree.
 void fix_reference_settings(Configuration& configuration, const GivenSettings& given,
@@ -120,6 +129,7 @@ Configuration checked(const GivenSettings& given) {
     check_names(configuration, given);
     check_synthetic(configuration, given);
     relate_stages(configuration, given);
+    check_gpu_precision(configuration, given);
     for (std::size_t stage = 0; stage < configuration.stages.size(); ++stage) {
         check_parents(configuration, given, stage);
         check_children(configuration, given, stage);

@@ -52,7 +52,7 @@ struct SyntheticKeys {  ///< [evaluator.synthetic]
 };
 
 struct BackendSettings {
-    std::string backend = "auto";   ///< auto, cpu, reference, synthetic
+    std::string backend = "auto";   ///< auto, cuda, cpu, reference, synthetic
     std::string precision = "f32";  ///< f32, bf16
     std::uint32_t threads = 0;      ///< per evaluator; 0: cores of the node / ranks of the node
     std::string isa = "auto";       ///< auto, baseline, avx2, avx512

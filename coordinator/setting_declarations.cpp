@@ -48,10 +48,10 @@ std::vector<Setting> declare_settings() {
          "how many of the heldout split measure the chosen factors; 0: all",
          [](C& c, std::size_t) -> SettingField { return &c.documents.heldout; }},
 
-        {"evaluator", "backend", "", Choice{{"auto", "cpu", "reference", "synthetic"}, {"cuda"}},
+        {"evaluator", "backend", "", Choice{{"auto", "cuda", "cpu", "reference", "synthetic"}, {}},
          operational, optional,
-         "what computes: auto takes the fastest that this machine has; the history keeps to the "
-         "numerics it began with",
+         "what computes: auto takes a GPU where there is one and the precision is bf16, else the "
+         "CPU; the history keeps to the numerics it began with",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.backend; }},
         {"evaluator", "precision", "", Choice{{"f32", "bf16"}, {}}, identity, optional,
          "format of weights and activations; stored weights are widened or rounded to it",

@@ -38,7 +38,7 @@ std::uint64_t scored_tokens(const EvaluationRequest& request) {
 }
 
 std::unique_ptr<Evaluator> make_evaluator(const EvaluatorSettings& settings) {
-    require_one_of("backend", settings.backend, {"auto", "cpu", "reference", "synthetic"});
+    require_one_of("backend", settings.backend, {"auto", "cuda", "cpu", "reference", "synthetic"});
     require_one_of("precision", settings.precision, {"f32", "bf16"});
     require_one_of("isa", settings.isa, {"auto", "baseline", "avx2", "avx512"});
     require_one_of("angles", settings.angles, {"double", "float32"});

@@ -3,11 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
+#include <optional>
 #include <utility>
 
 #include "evaluator/cpu/cpu_ops.hpp"
 #include "evaluator/cpu/matrix_product.hpp"
+#include "evaluator/cuda/backend_choice.hpp"
+#include "evaluator/cuda/device_holders.hpp"
+#include "evaluator/cuda/module_loader.hpp"
 #include "evaluator/documents.hpp"
 #include "evaluator/model/model_folder.hpp"
 #include "evaluator/precision.hpp"
@@ -23,6 +28,8 @@ struct Backend {
     std::unique_ptr<DeviceOps> ops;
     std::string numerics_class;
     std::string device_name;
+    std::string device_uuid{};  ///< empty for CPUs
+    std::string note{};         ///< for the log
 };
 
 /// "AMD EPYC 9B14"; "CPU" where the system does not say.
@@ -55,17 +62,93 @@ Backend open_reference(const EvaluatorSettings& settings, Precision precision) {
             cpu_name()};
 }
 
-Backend open_backend(const EvaluatorSettings& settings) {
+/// Positions of the longest document that will be evaluated.
+std::uint64_t longest_of(const EvaluatorSettings& settings, const Documents& documents) {
+    if (settings.longest_positions != 0) return settings.longest_positions;
+    std::uint64_t longest = 0;
+    for (std::uint32_t i = 0; i < documents.count(); ++i) {
+        longest = std::max(longest, documents.positions(i));
+    }
+    return longest;
+}
+
+std::string cpu_note(const std::string& reason) {
+    return fmt::format("the CPU computes, since the GPU cannot: {}", reason);
+}
+
+/// The GPU, or with `backend = "auto"` nothing and a note where there is none that can be taken.
+std::optional<Backend> open_gpu(const EvaluatorSettings& settings, const ModelFolder& model,
+                                const Documents& documents, std::string& note) {
+    cuda::ProbeResult probe;
+    if (settings.backend == "auto" && settings.precision != "bf16") {
+        // No GPU computes in f32; without one there is nothing to tell.
+        for (const cuda::ManagedDevice& device : cuda::list_managed_devices().devices) {
+            probe.devices.push_back({.name = device.name});
+        }
+        if (!probe.devices.empty()) {
+            note = cpu_note(cuda::choose_backend(probe, settings.precision, 0).reason);
+        }
+        return std::nullopt;
+    }
+    const cuda::LoadedModule loaded = cuda::load_backend();
+    cuda::BackendChoice choice{.reason = loaded.reason};
+    if (loaded.module != nullptr) {
+        probe = loaded.module->probe();
+        choice = cuda::choose_backend(probe, settings.precision, settings.node_rank);
+    }
+    if (!choice.gpu) {
+        if (settings.backend == "cuda") {
+            throw EvaluatorError{
+                fmt::format("evaluator.backend = \"cuda\", but the GPU cannot compute: {}. "
+                            "backend = \"auto\" or \"cpu\" takes the CPU; longrope devices says "
+                            "more",
+                            choice.reason)};
+        }
+        note = cpu_note(choice.reason);
+        return std::nullopt;
+    }
+    const std::string uuid = probe.devices[static_cast<std::size_t>(choice.device)].uuid;
+    const std::string strangers = cuda::describe_strangers_on(uuid);
+    const std::string leftover = strangers.empty() ? "" : fmt::format("{}: {}", uuid, strangers);
+    try {
+        cuda::OpenedDevice opened =
+            loaded.module->open({.device = choice.device,
+                                 .model = model.config(),
+                                 .longest = longest_of(settings, documents)});
+        return Backend{
+            .ops = std::move(opened.ops),
+            .numerics_class = fmt::format("{};angles={}", opened.numerics, settings.angles),
+            .device_name = opened.facts.name,
+            .device_uuid = opened.facts.uuid,
+            .note = leftover};
+    } catch (const EvaluatorError& error) {
+        if (leftover.empty()) throw;
+        throw EvaluatorError{fmt::format("{} ({})", error.what(), leftover)};
+    }
+}
+
+Backend open_backend(const EvaluatorSettings& settings, const ModelFolder& model,
+                     const Documents& documents) {
     const Precision precision = parse_precision(settings.precision);
     if (settings.threads == 0) {
         throw EvaluatorError{"threads = 0: an evaluator needs at least 1 thread"};
     }
-    if (settings.backend == "auto" || settings.backend == "cpu") {
-        return open_cpu(settings, precision);
+    if (settings.backend == "auto" || settings.backend == "cuda") {
+        std::string note;
+        if (auto gpu = open_gpu(settings, model, documents, note)) return std::move(*gpu);
+        try {
+            Backend backend = open_cpu(settings, precision);
+            backend.note = note;
+            return backend;
+        } catch (const EvaluatorError& error) {
+            if (note.empty()) throw;
+            throw EvaluatorError{fmt::format("{} ({})", error.what(), note)};
+        }
     }
+    if (settings.backend == "cpu") return open_cpu(settings, precision);
     if (settings.backend == "reference") return open_reference(settings, precision);
     throw EvaluatorError{
-        fmt::format("backend = \"{}\" does not evaluate models: use \"auto\", \"cpu\" or "
+        fmt::format("backend = \"{}\" does not evaluate models: use \"auto\", \"cuda\", \"cpu\" or "
                     "\"reference\"",
                     settings.backend)};
 }
@@ -74,17 +157,18 @@ class TransformerEvaluator final : public Evaluator {
 public:
     explicit TransformerEvaluator(const EvaluatorSettings& settings)
         : angles_{parse_angle_mode(settings.angles)},
-          backend_{open_backend(settings)},
           model_{settings.model_path},
           documents_{settings.documents_path},
+          backend_{open_backend(settings, model_, documents_)},
           transformer_{model_, *backend_.ops} {
         documents_.check_vocabulary(model_.config().vocabulary);
         identity_ = {.model_digest = model_.digest(),
                      .documents_digest = documents_.digest(),
                      .numerics_class = backend_.numerics_class,
                      .device_name = backend_.device_name,
-                     .device_uuid = {},
-                     .memory_bytes = transformer_.weight_bytes()};
+                     .device_uuid = backend_.device_uuid,
+                     .memory_bytes = transformer_.weight_bytes(),
+                     .note = backend_.note};
     }
 
     const EvaluatorIdentity& identity() const override { return identity_; }
@@ -119,9 +203,9 @@ public:
 
 private:
     AngleMode angles_;
-    Backend backend_;
     ModelFolder model_;
     Documents documents_;
+    Backend backend_;
     Transformer transformer_;
     EvaluatorIdentity identity_;
 };

@@ -1,14 +1,15 @@
-# longrope_discover_doctest_cases(<target> <prefix>): a CTest test per doctest case, "<prefix>: <case>".
+# longrope_discover_doctest_cases(<target> <prefix> [<label>]): a CTest test per doctest case, "<prefix>: <case>".
+# One that says "skipped: REASON" where a label is given is reported as skipped.
 # doctest's own module keeps the names in CMake lists, which a name with ';' or '[' takes apart; the
 # parts match no case, and doctest passes when nothing matches.
 #
-# As a script, after each build of the program: cmake -DPROGRAM=... -DPREFIX=... -DOUTPUT=... -P <this file>
+# As a script, after each build of the program: cmake -DPROGRAM=... -DPREFIX=... -DOUTPUT=... [-DLABEL=...] -P <this file>
 if(NOT CMAKE_SCRIPT_MODE_FILE)
     function(longrope_discover_doctest_cases target prefix)
         set(cases ${CMAKE_CURRENT_BINARY_DIR}/${target}_cases.cmake)
         add_custom_command(TARGET ${target} POST_BUILD
             COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:${target}> -DPREFIX=${prefix}
-                    -DOUTPUT=${cases} -P ${CMAKE_CURRENT_FUNCTION_LIST_FILE}
+                    -DOUTPUT=${cases} -DLABEL=${ARGV2} -P ${CMAKE_CURRENT_FUNCTION_LIST_FILE}
             BYPRODUCTS ${cases}
             VERBATIM)
         set(if_built ${CMAKE_CURRENT_BINARY_DIR}/${target}_if_built.cmake)
@@ -35,6 +36,11 @@ while(listed MATCHES "\n")
         "add_test([==[${PREFIX}: ${case}]==] [==[${PROGRAM}]==] [==[--test-case=${pattern}]==])\n"
         "set_tests_properties([==[${PREFIX}: ${case}]==] PROPERTIES\n"
         "    FAIL_REGULAR_EXPRESSION [==[test cases: +0 ]==])\n")
+    if(LABEL)
+        string(APPEND script
+            "set_tests_properties([==[${PREFIX}: ${case}]==] PROPERTIES LABELS ${LABEL}\n"
+            "    SKIP_REGULAR_EXPRESSION [==[MESSAGE: skipped: ]==])\n")
+    endif()
 endwhile()
 if(script STREQUAL "")
     message(FATAL_ERROR "${PROGRAM} lists no test cases")

@@ -263,6 +263,16 @@ CONFIGURATION = [
         words=(*SEARCH, "--backend", "synthetik"),
     ),
     Case(
+        "a GPU asked for float32",
+        EXIT_CONFIGURATION,
+        (
+            'evaluator.precision = "f32" (default), but evaluator.backend = "cuda" (--backend)',
+            'use evaluator.precision = "bf16"',
+        ),
+        "compute in bf16, or on the CPU",
+        words=(*SEARCH, "--backend", "cuda"),
+    ),
+    Case(
         "a model's backend without a model",
         EXIT_CONFIGURATION,
         ('model.path is not set, but evaluator.backend = "cpu" (search.toml:6) needs it',),

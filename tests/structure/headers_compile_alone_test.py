@@ -13,6 +13,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -24,6 +25,9 @@ import include_graph
 # Of a compile command, what names its source, its products and how they are optimised.
 DROPPED = {"-c", "-O1", "-O2", "-O3", "-g", "-g1"}
 DROPPED_WITH_VALUE = {"-o", "-MF", "-MT", "-MQ"}
+# Headers of the CUDA toolkit, which a build without it need not have, and what names their folder.
+VENDOR = re.compile(r"#include <(cuda_runtime|cuda_runtime_api|cublasLt|cudnn)\.h>")
+VENDOR_FOLDER = re.compile(r"-isystem \S*cuda")
 
 
 def likeness(source: Path, header: Path) -> tuple[int, int]:
@@ -54,7 +58,7 @@ class Commands:
         self._by_room: dict[str, list[tuple[Path, dict[str, str]]]] = {}
         for entry in json.loads(file.read_text()):
             source = Path(entry["file"])
-            if source.is_relative_to(root):
+            if source.is_relative_to(root) and source.suffix == ".cpp":
                 room = include_graph.room_of(source.relative_to(root).as_posix())
                 if room is not None:
                     self._by_room.setdefault(room, []).append((source, entry))
@@ -81,6 +85,11 @@ class Commands:
         candidates = self._by_room.get(room or "")
         if not candidates:
             return f"{name}: no source file of {room} is in the compile commands\n"
+        if VENDOR.search(header.read_text(encoding="utf-8")):
+            candidates = [each for each in candidates if VENDOR_FOLDER.search(each[1]["command"])]
+            if not candidates:
+                print(f"skipped: {name}: this build has no CUDA toolkit")
+                return ""
         source, entry = max(candidates, key=lambda candidate: likeness(candidate[0], header))
         done = subprocess.run(
             check_options(entry["command"], source),

@@ -1,0 +1,72 @@
+# LONGROPE_CUDA: the GPU backend, a module of its own that the program loads where there is a device. Sets
+#   LONGROPE_CUDA_COMPILER   nvcc can be used: tests of the kernels' static budgets
+#   LONGROPE_CUDA_MODULE     the module is built; LONGROPE_CUDNN_FRONTEND_INCLUDE has cuDNN's frontend
+set(LONGROPE_CUDA AUTO CACHE STRING "Build the GPU backend: AUTO (where nvcc, cuBLAS and cuDNN are), ON or OFF")
+set_property(CACHE LONGROPE_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(LONGROPE_CUDA_COMPILER OFF)
+set(LONGROPE_CUDA_MODULE OFF)
+
+set(cuda_absence "")
+if(LONGROPE_FUZZ)
+    return()
+elseif(LONGROPE_CUDA STREQUAL "OFF")
+    set(cuda_absence "LONGROPE_CUDA=OFF")
+elseif(LONGROPE_CUDA STREQUAL "AUTO" AND LONGROPE_SANITIZE)
+    set(cuda_absence "sanitizers and NVIDIA's driver want the same addresses")
+else()
+    include(CheckLanguage)
+    check_language(CUDA)
+    if(NOT CMAKE_CUDA_COMPILER)
+        set(cuda_absence "no nvcc on PATH (or name it in CUDACXX)")
+    endif()
+endif()
+
+if(NOT cuda_absence)
+    # Before the language is enabled, which would set a default. A100; H100, H200; B100 and, by PTX, later ones.
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+        set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;100")
+    endif()
+    enable_language(CUDA)
+    set(LONGROPE_CUDA_COMPILER ON)
+    find_package(CUDAToolkit)
+    if(NOT TARGET CUDA::cublasLt)
+        set(cuda_absence "no cublasLt in the CUDA toolkit")
+    endif()
+    find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
+        DOC "Folder of cudnn.h, version 9")
+    if(NOT CUDNN_INCLUDE_DIR)
+        set(cuda_absence "no cudnn.h (name its folder in CUDNN_INCLUDE_DIR)")
+    endif()
+    find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR}
+        DOC "libcudnn.so, version 9")
+    if(NOT CUDNN_LIBRARY)
+        set(cuda_absence "no libcudnn.so (name it in CUDNN_LIBRARY)")
+    endif()
+    file(GLOB site_packages ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/include)
+    find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${site_packages}
+        DOC "Folder of cudnn_frontend.h")
+    if(NOT CUDNN_FRONTEND_INCLUDE_DIR)
+        set(cuda_absence "no cudnn_frontend.h: scripts/install_dependencies.sh --cuda")
+    endif()
+endif()
+
+if(cuda_absence)
+    if(LONGROPE_CUDA STREQUAL "ON")
+        message(FATAL_ERROR "LONGROPE_CUDA=ON, but the GPU backend cannot be built: ${cuda_absence}")
+    endif()
+    message(STATUS "GPU backend: left out: ${cuda_absence}")
+else()
+    set(LONGROPE_CUDA_MODULE ON)
+    message(STATUS "GPU backend: CUDA ${CUDAToolkit_VERSION}, for ${CMAKE_CUDA_ARCHITECTURES}")
+endif()
+
+# Program and module must agree on these, word by word, and be compiled alike.
+set(interface_digest "${CMAKE_CXX_COMPILER_VERSION}")
+foreach(header cuda/device_runtime cuda/module_interface device_ops evaluator model/model_config model/tensor_view
+               precision rotary_table)
+    set(header ${PROJECT_SOURCE_DIR}/evaluator/${header}.hpp)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
+    file(SHA256 ${header} digest)
+    string(APPEND interface_digest ${digest})
+endforeach()
+string(SHA256 LONGROPE_CUDA_INTERFACE_DIGEST "${interface_digest}")
