@@ -29,12 +29,14 @@ usage() {
 Installs what longrope needs: packages of the system, and a Python virtual environment in .venv.
 It changes nothing that is there already, and takes a second when everything is.
 
-usage: scripts/install_dependencies.sh [--training] [--slurm] [--fuzzing]
+usage: scripts/install_dependencies.sh [--training] [--slurm] [--fuzzing] [--cuda]
 
   --training   also the Python packages for training models (PyTorch and transformers, 3 GB)
   --slurm      also Slurm's own programs, for the test that runs jobs in a Slurm of its own, as root;
                no service of it is configured
   --fuzzing    also clang with libFuzzer, for scripts/fuzz.sh
+  --cuda       also cuDNN's frontend, headers that the GPU backend is compiled with (50 MB); without the
+               flag too where nvcc is on PATH. CUDA and cuDNN themselves are NVIDIA's to install
   --help       this text
 
 Packages are installed with apt-get, as root or through sudo; without either, the script says
@@ -193,13 +195,23 @@ install_python_packages() {
 configured for; behind a proxy set https_proxy, then run this again."
 }
 
+# The Python side of the package asks for compilers of its own, which headers do without.
+install_cudnn_frontend() {
+    [ "$cuda" = yes ] || command -v nvcc >/dev/null || return 0
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+        -r scripts/requirements-cuda.txt && return
+    [ "$cuda" = no ] || fail "pip could not install cuDNN's frontend (above)"
+    say "note: pip could not install cuDNN's frontend (above): the GPU backend will be left out"
+}
+
 # --- Main -----------------------------------------------------------------------------------------
 
-training=no slurm=no
+training=no slurm=no cuda=no
 for argument in "$@"; do
     case $argument in
         --training) training=yes ;;
         --slurm) slurm=yes packages+=("${slurm_packages[@]}") ;;
+        --cuda) cuda=yes ;;
         --fuzzing) packages+=("${fuzzing_packages[@]}") ;;
         --help | -h) usage; exit 0 ;;
         *) usage >&2; say "unknown argument: $argument"; exit 2 ;;
@@ -220,4 +232,5 @@ fi
 # The system's own Python has the venv module that was just installed.
 [ -n "$PYTHON" ] || { [ -x /usr/bin/python3 ] && PYTHON=/usr/bin/python3; } || PYTHON=python3
 install_python_packages
+install_cudnn_frontend
 say "everything is installed"

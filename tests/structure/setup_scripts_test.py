@@ -27,7 +27,8 @@ class ImaginedSystem:
         self._bin = folder / "bin"
         self._calls = folder / "calls"
         (self.root / "scripts").mkdir(parents=True)
-        for name in ("install_dependencies.sh", "requirements.txt", "requirements-training.txt"):
+        for name in ("", ".txt", "-training.txt", "-cuda.txt"):
+            name = f"requirements{name}" if name else "install_dependencies.sh"
             shutil.copy(ROOT / "scripts" / name, self.root / "scripts")
         self._bin.mkdir()
         for tool in TOOLS:
@@ -157,6 +158,28 @@ class InstallDependencies(unittest.TestCase):
         self.assertNotIn("requirements-training.txt", system.calls("python")[-1])
         system.install("--training")
         self.assertIn("requirements-training.txt", system.calls("python")[-1])
+
+    def test_cudnn_frontend_is_installed_when_asked_for_and_where_there_is_nvcc(self) -> None:
+        system = ImaginedSystem(self.folder)
+        system.install()
+        self.assertNotIn("requirements-cuda.txt", system.calls("python")[-1])
+        system.install("--cuda")
+        self.assertIn("--no-deps -r scripts/requirements-cuda.txt", system.calls("python")[-1])
+        system.add("nvcc", "exit 0")
+        before = len(system.calls("python"))
+        system.install()
+        self.assertIn("requirements-cuda.txt", system.calls("python")[-1])
+        self.assertGreater(len(system.calls("python")), before)
+
+    def test_without_cudnn_frontend_all_else_is_installed(self) -> None:
+        system = ImaginedSystem(self.folder)
+        refusal = 'case "$*" in *requirements-cuda*) exit 1;; esac'
+        system.add("python", refusal, system.root / ".venv" / "bin")
+        system.add("nvcc", "exit 0")
+        done = system.install()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("the GPU backend will be left out", done.stderr)
+        self.assertEqual(system.install("--cuda").returncode, 1)
 
     def test_slurm_is_installed_only_when_asked_for(self) -> None:
         for flags, expected in (
