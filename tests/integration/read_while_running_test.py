@@ -36,7 +36,7 @@ class ReadWhileRunning(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         # Enough work for the slowest reader; it is stopped when the readers are done.
-        search = synthetic_search(iterations=2000, duration_ms=2)
+        search = synthetic_search(iterations=100_000, duration_ms=2)
         self.search = SearchRun(Path(folder.name) / "search", search)
         self.addCleanup(self.search.clean_up)
         self.search.start()
