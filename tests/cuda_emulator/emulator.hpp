@@ -87,6 +87,7 @@ private:
     evaluator::cuda::DeviceFacts facts_;
     std::unique_ptr<CUstream_st> compute_;
     std::unique_ptr<CUstream_st> copy_;
+    std::vector<std::unique_ptr<CUevent_st>> events_;
     std::map<std::byte*, Allocation> allocations_;  // by the data's address
     std::map<std::byte*, std::vector<std::byte>> pinned_;
     std::uint64_t bytes_ = 0;
