@@ -207,25 +207,30 @@ def write_tokens(
                 "titles", data=np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
             )
             split = file.create_dataset("split", data=np.array(splits), dtype="u1")
-            _set_text(split.attrs, "legend", SPLIT_LEGEND)
+            set_text(split.attrs, "legend", SPLIT_LEGEND)
             file.attrs.create("format_version", FORMAT_VERSION, dtype="<i4")
-            _set_text(file.attrs, "tokens_sha256", hashlib.sha256(tokens.tobytes()).hexdigest())
+            set_text(file.attrs, "tokens_sha256", hashlib.sha256(tokens.tobytes()).hexdigest())
             for key, value in attributes.items():
                 if isinstance(value, int):
                     file.attrs.create(key, value, dtype="<i4")
                 else:
-                    _set_text(file.attrs, key, value)
-        temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(output)
+                    set_text(file.attrs, key, value)
+        publish(temporary, output)
     except OSError as error:
         raise DocumentsError(f"cannot write {output}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _set_text(attributes, name: str, text: str) -> None:
+def publish(temporary: Path, output: Path) -> None:
+    """Gives a finished file its name, for all to read as the user's umask has it."""
+    temporary.chmod(0o666 & ~_umask())
+    with temporary.open("rb") as written:
+        os.fsync(written.fileno())
+    temporary.replace(output)
+
+
+def set_text(attributes, name: str, text: str) -> None:
     """A scalar attribute of fixed length in UTF-8: what a C program reads without allocation."""
     import h5py
     import numpy as np
