@@ -1,0 +1,193 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Submits a campaign to Slurm: searches and the fine-tunings between them; see --help.
+set -euo pipefail
+
+# --- Site settings: each can be given in the environment ------------------------------------------
+FINETUNE_NODES=${FINETUNE_NODES:-1}
+FINETUNE_GPUS_PER_NODE=${FINETUNE_GPUS_PER_NODE:-8}  # a process each; 0: one process on the CPU
+FINETUNE_CORES=${FINETUNE_CORES:-32}                 # per node
+FINETUNE_MEMORY=${FINETUNE_MEMORY:-}                 # per node, such as 400G; empty: Slurm's default
+FINETUNE_TIME=${FINETUNE_TIME:-1-00:00:00}           # the job queues itself again until the model is complete
+PARTITION=${PARTITION:-}                             # of all jobs; empty: Slurm's default
+FINETUNE_PARTITION=${FINETUNE_PARTITION:-$PARTITION}
+ACCOUNT=${ACCOUNT:-}
+PYTHON=${PYTHON:-}                                   # 3.11 or newer, reads CONFIG; empty: .venv's, else python3
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+if [ -z "$PYTHON" ]; then
+    PYTHON=$repository/.venv/bin/python
+    [ -x "$PYTHON" ] || PYTHON=python3
+fi
+
+usage() {
+    cat <<HELP
+Submits the jobs of a campaign, each to begin when the one before it has ended well: a search job,
+which runs the stages whose model is there; a fine-tuning of each model that is missing; and after
+each a search job that goes on.
+
+usage: scripts/slurm/campaign.sh [--dry-run] CONFIG [--tune STAGE SETTINGS BASE OUTPUT]...
+
+  --dry-run   print what would be submitted, and submit nothing
+  --tune      a fine-tuning of the folder BASE under the factors of STAGE, by the file SETTINGS, into
+              the folder OUTPUT. The first takes the place of those that CONFIG asks for
+              (stage.model, stage.finetune); all of them follow one another before the next search:
+                --tune 128k configs/finetune/llama2-7b-128k.toml llama2-7b llama2-7b-128k \\
+                --tune 256k configs/finetune/llama2-7b-256k.toml llama2-7b-128k llama2-7b-256k
+  --help      this text
+
+Search jobs are sized and submitted by scripts/slurm/submit.sh, whose settings hold for them. Run it in
+the folder that the paths in CONFIG are relative to, the root of the repository; the jobs run there too.
+
+Environment: FINETUNE_NODES=$FINETUNE_NODES FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE FINETUNE_CORES=$FINETUNE_CORES
+  FINETUNE_MEMORY=$FINETUNE_MEMORY FINETUNE_TIME=$FINETUNE_TIME FINETUNE_PARTITION=$FINETUNE_PARTITION
+  PARTITION=$PARTITION ACCOUNT=$ACCOUNT PYTHON=$PYTHON
+HELP
+}
+
+say() { printf 'campaign: %s\n' "$*" >&2; }
+fail() { local status=$1; shift; say "$@"; exit "$status"; }
+wrong_usage() { usage >&2; fail 2 "$@"; }
+
+dry_run=no config=""
+tunings=()  # lines STAGE <tab> SETTINGS <tab> BASE <tab> OUTPUT
+while [ $# -gt 0 ]; do
+    case $1 in
+        --help | -h) usage; exit 0 ;;
+        --dry-run) dry_run=yes ;;
+        --tune)
+            [ $# -ge 5 ] || wrong_usage "--tune takes STAGE SETTINGS BASE OUTPUT"
+            tunings+=("$2"$'\t'"$3"$'\t'"$4"$'\t'"$5")
+            shift 4 ;;
+        -*) wrong_usage "unknown argument: $1" ;;
+        *)
+            [ -z "$config" ] || wrong_usage "unknown argument: $1"
+            config=$1 ;;
+    esac
+    shift
+done
+[ -n "$config" ] || wrong_usage "no configuration given"
+[ -f "$config" ] || fail 3 "cannot read the configuration $config"
+for setting in FINETUNE_NODES FINETUNE_CORES; do
+    [[ ${!setting} =~ ^[1-9][0-9]{0,5}$ ]] || fail 2 "$setting=${!setting}: expected a number from 1"
+done
+[[ $FINETUNE_GPUS_PER_NODE =~ ^([A-Za-z][A-Za-z0-9_.-]*:)?[0-9]{1,4}$ ]] ||
+    fail 2 "FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE: expected a number from 0, or a type and a number (a100:4)"
+if ! command -v sbatch >/dev/null && [ $dry_run = no ]; then
+    fail 1 "sbatch is not in PATH: this is no machine of a Slurm cluster, or a module is missing.
+--dry-run prints what would be submitted"
+fi
+
+# --- What is to be tuned --------------------------------------------------------------------------
+
+# The run directory, then the tunings that CONFIG asks for, in the order of its stages: as longrope
+# prints them when a run waits.
+read_config() {
+    "$PYTHON" - "$config" <<'PYTHON'
+import sys, tomllib
+try:
+    with open(sys.argv[1], "rb") as file:
+        config = tomllib.load(file)
+    print(config["run"]["directory"])
+    earlier, made = {}, set()
+    previous = None
+    for stage in config["stage"]:
+        model = stage.get("model", "")
+        if model and model not in made:
+            made.add(model)
+            source = earlier.get(stage.get("base", ""), previous)
+            if source is None:
+                sys.exit(f"campaign: {sys.argv[1]}: no stage before {stage['name']} leads to its model {model}")
+            base = source.get("model") or config["model"]["path"]
+            if not stage.get("finetune"):
+                sys.exit(f"campaign: {sys.argv[1]}: stage {stage['name']} has no finetune = \"SETTINGS\": give --tune")
+            print(source["name"], stage["finetune"], base, model, sep="\t")
+        earlier[stage["name"]] = previous = stage
+except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
+    sys.exit(f"campaign: cannot read {sys.argv[1]}: {error!r}")
+PYTHON
+}
+
+asked=$(read_config) || exit 3
+directory=${LONGROPE_RUN_DIRECTORY:-$(head -n 1 <<<"$asked")}
+together=yes  # all before the next search, or a search after each
+if [ ${#tunings[@]} -eq 0 ]; then
+    together=no
+    mapfile -t tunings < <(tail -n +2 <<<"$asked")
+fi
+for tuning in "${tunings[@]}"; do
+    IFS=$'\t' read -r _ settings _ _ <<<"$tuning"
+    [ -f "$settings" ] || fail 3 "there is no settings file $settings"
+done
+
+# --- The chain ------------------------------------------------------------------------------------
+
+job=""  # the last one submitted
+count=0
+summary=()
+
+submit_search() {
+    local said submit=("$repository/scripts/slurm/submit.sh")
+    [ $dry_run = no ] || submit+=(--dry-run)
+    submit+=("$config" ${job:+"--dependency=afterok:$job"})
+    if [ $dry_run = yes ]; then
+        echo "# --- Job $((count + 1)): search -------"
+        said=$("${submit[@]}") || exit $?
+        echo "$said"
+        if [ -z "$said" ]; then return; fi  # complete
+        job="JOB$((count + 1))"
+    else
+        said=$("${submit[@]}") || exit $?
+        if [ -z "$said" ]; then return; fi
+        job=$(sed -n 's/^job \([0-9]*\):.*/\1/p' <<<"$said")
+    fi
+    count=$((count + 1))
+    summary+=("job $job: search of $config")
+}
+
+submit_tuning() {  # STAGE SETTINGS BASE OUTPUT
+    local gpus=${FINETUNE_GPUS_PER_NODE##*:} said
+    if [ -f "$4/config.json" ]; then
+        say "$4 is there already: not tuned again"
+        return
+    fi
+    local command=(sbatch --parsable --job-name="longrope-finetune-$1" --nodes="$FINETUNE_NODES"
+        --ntasks-per-node=1 --cpus-per-task="$FINETUNE_CORES" --time="$FINETUNE_TIME"
+        --output="$directory/finetune-%j.log")
+    [ -z "$FINETUNE_MEMORY" ] || command+=(--mem="$FINETUNE_MEMORY")
+    [ "$((10#$gpus))" -eq 0 ] || command+=(--gpus-per-node="$FINETUNE_GPUS_PER_NODE")
+    [ -z "$FINETUNE_PARTITION" ] || command+=(--partition="$FINETUNE_PARTITION")
+    [ -z "$ACCOUNT" ] || command+=(--account="$ACCOUNT")
+    [ -z "$job" ] || command+=("--dependency=afterok:$job")
+    command+=("$repository/scripts/slurm/finetune.sbatch" --model "$3" --history "$directory/search.h5"
+        --stage "$1" --output "$4" --config "$2")
+    if [ $dry_run = yes ]; then
+        echo "# --- Job $((count + 1)): fine-tuning -------"
+        printf '%q ' "${command[@]}"
+        echo
+        job="JOB$((count + 1))"
+    else
+        mkdir -p "$directory"
+        said=$("${command[@]}" 2>&1) || fail 1 "sbatch refused the fine-tuning of $4 and said
+$said
+${summary[*]:+submitted before it: ${summary[*]}}"
+        job=${said##*$'\n'}
+        job=${job%%;*}
+    fi
+    count=$((count + 1))
+    summary+=("job $job: fine-tuning of $4, factors of stage $1")
+}
+
+submit_search
+tuned=$count
+for tuning in "${tunings[@]}"; do
+    IFS=$'\t' read -r stage settings base output <<<"$tuning"
+    submit_tuning "$stage" "$settings" "$base" "$output"
+    if [ $together = no ] && [ $count -gt "$tuned" ]; then
+        submit_search
+        tuned=$count
+    fi
+done
+if [ $together = yes ] && [ $count -gt "$tuned" ]; then submit_search; fi
+[ $count -gt 0 ] || { say "nothing to submit"; exit 0; }
+[ $dry_run = yes ] || printf '%s\n' "${summary[@]}"

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks which jobs campaign.sh submits, on what they wait, and what the fine-tuning job does.
+
+Usage: python tests/run_python_test.py tests/integration/campaign_submit_test.py
+
+sbatch, scontrol, torchrun and, where stages have models, longrope are stand-ins that note what they
+are given.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from bad_input import EXIT_CONFIGURATION, EXIT_USAGE
+from search_run import EXIT_DONE, REPOSITORY, SearchRun, job_environment, program, synthetic_search
+
+SLURM = REPOSITORY / "scripts" / "slurm"
+FAILURE = 1
+CAMPAIGN = """
+[model]
+path = "base"
+[run]
+directory = "run"
+[[stage]]
+name = "short"
+[[stage]]
+name = "long"
+base = "short"
+model = "tuned"
+finetune = "tuning.toml"
+[[stage]]
+name = "recovery"
+base = "short"
+model = "tuned"
+finetune = "tuning.toml"
+[[stage]]
+name = "longer"
+base = "long"
+model = "tuned again"
+finetune = "tuning.toml"
+"""
+CHECK = (
+    '{"directory": "run", "complete": false, "stages": [{"tasks_left": 9, "tasks_at_once": 4, '
+    '"bytes_per_evaluator": 1, "seconds": 60}]}'
+)
+
+
+class CampaignTest(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.bin = self.folder / "bin"
+        self.bin.mkdir()
+        self.calls = self.folder / "calls"
+        # Jobs get the numbers 1, 2, ...
+        self.add("sbatch", f'echo "$@" >>{self.calls}; wc -l <{self.calls}')
+        self.work = self.folder / "work"
+
+    def add(self, name: str, script: str) -> Path:
+        file = self.bin / name
+        file.write_text(f"#!/bin/bash\n{script}\n")
+        file.chmod(0o755)
+        return file
+
+    def campaign(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        path = f"{self.bin}:{os.environ['PATH']}"
+        return subprocess.run(
+            [SLURM / "campaign.sh", *words],
+            cwd=self.work,
+            env=job_environment() | {"PATH": path, "LONGROPE": str(program())} | settings,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+
+    def submitted(self) -> list[list[str]]:
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        return [shlex.split(line) for line in lines]
+
+    def stages_with_models(self) -> dict[str, str]:
+        """Writes CAMPAIGN; the settings with which its check is a stand-in's."""
+        self.work.mkdir()
+        (self.work / "search.toml").write_text(CAMPAIGN)
+        (self.work / "tuning.toml").touch()
+        return {"LONGROPE": str(self.add("longrope", f"echo '{CHECK}'"))}
+
+
+class Chain(CampaignTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.search = SearchRun(self.work, synthetic_search())
+        (self.work / "a.toml").touch()
+        (self.work / "b.toml").touch()
+        self.tunings = (
+            *"--tune first a.toml base tuned".split(),
+            *"--tune second b.toml tuned again".split(),
+        )
+
+    def test_each_job_waits_for_the_one_before(self) -> None:
+        done = self.campaign("search.toml", *self.tunings, ACCOUNT="me", FINETUNE_NODES="2")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        first, tuned, again, last = self.submitted()
+        self.assertEqual(first, ["--parsable", "run/search.sbatch"])
+        self.assertEqual(last, first)
+        script = (self.work / "run" / "search.sbatch").read_text()
+        self.assertIn("\n#SBATCH --dependency=afterok:3\n", script)
+        for words, job, option in (
+            (tuned, 1, "--model base --stage first --output tuned --config a.toml"),
+            (again, 2, "--model tuned --stage second --output again --config b.toml"),
+        ):
+            self.assertIn(f"--dependency=afterok:{job}", words)
+            for word in ("--nodes=2", "--gpus-per-node=8", "--ntasks-per-node=1", "--account=me"):
+                self.assertIn(word, words)
+            at = words.index(str(SLURM / "finetune.sbatch"))
+            options = words[at + 1 :]
+            self.assertEqual(options[options.index("--history") + 1], "run/search.h5")
+            pairs = option.split()
+            for name, value in zip(pairs[::2], pairs[1::2], strict=True):
+                self.assertEqual(options[options.index(name) + 1], value)
+        told = done.stdout.splitlines()
+        self.assertEqual(told[0], "job 1: search of search.toml")
+        self.assertEqual(told[1], "job 2: fine-tuning of tuned, factors of stage first")
+        self.assertEqual(len(told), 4)
+
+    def test_a_dry_run_prints_all_of_it_and_submits_nothing(self) -> None:
+        done = self.campaign("--dry-run", "search.toml", *self.tunings)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertEqual(self.submitted(), [])
+        self.assertFalse((self.work / "run").exists())
+        for told in ("--dependency=afterok:JOB1 ", "afterok:JOB2 ", "afterok:JOB3\n"):
+            self.assertIn(told, done.stdout)
+        self.assertEqual(done.stdout.count("# --- Job "), 4)
+        self.assertEqual(done.stdout.count("#SBATCH --requeue"), 2)
+
+    def test_a_model_that_is_there_is_not_tuned_again(self) -> None:
+        (self.work / "tuned").mkdir()
+        (self.work / "tuned" / "config.json").touch()
+        done = self.campaign("search.toml", *self.tunings, FINETUNE_GPUS_PER_NODE="0")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertIn("tuned is there already", done.stderr)
+        _, tuned, _ = self.submitted()
+        self.assertIn("--dependency=afterok:1", tuned)
+        self.assertFalse([word for word in tuned if "gpu" in word])
+
+    def test_a_complete_search_is_no_job(self) -> None:
+        self.search.complete()
+        done = self.campaign("search.toml")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertEqual(self.submitted(), [])
+        self.assertIn("nothing to submit", done.stderr)
+
+    def test_what_cannot_be_meant_or_submitted_is_refused(self) -> None:
+        for words, settings, status, told in (
+            ((), {}, EXIT_USAGE, "no configuration given"),
+            (("search.toml", "--tune", "a"), {}, EXIT_USAGE, "--tune takes STAGE SETTINGS"),
+            (("search.toml", "b.toml"), {}, EXIT_USAGE, "unknown argument: b.toml"),
+            (("none.toml",), {}, EXIT_CONFIGURATION, "cannot read the configuration none.toml"),
+            (("a.toml",), {}, EXIT_CONFIGURATION, "cannot read a.toml: KeyError('run')"),
+            (
+                ("search.toml", *"--tune s none.toml b t".split()),
+                {},
+                EXIT_CONFIGURATION,
+                "there is no settings file none.toml",
+            ),
+            (("search.toml",), {"FINETUNE_NODES": "0"}, EXIT_USAGE, "FINETUNE_NODES=0"),
+            (
+                ("search.toml",),
+                {"FINETUNE_GPUS_PER_NODE": "a100"},
+                EXIT_USAGE,
+                "FINETUNE_GPUS_PER_NODE=a100",
+            ),
+        ):
+            with self.subTest(told):
+                done = self.campaign(*words, **settings)
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertIn(told, done.stderr)
+                self.assertNotIn("unbound", done.stderr)
+        self.assertEqual(self.submitted(), [])
+
+    def test_what_sbatch_says_is_passed_on(self) -> None:
+        self.add(
+            "sbatch",
+            f'echo "$@" >>{self.calls}; [ $# = 2 ] && echo 7 || {{ echo no >&2; exit 1; }}',
+        )
+        done = self.campaign("search.toml", *self.tunings)
+        self.assertEqual(done.returncode, FAILURE)
+        self.assertIn("sbatch refused the fine-tuning of tuned and said\nno\n", done.stderr)
+        self.assertIn("submitted before it: job 7: search of search.toml", done.stderr)
+
+
+class Asked(CampaignTest):
+    """What a configuration asks for itself."""
+
+    def test_every_missing_model_is_tuned_once_with_a_search_after_it(self) -> None:
+        done = self.campaign("search.toml", **self.stages_with_models())
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        told = [line.partition(": ")[2] for line in done.stdout.splitlines()]
+        search = "search of search.toml"
+        self.assertEqual(
+            told,
+            [
+                search,
+                "fine-tuning of tuned, factors of stage short",
+                search,
+                "fine-tuning of tuned again, factors of stage long",
+                search,
+            ],
+        )
+        tuned, again = self.submitted()[1::2]
+        self.assertEqual(tuned[tuned.index("--model") + 1], "base")
+        self.assertEqual(again[again.index("--model") + 1], "tuned")
+
+    def test_a_model_that_no_stage_leads_to_is_named(self) -> None:
+        settings = self.stages_with_models()
+        file = self.work / "search.toml"
+        for change, told in (
+            (('name = "short"', 'name = "short"\nmodel = "x"'), "leads to its model x"),
+            (('finetune = "tuning.toml"', ""), 'stage long has no finetune = "SETTINGS"'),
+        ):
+            file.write_text(CAMPAIGN.replace(*change))
+            with self.subTest(told):
+                done = self.campaign("search.toml", **settings)
+                self.assertEqual(done.returncode, EXIT_CONFIGURATION)
+                self.assertIn(told, done.stderr)
+
+
+class FinetuneJob(CampaignTest):
+    """finetune.sbatch where there is no Slurm."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.work.mkdir()
+        self.add("scontrol", f'echo scontrol "$@" >>{self.calls}; echo first')
+        self.add("srun", f'echo srun >>{self.calls}; [[ $1 == -* ]] && shift; exec "$@"')
+
+    def job(self, python: str, *words: str, **environment: str):
+        """Runs the job; `python` is the script that stands in for the interpreter."""
+        path = f"{self.bin}:{os.environ['PATH']}"
+        stand_in = self.add("python", f'echo python "$@" >>{self.calls}\n{python}')
+        plain = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
+        end = str(int(time.time()) + 3600)
+        return subprocess.run(
+            ["bash", SLURM / "finetune.sbatch", *(words or ("--output", "tuned"))],
+            cwd=self.work,
+            env=plain
+            | {"PATH": path, "TRAINING_PYTHON": str(stand_in), "SLURM_JOB_ID": "17"}
+            | {"SLURM_JOB_END_TIME": end}
+            | environment,
+            text=True,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_a_complete_model_ends_it(self) -> None:
+        done = self.job("mkdir tuned; touch tuned/fine_tuning.json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        ((*start, seconds),) = self.submitted()
+        self.assertEqual(start, "python scripts/finetune.py --output tuned --time-limit".split())
+        self.assertTrue(3300 < int(seconds) <= 3420, seconds)
+
+    def test_it_queues_itself_again_after_a_new_checkpoint_alone(self) -> None:
+        done = self.job("mkdir -p tuned.training/step-000020; exit 75", "--output=tuned")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.submitted()[-1], ["scontrol", "requeue", "17"])
+        self.calls.unlink()
+        done = self.job("exit 1")
+        self.assertEqual(done.returncode, FAILURE)
+        self.assertIn("not queued again: status 1, and no checkpoint", done.stderr)
+        self.assertEqual(len(self.submitted()), 1)
+
+    def test_it_is_not_queued_again_after_scancel(self) -> None:
+        done = self.job("mkdir -p tuned.training/step-000020; kill -TERM $PPID; sleep 0.5; exit 75")
+        self.assertEqual(done.returncode, FAILURE)
+        self.assertIn("ended from outside", done.stderr)
+
+    def test_gpus_and_nodes_get_a_process_each(self) -> None:
+        complete = "mkdir -p tuned; touch tuned/fine_tuning.json"
+        self.job(complete, SLURM_GPUS_ON_NODE="4")
+        (words,) = self.submitted()
+        self.assertIn("-m torch.distributed.run --nnodes 1 --nproc-per-node 4", " ".join(words))
+        self.calls.unlink()
+        several = {"SLURM_GPUS_ON_NODE": "8", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "n[1-2]"}
+        done = self.job(complete, **several)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        hostnames, srun, python = self.submitted()
+        self.assertEqual(hostnames, ["scontrol", "show", "hostnames", "n[1-2]"])
+        self.assertEqual(srun, ["srun"])
+        self.assertIn("--nnodes 2 --nproc-per-node 8 --rdzv-id 17", " ".join(python))
+        self.assertIn("--rdzv-endpoint first:29400 scripts/finetune.py", " ".join(python))
+
+    def test_what_is_missing_is_said(self) -> None:
+        for words, environment, status, told in (
+            ((), {"SLURM_JOB_ID": ""}, EXIT_USAGE, "submit it with sbatch"),
+            (("--model", "m"), {}, EXIT_USAGE, "no --output given"),
+            ((), {"SLURM_NNODES": "2"}, EXIT_USAGE, "2 nodes without GPUs"),
+            ((), {"SLURM_JOB_END_TIME": "1"}, FAILURE, "ends in less than three minutes"),
+            ((), {"TRAINING_PYTHON": "/none/python"}, FAILURE, "no Python at /none/python"),
+        ):
+            with self.subTest(told):
+                done = self.job("exit 0", *words, **environment)
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertIn(told, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
