@@ -132,7 +132,7 @@ def read_settings(file: Path, overrides: Iterable[str] = ()) -> Settings:
         )
     if settings.offload_activations and not settings.gradient_checkpointing:
         raise SettingsError(
-            "training.offload_activations = true needs training.gradient_checkpointing = true: what "
+            "training.offload_activations = true needs training.gradient_checkpointing: what "
             "is offloaded is what that keeps"
         )
     return settings
