@@ -20,9 +20,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(Path(__file__).parent)]
 
+import campaign_cells  # noqa: E402
 import campaign_table  # noqa: E402
 import tokenize_documents  # noqa: E402
-from campaign_table import Cell, TableError  # noqa: E402
+from campaign_cells import Cell, TableError  # noqa: E402
 
 STRETCH = 4095  # tokens; with BOS a document of 4,096 positions
 LENGTHS = (64, 1024, 4096)
@@ -115,7 +116,7 @@ class CampaignTableTest(unittest.TestCase):
 class Text(CampaignTableTest):
     def test_windows_of_every_length_have_the_same_text_in_the_same_order(self) -> None:
         for tokens in LENGTHS:
-            with h5py.File(campaign_table.cut_windows(self.documents, self.folder, tokens)) as file:
+            with h5py.File(campaign_cells.cut_windows(self.documents, self.folder, tokens)) as file:
                 ids, titles = file["tokens"][:], file["titles"][:]
             inside = STRETCH // (tokens - 1) * (tokens - 1)
             expected = [np.arange(n, n + inside) % 2000 for n in (501, 1300)]
@@ -127,11 +128,11 @@ class Text(CampaignTableTest):
     def test_a_document_that_is_too_short_is_named(self) -> None:
         self.write_documents(1000)
         with self.assertRaisesRegex(TableError, "'One' fills 1000 of 1024 positions"):
-            campaign_table.cut_windows(self.documents, self.folder, 1024)
+            campaign_cells.cut_windows(self.documents, self.folder, 1024)
 
     def test_blocks_go_over_windows_but_not_over_books(self) -> None:
         nll = np.arange(6 * 700, dtype=np.float32).reshape(6, 700)
-        means = campaign_table.block_means(nll, ["a"] * 3 + ["b"] * 3)
+        means = campaign_cells.block_means(nll, ["a"] * 3 + ["b"] * 3)
         self.assertEqual(means.tolist(), [511.5, 511.5 + 1024, 2100 + 511.5, 2100 + 511.5 + 1024])
 
 
@@ -140,12 +141,12 @@ class Errors(unittest.TestCase):
         random = np.random.default_rng(1)
         text = random.normal(4, 0.5, 40)
         ours = Cell(text + random.normal(0.02, 0.01, 40))
-        apart = campaign_table.difference(ours, Cell(text))
+        apart = campaign_cells.difference(ours, Cell(text))
         self.assertAlmostEqual(apart.mean, math.expm1((ours.blocks - text).mean()), places=12)
         self.assertLess(apart.standard_error, 0.1 * ours.standard_error)
         self.assertTrue(apart.is_beyond_noise)
         self.assertIn("beyond noise", str(apart))
-        self.assertIn("within noise", str(campaign_table.Difference(0.019, 0.01)))
+        self.assertIn("within noise", str(campaign_cells.Difference(0.019, 0.01)))
 
     def test_the_standard_error_covers_what_is_drawn_again(self) -> None:
         random = np.random.default_rng(2)
