@@ -158,7 +158,7 @@ def main() -> int:
         ("base", "models/demo", "the untouched model"),
         ("tuned", "models/demo-2048", "tuned with the searched factors"),
         ("tuned-yarn", "models/demo-2048-yarn", "tuned with YaRN's factors"),
-        ("tuned-short", "models/demo-256", "trained as many steps at the first window"),
+        ("tuned-short", "models/demo-2048-short", "trained as many steps at the first window"),
     ):
         parser.add_argument(
             f"--{name}", type=Path, default=Path(folder), help=f"{text} (default: %(default)s)"

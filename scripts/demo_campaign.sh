@@ -7,10 +7,10 @@ set -euo pipefail
 RANKS=${RANKS:-$(nproc)}                # evaluators at a time, and threads of a training
 MPIRUN=${MPIRUN:-mpirun}
 TRAINING_PYTHON=${TRAINING_PYTHON:-}    # with scripts/requirements-training.txt; empty: .venv, installed into
-
-readonly config=configs/demo-campaign.toml settings=configs/finetune/demo.toml longrope=build/release/longrope
-readonly run_directory=${LONGROPE_RUN_DIRECTORY:-runs/demo-campaign}
-readonly base=models/demo tuned=models/demo-2048 tuned_yarn=models/demo-2048-yarn tuned_short=models/demo-256
+LONGROPE=${LONGROPE:-}                  # the program; empty: build/release/longrope, built
+CONFIG=${CONFIG:-configs/demo-campaign.toml}      # three stages: a search, a second one, a recovery
+SETTINGS=${SETTINGS:-configs/finetune/demo.toml}  # of the training
+SHORT_BATCH=${SHORT_BATCH:-8}           # segments a step of the training at the first window, for as many tokens
 
 usage() {
     cat <<HELP
@@ -24,10 +24,11 @@ usage: scripts/demo_campaign.sh [--ranks N]
   --ranks N   evaluators at a time (default: the cores of this machine, $(nproc))
   --help      this text
 
-Stopped at any point, the same command goes on. The history is $run_directory/search.h5, the models are
-$tuned, $tuned_yarn and $tuned_short; remove them to begin again.
+Stopped at any point, the same command goes on. The history is in the run directory of CONFIG, the models are that
+of its second stage, and two beside it whose names end in -yarn and -short; remove them to begin again.
 
-Environment: RANKS  MPIRUN=$MPIRUN  TRAINING_PYTHON=$TRAINING_PYTHON
+Environment: RANKS  MPIRUN=$MPIRUN  TRAINING_PYTHON=$TRAINING_PYTHON  LONGROPE=$LONGROPE
+  CONFIG=$CONFIG  SETTINGS=$SETTINGS  SHORT_BATCH=$SHORT_BATCH
 HELP
 }
 
@@ -48,6 +49,25 @@ done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/mpi_search.bash
 . scripts/mpi_search.bash
+config=$CONFIG longrope=${LONGROPE:-build/release/longrope}
+
+# What CONFIG says: base, documents, run directory, tuned model, target and first window.
+read_config() {
+    "${PYTHON:-python3}" - "$config" <<'PYTHON'
+import json, sys, tomllib
+try:
+    with open(sys.argv[1], "rb") as file:
+        config = tomllib.load(file)
+    first, second, recovery = config["stage"]
+    base = config["model"]["path"]
+    with open(f"{base}/config.json", encoding="utf-8") as file:
+        window = json.load(file)["max_position_embeddings"]
+    print(base, config["documents"]["path"], config["run"]["directory"], second["model"],
+          first["target_tokens"], window, sep="\n")
+except (OSError, ValueError, KeyError) as error:
+    sys.exit(f"demo_campaign: {sys.argv[1]} is no campaign of three stages: {error!r}")
+PYTHON
+}
 
 state() { "$longrope" status --json "$run_directory" 2>/dev/null | field state || echo none; }
 
@@ -66,7 +86,7 @@ search_on() {
 }
 
 tune() {
-    "$TRAINING_PYTHON" scripts/finetune.py --config "$settings" --threads "$RANKS" "$@" || {
+    "$TRAINING_PYTHON" scripts/finetune.py --config "$SETTINGS" --threads "$RANKS" "$@" || {
         local status=$?
         [ $status -ne 75 ] || say "the training is not complete; the same command goes on"
         exit $status
@@ -83,9 +103,22 @@ if [ -z "$TRAINING_PYTHON" ]; then
 else
     scripts/install_dependencies.sh
 fi
-scripts/build.sh --preset release --target longrope >&2
-.venv/bin/python scripts/prepare_demo.py --campaign >&2 || fail "the documents could not be made (above)"
-.venv/bin/python scripts/prepare_demo_training.py >&2 || fail "the training documents could not be made (above)"
+[ -n "$LONGROPE" ] || scripts/build.sh --preset release --target longrope >&2
+PYTHON=.venv/bin/python
+said=$(read_config) || exit 3
+{
+    read -r base
+    read -r documents
+    read -r run_directory
+    read -r tuned
+    read -r near
+    read -r window
+} <<<"$said"
+run_directory=${LONGROPE_RUN_DIRECTORY:-$run_directory}  # the program's own variable over the file's value
+if [ "$documents" = documents/demo-campaign.h5 ]; then
+    "$PYTHON" scripts/prepare_demo.py --campaign >&2 || fail "the documents could not be made (above)"
+    "$PYTHON" scripts/prepare_demo_training.py >&2 || fail "the training documents could not be made (above)"
+fi
 mpirun_options
 
 begun=$SECONDS
@@ -93,7 +126,7 @@ step "2/7 first search"
 search_on
 
 step "3/7 fine-tuning under the searched factors"
-command=$("$longrope" status --json "$run_directory" | .venv/bin/python -c '
+command=$("$longrope" status --json "$run_directory" | "$PYTHON" -c '
 import json, sys
 print(json.load(sys.stdin).get("waiting_for", {}).get("command", ""))')
 if [ -n "$command" ]; then
@@ -106,12 +139,13 @@ step "4/7 second search and recovery"
 search_on
 
 step "5/7 for comparison: as many steps under YaRN's factors"
-tune --model "$base" --output "$tuned_yarn" --factors yarn --target-tokens 2048
+tune --model "$base" --output "$tuned-yarn" --factors yarn --target-tokens "$near"
 
 step "6/7 for comparison: as many steps and tokens at the first window"
-tune --model "$base" --output "$tuned_short" --factors none --target-tokens 256 --set batch=8 --set micro_batch=8
+tune --model "$base" --output "$tuned-short" --factors none --target-tokens "$window" \
+    --set "batch=$SHORT_BATCH" --set "micro_batch=$SHORT_BATCH"
 
 step "7/7 table"
-.venv/bin/python scripts/campaign_table.py --history "$run_directory/search.h5" --base "$base" --tuned "$tuned" \
-    --tuned-yarn "$tuned_yarn" --tuned-short "$tuned_short" --program "${mpi[*]} $longrope"
+"$PYTHON" scripts/campaign_table.py --history "$run_directory/search.h5" --documents "$documents" --base "$base" \
+    --tuned "$tuned" --tuned-yarn "$tuned-yarn" --tuned-short "$tuned-short" --program "${mpi[*]} $longrope"
 step "done"
