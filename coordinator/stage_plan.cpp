@@ -19,15 +19,22 @@ namespace {
 const std::vector<std::uint32_t> start_token_choices{0,  1,  2,  4,  8,  12,  16,
                                                      20, 24, 28, 32, 64, 128, 256};
 
-/// `count` documents of a split, chosen by the stream (all if 0), ascending.
-/// @param own  the count is the stage's own setting
+/// `count` documents of a split, chosen by the stream (all if 0), ascending. Documents for stages
+/// of shorter targets alone are none of this stage's: a campaign searches a short list on many
+/// short documents, and a long one, where each costs much, on few.
+/// @param own       the count is the stage's own setting
+/// @param shortest  smallest target of all stages, in tokens: what is shorter still is a mistake
 DocumentSet choose_documents(const RunFacts& facts, const std::string& split, std::uint32_t count,
-                             bool own, const StageSettings& stage, genome::RandomStream& random) {
+                             bool own, const StageSettings& stage, std::uint64_t shortest,
+                             genome::RandomStream& random) {
     const std::string setting = own ? fmt::format("stage \"{}\": {}_documents", stage.name, split)
                                     : fmt::format("documents.{}", split);
     std::vector<std::uint32_t> candidates;
     for (std::uint32_t i = 0; i < facts.documents.size(); ++i) {
-        if (facts.documents[i].split == split) candidates.push_back(i);
+        const DocumentFacts& document = facts.documents[i];
+        const bool is_for_shorter =
+            document.positions >= shortest && document.positions < stage.target_tokens;
+        if (document.split == split && !is_for_shorter) candidates.push_back(i);
     }
     if (count > 0 && candidates.empty()) {
         throw ConfigurationError{
@@ -37,9 +44,12 @@ DocumentSet choose_documents(const RunFacts& facts, const std::string& split, st
     }
     if (count > candidates.size()) {
         throw ConfigurationError{fmt::format(
-            "{} = {}, but the documents file has {} of this split: use a value in [0, {}], where 0 "
-            "means all of them",
-            setting, count, candidates.size(), candidates.size())};
+            "{} = {}, but the documents file has {} of this split{}: use a value in [0, {}], where "
+            "0 means all of them",
+            setting, count, candidates.size(),
+            shortest < stage.target_tokens ? fmt::format(" that fill stage \"{}\"", stage.name)
+                                           : "",
+            candidates.size())};
     }
     if (count == 0) count = static_cast<std::uint32_t>(candidates.size());
     for (std::uint32_t i = 0; i < count; ++i) {  // Fisher-Yates, as far as needed
@@ -287,10 +297,12 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     plan.model_digest = facts.model_digest_of(stage.name);
     genome::RandomStream random{configuration.run.seed, "documents", 0};
     const DocumentSettings& wanted = configuration.documents;
+    const std::uint64_t shortest =
+        std::ranges::min(configuration.stages, {}, &StageSettings::target_tokens).target_tokens;
     const auto choose = [&](const char* split, const std::string& own, std::uint32_t common) {
         const std::uint32_t count =
             own.empty() ? common : static_cast<std::uint32_t>(std::stoul(own));
-        return choose_documents(facts, split, count, !own.empty(), stage, random);
+        return choose_documents(facts, split, count, !own.empty(), stage, shortest, random);
     };
     plan.search_documents = choose("search", stage.search_documents, wanted.search);
     plan.validation_documents = choose("validation", stage.validation_documents, wanted.validation);

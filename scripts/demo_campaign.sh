@@ -51,7 +51,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/mpi_search.bash
 config=$CONFIG longrope=${LONGROPE:-build/release/longrope}
 
-# What CONFIG says: base, documents, run directory, tuned model, target and first window.
+# What CONFIG says: base, documents, run directory, tuned model, first target, window, second target.
 read_config() {
     "${PYTHON:-python3}" - "$config" <<'PYTHON'
 import json, sys, tomllib
@@ -63,7 +63,7 @@ try:
     with open(f"{base}/config.json", encoding="utf-8") as file:
         window = json.load(file)["max_position_embeddings"]
     print(base, config["documents"]["path"], config["run"]["directory"], second["model"],
-          first["target_tokens"], window, sep="\n")
+          first["target_tokens"], window, second["target_tokens"], sep="\n")
 except (OSError, ValueError, KeyError) as error:
     sys.exit(f"demo_campaign: {sys.argv[1]} is no campaign of three stages: {error!r}")
 PYTHON
@@ -113,6 +113,7 @@ said=$(read_config) || exit 3
     read -r tuned
     read -r near
     read -r window
+    read -r far
 } <<<"$said"
 run_directory=${LONGROPE_RUN_DIRECTORY:-$run_directory}  # the program's own variable over the file's value
 if [ "$documents" = documents/demo-campaign.h5 ]; then
@@ -146,6 +147,8 @@ tune --model "$base" --output "$tuned-short" --factors none --target-tokens "$wi
     --set "batch=$SHORT_BATCH" --set "micro_batch=$SHORT_BATCH"
 
 step "7/7 table"
-"$PYTHON" scripts/campaign_table.py --history "$run_directory/search.h5" --documents "$documents" --base "$base" \
+lengths=$window
+while [ $((2 * ${lengths##*,})) -le "$far" ]; do lengths+=,$((2 * ${lengths##*,})); done
+"$PYTHON" scripts/campaign_table.py --lengths "$lengths" --history "$run_directory/search.h5" --documents "$documents" --base "$base" \
     --tuned "$tuned" --tuned-yarn "$tuned-yarn" --tuned-short "$tuned-short" --program "${mpi[*]} $longrope"
 step "done"

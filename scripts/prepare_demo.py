@@ -4,8 +4,8 @@
 Usage: python scripts/prepare_demo.py
        python scripts/prepare_demo.py --campaign
 
-With --campaign the same books give documents/demo-campaign.h5, fewer documents that are long
-enough for both searches of configs/demo-campaign.toml.
+With --campaign the same books give documents/demo-campaign.h5, for configs/demo-campaign.toml: one
+document of each split and book that fills 16,384 tokens, some of 2,048 and many of 256.
 
 Downloads the Debian packages r-cran-janeaustenr and bible-kjv-text (4 MB) with `apt-get
 download`, unpacks them into a cache folder with `dpkg-deb`, decodes the books, compares their
@@ -34,7 +34,10 @@ TARGET_TOKENS = 2048
 # many of them are used is a setting of the search.
 SEGMENTS = {"search": 32, "heldout": 8}
 CAMPAIGN_TARGET_TOKENS = 16384
-CAMPAIGN_SEGMENTS = {"search": 8, "heldout": 8}  # a book has nine segments of that length at most
+# A stage takes those that fill its target: few where each costs much, many where each says little.
+# Half of Persuasion's are to choose by.
+CAMPAIGN_SEGMENTS = {"search": 2, "heldout": 1}
+CAMPAIGN_MORE = {"search": ((2048, 6), (256, 64)), "heldout": ((2048, 3), (256, 32))}
 DOWNLOAD_SECONDS = 600
 
 
@@ -233,11 +236,14 @@ def unpack_package(archive: Path, folder: Path) -> Path:
 
 
 def document_plan(
-    texts: dict[str, str], segments: dict[str, int]
+    texts: dict[str, str],
+    segments: dict[str, int],
+    more: dict[str, tuple[tuple[int, int], ...]] | None = None,
 ) -> list[tokenize_documents.Text]:
     """What of the books goes into the documents file; the titles alone if `texts` is empty.
 
     @param segments  how many of each book, by its role
+    @param more      those for other targets, as in tokenize_documents.Text
     """
     return [
         tokenize_documents.Text(
@@ -247,6 +253,7 @@ def document_plan(
             segments=segments[book.role],
             source=f"Debian package {book.package}",
             licence=book.licence,
+            more=(more or {}).get(book.role, ()),
         )
         for book in _document_books()
     ]
@@ -329,7 +336,7 @@ def main() -> int:
     arguments = parser.parse_args()
     name = "demo-campaign.h5" if arguments.campaign else "demo.h5"
     output = arguments.output or Path("documents") / name
-    segments = CAMPAIGN_SEGMENTS if arguments.campaign else SEGMENTS
+    cut = (CAMPAIGN_SEGMENTS, CAMPAIGN_MORE) if arguments.campaign else (SEGMENTS, None)
     target_tokens = CAMPAIGN_TARGET_TOKENS if arguments.campaign else TARGET_TOKENS
     try:
         if not arguments.tokenizer.is_file():
@@ -338,13 +345,13 @@ def main() -> int:
                 "repository, or give --tokenizer"
             )
         if not arguments.force and is_complete(
-            output, arguments.tokenizer, document_plan({}, segments), _document_books()
+            output, arguments.tokenizer, document_plan({}, *cut), _document_books()
         ):
             print(f"{output} is complete; --force rebuilds it")
             return 0
         texts = provide_books(arguments.cache, arguments.packages)
         count = tokenize_documents.write_documents(
-            output, arguments.tokenizer, document_plan(texts, segments), target_tokens
+            output, arguments.tokenizer, document_plan(texts, *cut), target_tokens
         )
     except (DemoError, tokenize_documents.DocumentsError) as error:
         print(f"prepare_demo: {error}", file=sys.stderr)
@@ -357,7 +364,8 @@ def main() -> int:
         )
         return 1
     print(
-        f"{output}: {count} documents of {target_tokens - 1} tokens from "
+        f"{output}: {count} documents of {'up to ' if arguments.campaign else ''}"
+        f"{target_tokens - 1} tokens from "
         f"{len(_document_books())} books"
     )
     return 0

@@ -40,7 +40,11 @@ class DocumentsError(Exception):
 
 @dataclass(frozen=True)
 class Text:
-    """One text and how it is cut: `split` is a key of SPLITS, or "alternate"."""
+    """One text and how it is cut: `split` is a key of SPLITS, or "alternate".
+
+    @param more  further segments behind those, for other targets: (target tokens, segments); the
+                 text is shared out by what each part needs
+    """
 
     title: str
     content: str
@@ -48,17 +52,19 @@ class Text:
     segments: int
     source: str = "not stated"
     licence: str = "not stated"
+    more: tuple[tuple[int, int], ...] = ()
+
+    def count(self) -> int:
+        return self.segments + sum(segments for _, segments in self.more)
 
     def splits(self) -> list[int]:
         """The split of each segment; those of "alternate" are numbered from 1, like the titles."""
         if self.split == "alternate":
-            return [
-                SPLITS["validation" if n % 2 else "search"] for n in range(1, self.segments + 1)
-            ]
-        return [SPLITS[self.split]] * self.segments
+            return [SPLITS["validation" if n % 2 else "search"] for n in range(1, self.count() + 1)]
+        return [SPLITS[self.split]] * self.count()
 
     def titles(self) -> list[str]:
-        return [f"{self.title} {n}/{self.segments}" for n in range(1, self.segments + 1)]
+        return [f"{self.title} {n}/{self.count()}" for n in range(1, self.count() + 1)]
 
     def sha256(self) -> str:
         return hashlib.sha256(self.content.encode("utf-8")).hexdigest()
@@ -86,6 +92,19 @@ def segment_starts(total_tokens: int, segment_tokens: int, segments: int, title:
     if segments == 1:
         return [0]
     return [n * (total_tokens - segment_tokens) // (segments - 1) for n in range(segments)]
+
+
+def cut_parts(ids: np.ndarray, parts: list[tuple[int, int]], title: str) -> list[np.ndarray]:
+    """Segments of each part, (tokens of a segment, segments), from its own stretch of the text."""
+    needed = [tokens * segments for tokens, segments in parts]
+    pieces, used = [], 0
+    for (tokens, segments), need in zip(parts, needed, strict=True):
+        begin = len(ids) * used // sum(needed)
+        used += need
+        stretch = ids[begin : len(ids) * used // sum(needed)]
+        for start in segment_starts(len(stretch), tokens, segments, title):
+            pieces.append(stretch[start : start + tokens])
+    return pieces
 
 
 def load_tokenizer(path: Path) -> tuple[Tokenizer, str]:
@@ -138,15 +157,15 @@ def write_documents(
 
     tokenizer, tokenizer_sha256 = load_tokenizer(tokenizer_path)
     bos_id = find_bos(tokenizer, bos)
-    segment_tokens = target_tokens - (0 if bos_id == NO_BOS else 1)
-    if segment_tokens < 1:
+    bos_tokens = 0 if bos_id == NO_BOS else 1
+    if target_tokens - bos_tokens < 1:
         raise DocumentsError(f"a target of {target_tokens} tokens is too short: use 2 or more")
     _refuse_repeated(texts)
     pieces: list[np.ndarray] = []
     for text in texts:
         ids = np.asarray(tokenizer.encode(text.content, add_special_tokens=False).ids, dtype="<i4")
-        for start in segment_starts(len(ids), segment_tokens, text.segments, text.title):
-            pieces.append(ids[start : start + segment_tokens])
+        parts = [(target_tokens, text.segments), *text.more]
+        pieces += cut_parts(ids, [(of - bos_tokens, n) for of, n in parts], text.title)
     write_tokens(
         output,
         pieces,

@@ -126,6 +126,33 @@ TEST_CASE("what cannot be searched is refused before anything runs, with what wo
     CHECK_THROWS_WITH_AS((void)plan_of(configuration, facts), expected.c_str(), ConfigurationError);
 }
 
+TEST_CASE("documents for shorter stages are none of a longer one's, and are some of theirs") {
+    Configuration configuration = small_configuration();
+    StageSettings longer = configuration.stages.front();
+    longer.name = "4096";
+    longer.target_tokens = 4096;
+    configuration.stages.push_back(longer);
+    RunFacts facts = small_facts();
+    facts.documents[1].positions = 2048;  // of the three to search on
+    const auto documents = [&](const StageSettings& stage) {
+        return plan_stage(configuration, stage, facts, nullptr).search_documents.documents;
+    };
+    CHECK(documents(configuration.stages[0]) == std::vector<std::uint32_t>{0, 1, 2});
+    CHECK(documents(configuration.stages[1]) == std::vector<std::uint32_t>{0, 2});
+
+    configuration.documents.search = 3;
+    CHECK(documents(configuration.stages[0]).size() == 3);
+    CHECK_THROWS_WITH_AS(
+        documents(configuration.stages[1]),
+        "documents.search = 3, but the documents file has 2 of this split that fill stage "
+        "\"4096\": use a value in [0, 2], where 0 means all of them",
+        ConfigurationError);
+
+    facts.documents[1].positions = 2047;  // for no stage at all
+    configuration.documents.search = 0;
+    CHECK_THROWS_AS(documents(configuration.stages[1]), ConfigurationError);
+}
+
 TEST_CASE("a time is written in UTC") {
     CHECK(iso_8601(0) == "1970-01-01T00:00:00Z");
     CHECK(iso_8601(1'700'000'000'999'999'999) == "2023-11-14T22:13:20Z");

@@ -216,6 +216,26 @@ class TokenizeDocumentsTest(unittest.TestCase):
         text = self.text("a.txt", 1, 40)
         self.assertEqual(self.run_script("--target-tokens", "0", "--search", text).returncode, 2)
 
+    def test_a_text_can_have_segments_for_several_targets(self) -> None:
+        text = tokenize_documents.Text(
+            "novel", words(1, 1000), "alternate", 2, more=((21, 4), (11, 6))
+        )
+        count = tokenize_documents.write_documents(self.output, self.tokenizer, [text], 101)
+        self.assertEqual(count, 12)
+        with h5py.File(self.output) as file:
+            ids, offsets = file["tokens"][:], file["offsets"][:]
+            self.assertEqual(np.diff(offsets).tolist(), [100] * 2 + [20] * 4 + [10] * 6)
+            self.assertEqual(file["titles"][11].decode(), "novel 12/12")
+            self.assertEqual(file["split"][:].tolist(), [2, 0] * 6)
+        self.assertEqual(len(set(ids.tolist())), len(ids))  # no token of the text twice
+        with self.assertRaisesRegex(tokenize_documents.DocumentsError, "cannot cut 'novel' into"):
+            tokenize_documents.write_documents(
+                self.output,
+                self.tokenizer,
+                [tokenize_documents.Text("novel", words(1, 100), "search", 1, more=((51, 2),))],
+                51,
+            )
+
 
 if __name__ == "__main__":
     unittest.main()
