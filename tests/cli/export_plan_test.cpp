@@ -37,6 +37,7 @@ void add_row(coordinator::ScoreTable<coordinator::ScoreRow>& table, const std::s
     table.documents = {8, 8, 9};
     table.document_titles = {"first", "first", "second"};
     table.document_tokens = {100, 300, 300};  // the first document at a shorter length too
+    table.document_weights = {0.5, 0.5, 0.5};
     coordinator::ScoreRow row;
     row.name = name;
     row.start_tokens = start_tokens;

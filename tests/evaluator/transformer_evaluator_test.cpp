@@ -159,7 +159,7 @@ TEST_CASE("settings that no backend serves are refused") {
     settings.precision = "f64";
     refused(settings, "\"f32\" or \"bf16\"");
     settings = inputs.settings("tpu");
-    refused(settings, "\"auto\", \"cpu\" or \"reference\"");
+    refused(settings, "\"auto\", \"cuda\", \"cpu\" or \"reference\"");
     settings = inputs.settings("cpu");
     settings.threads = 0;
     refused(settings, "at least 1 thread");

@@ -24,8 +24,8 @@ using evaluator::TensorView;
 constexpr std::int64_t hidden = 128;
 constexpr float epsilon = 1e-6F;
 constexpr double gain = 1.5;         // of queries and keys: scores of about 25 times the cosine
-constexpr double needle_turn = 0.6;  // radians from the query to a needle's key
-constexpr double other_turn = 2.1;   // to all other keys
+constexpr double needle_turn = 2.5;  // radians from the query's hidden state to a needle's
+constexpr double other_turn = 1.0;   // to all others
 constexpr std::int32_t query_token = 0;
 constexpr std::int32_t common_token = 1;
 constexpr std::int32_t first_needle = 2;
@@ -86,13 +86,15 @@ public:
                 first_needle + static_cast<std::int32_t>(i);
         }
         tokens_.back() = query_token;
-        // Queries and keys repeat the hidden state, each head from another component on, with the
-        // same offset for the heads of one KV head; values are random projections.
+        // Keys repeat the hidden state, each head from another component on, and queries have it
+        // negated, with the same offset for the heads of one KV head: what is turned away from the
+        // query's hidden state attracts it, and the last row does not attend to itself. Values are
+        // random projections.
         const std::int64_t group = shape.heads / shape.kv_heads;
         for (std::int64_t head = 0; head < shape.heads; ++head)
-            append_selection(query_, head / group);
+            append_selection(query_, head / group, -gain);
         for (std::int64_t head = 0; head < shape.kv_heads; ++head)
-            append_selection(key_value_, head);
+            append_selection(key_value_, head, gain);
         append(key_value_, random_vector(random, shape.kv_heads * shape.head_dim * hidden, 0.1));
         const std::int64_t size = shape.heads * shape.head_dim;
         identity_.assign(static_cast<std::size_t>(size * size), 0.0F);
@@ -180,12 +182,12 @@ private:
     static void append(Vector& to, const Vector& values) {
         to.insert(to.end(), values.begin(), values.end());
     }
-    /// [head_dim, hidden]: component c is gain times hidden component (c + head) % hidden.
-    void append_selection(Vector& to, std::int64_t head) const {
+    /// [head_dim, hidden]: component c is hidden component (c + head) % hidden, scaled.
+    void append_selection(Vector& to, std::int64_t head, double scale) const {
         Vector rows(static_cast<std::size_t>(shape_.head_dim * hidden), 0.0F);
         for (std::int64_t c = 0; c < shape_.head_dim; ++c) {
             rows[static_cast<std::size_t>(c * hidden + (c + head) % hidden)] =
-                static_cast<float>(gain);
+                static_cast<float>(scale);
         }
         append(to, rows);
     }

@@ -15,7 +15,7 @@ TEST_CASE("the check of a row of attention passes what the reference computes") 
             longrope::evaluator::reference::make_reference_ops(longrope::evaluator::Precision::f32);
         const AttentionRowResult row = check_attention_row(
             *ops,
-            {.positions = positions, .heads = 4, .kv_heads = 2, .head_dim = 32, .rounded = false});
+            {.positions = positions, .heads = 4, .kv_heads = 2, .head_dim = 128, .rounded = false});
         CHECK(row.needles == 4);
         CHECK(row.largest_error < 1e-4);
         // Losing or doubling any needle would be several times the error that a GPU is allowed.

@@ -117,9 +117,7 @@ boost::json::object measure(le::Transformer& transformer, const le::ModelConfig&
     const double seconds = seconds_since(begin);
     double sum = 0.0;
     for (const float loss : losses) sum += double{loss};
-    const double flop =
-        le::estimate_cost(config, static_cast<std::uint64_t>(positions), le::Precision::bf16, 1)
-            .flop();
+    const double flop = le::count_flop(config, static_cast<std::uint64_t>(positions)).total();
     return {{"positions", positions},
             {"seconds", seconds},
             {"tokens_per_second", static_cast<double>(positions) / seconds},
