@@ -17,6 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 import h5py
+import numpy
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "scripts"), str(Path(__file__).parent)]
 
@@ -149,15 +150,20 @@ class PrepareDemoTest(unittest.TestCase):
         left = [path.name for path in self.cache.iterdir()] if self.cache.exists() else []
         self.assertEqual(left, [], "the cache keeps nothing of a failed download")
 
-    def test_a_campaign_has_fewer_and_longer_documents_of_the_same_books(self) -> None:
+    def test_a_campaign_has_few_long_documents_and_more_short_ones_of_the_same_books(self) -> None:
         self.record_books()
         self.working_apt()
+        more = {"search": ((9, 4),), "heldout": ((9, 2),)}
         self.enter(mock.patch.object(prepare_demo, "CAMPAIGN_TARGET_TOKENS", 17))
+        self.enter(mock.patch.object(prepare_demo, "CAMPAIGN_MORE", more))
         code, out, err = self.prepare("--campaign")
         self.assertEqual((code, err), (0, ""))
-        self.assertIn("24 documents of 16 tokens from 3 books", out)
+        self.assertIn("12 documents of up to 16 tokens from 3 books", out)
         with h5py.File(self.output) as file:
-            self.assertEqual(file["split"][:].tolist(), [2, 0] * 4 + [1] * 16)
+            lengths = numpy.diff(file["offsets"][:]).tolist()
+            splits = file["split"][:].tolist()
+        self.assertEqual(lengths, [16, 16, 8, 8, 8, 8] + [16, 8, 8] * 2)
+        self.assertEqual(splits, [2, 0] * 3 + [1] * 6)
         self.assertIn("is complete", self.prepare("--campaign")[1])
 
     def test_the_books_become_documents_of_three_splits(self) -> None:
