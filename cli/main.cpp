@@ -33,7 +33,7 @@ constexpr std::string_view usage = R"(longrope: evolutionary search for LongRoPE
 usage: longrope VERB [ARGUMENTS]
 
   search CONFIG      search, or go on with a search (--check: only validate and estimate)
-  evaluate           perplexity of methods at several lengths
+  evaluate           perplexity of methods at several lengths, or over sliding windows
   export             write the factors as inference engines load them, and check that
   status DIRECTORY   how far a search is, while it runs or after
   verify DIRECTORY   whether a history follows from its seed and its document scores
@@ -44,7 +44,7 @@ usage: longrope VERB [ARGUMENTS]
   longrope VERB --help says more; --version names version and commit.
 
 exit status: 0 done, 1 internal or system error, 2 usage, 3 configuration,
-  4 damaged or mismatching file, 5 no worker or no parents left,
+  4 damaged or mismatching file, 5 no worker, no parents or no child left,
   6 waiting for the model of a stage, 7 run directory in use,
   75 stopped early: run again, 130 second SIGINT
 )";
