@@ -37,7 +37,7 @@ std::string finetune_command(const coordinator::Configuration& configuration, st
         named == configuration.stages.end() ? configuration.stages[stage - 1] : *named;
     const bool chained = !trained_for.model.empty() && trained_for.model != settings.model;
     std::string command = fmt::format(
-        "scripts/finetune.py --model {} --history {} --stage {} --output {}",
+        ".venv/bin/python scripts/finetune.py --model {} --history {} --stage {} --output {}",
         shell_word(chained ? trained_for.model : configuration.model.path),
         shell_word(history.string()), shell_word(trained_for.name), shell_word(settings.model));
     if (!settings.finetune.empty()) command += " --config " + shell_word(settings.finetune);

@@ -132,7 +132,7 @@ import json, sys
 print(json.load(sys.stdin).get("waiting_for", {}).get("command", ""))')
 if [ -n "$command" ]; then
     say "$command"
-    read -r -a words <<<"${command#scripts/finetune.py }"
+    read -r -a words <<<"${command#.venv/bin/python scripts/finetune.py }"
     tune "${words[@]}"
 fi
 

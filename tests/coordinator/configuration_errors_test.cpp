@@ -254,7 +254,7 @@ TEST_CASE("a bad configuration is refused with place, key, what was found and wh
          {"c.toml:11: stage.iterations = 100000 gives ", "use stage.iterations in [0, 21471]"}},
         {"a GPU asked for float32",
          complete + "[evaluator]\nbackend = \"cuda\"\n",
-         {"evaluator.precision = \"f32\" (default)", "evaluator.backend = \"cuda\" (c.toml:11)",
+         {"c.toml:11: evaluator.backend = \"cuda\"", "evaluator.precision = \"f32\" (default)",
           "use evaluator.precision = \"bf16\""}},
         {"synthetic keys for a real model",
          complete + "[evaluator.synthetic]\ndimensions = 8\n",

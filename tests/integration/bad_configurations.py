@@ -266,11 +266,12 @@ CONFIGURATION = [
         "a GPU asked for float32",
         EXIT_CONFIGURATION,
         (
-            'evaluator.precision = "f32" (default), but evaluator.backend = "cuda" (--backend)',
+            '--backend: evaluator.backend = "cuda", but evaluator.precision = "f32" (default)',
             'use evaluator.precision = "bf16"',
         ),
         "compute in bf16, or on the CPU",
         words=(*SEARCH, "--backend", "cuda"),
+        environment={"LONGROPE_MODEL_PATH": "model", "LONGROPE_DOCUMENTS_PATH": "documents.h5"},
     ),
     Case(
         "a model's backend without a model",

@@ -74,7 +74,7 @@ class Campaign(unittest.TestCase):
     def test_a_campaign_waits_for_its_model_and_goes_on_to_the_same_end(self) -> None:
         run = self.new_run("waiting")
         command = (
-            "scripts/finetune.py --model '' --history run/search.h5 --stage long "
+            ".venv/bin/python scripts/finetune.py --model '' --history run/search.h5 --stage long "
             "--output tuned --config tune.toml"
         )
         status, said = self.program(run, "search", "--check", "search.toml")
