@@ -297,8 +297,10 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     plan.model_digest = facts.model_digest_of(stage.name);
     genome::RandomStream random{configuration.run.seed, "documents", 0};
     const DocumentSettings& wanted = configuration.documents;
-    const std::uint64_t shortest =
-        std::ranges::min(configuration.stages, {}, &StageSettings::target_tokens).target_tokens;
+    std::uint64_t shortest = stage.target_tokens;
+    for (const StageSettings& other : configuration.stages) {
+        shortest = std::min(shortest, other.target_tokens);
+    }
     const auto choose = [&](const char* split, const std::string& own, std::uint32_t common) {
         const std::uint32_t count =
             own.empty() ? common : static_cast<std::uint32_t>(std::stoul(own));
