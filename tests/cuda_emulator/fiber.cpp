@@ -5,6 +5,7 @@
 #include <utility>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(__SANITIZE_THREAD__)
@@ -37,6 +38,13 @@ void switch_thread([[maybe_unused]] void* to) {
 }
 
 }  // namespace
+
+void FiberStacks::deallocate(boost::context::stack_context& stack) noexcept {
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(static_cast<const char*>(stack.sp) - stack.size, stack.size);
+#endif
+    pages_.deallocate(stack);
+}
 
 Fiber::Fiber() : allocator_{stack_bytes}, stack_{allocator_.allocate()} {
 #if defined(__SANITIZE_THREAD__)
