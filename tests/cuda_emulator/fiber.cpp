@@ -4,7 +4,7 @@
 #include <cassert>
 #include <utility>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LONGROPE_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -19,14 +19,14 @@ constexpr std::size_t stack_bytes = std::size_t{128} << 10U;  // sanitizers make
 
 void start_switch([[maybe_unused]] void** fake_stack, [[maybe_unused]] const void* bottom,
                   [[maybe_unused]] std::size_t size) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LONGROPE_ADDRESS_SANITIZER)
     __sanitizer_start_switch_fiber(fake_stack, bottom, size);
 #endif
 }
 
 void finish_switch([[maybe_unused]] void* fake_stack, [[maybe_unused]] const void** bottom,
                    [[maybe_unused]] std::size_t* size) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LONGROPE_ADDRESS_SANITIZER)
     __sanitizer_finish_switch_fiber(fake_stack, bottom, size);
 #endif
 }
@@ -40,7 +40,7 @@ void switch_thread([[maybe_unused]] void* to) {
 }  // namespace
 
 void FiberStacks::deallocate(boost::context::stack_context& stack) noexcept {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LONGROPE_ADDRESS_SANITIZER)
     __asan_unpoison_memory_region(static_cast<const char*>(stack.sp) - stack.size, stack.size);
 #endif
     pages_.deallocate(stack);
