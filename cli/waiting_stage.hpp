@@ -4,15 +4,30 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "coordinator/configuration.hpp"
 
 namespace longrope::cli {
 
-/// The command that makes the model of a stage: fine-tuning with the factors of the stage it builds
-/// on, or else of the one before it.
+/// A fine-tuning on the way to a stage's model.
+struct TrainingStep {
+    std::string model;     ///< folder it starts from
+    std::string stage;     ///< whose factors it trains with
+    std::string output;    ///< folder it makes
+    std::string settings;  ///< file; empty: none is named
+};
+
+/// The trainings that make the model of a stage, one after the other, those that are done among
+/// them: as stage.finetune says, else one with the factors of the stage it builds on, or of the one
+/// before it. All but the last make folders named after that model and their stage.
 /// @param stage  index of a stage that has stage.model
-/// @returns a line for a shell; empty for the first stage, whose model no earlier stage leads to
+/// @returns nothing for the first stage, whose model no earlier stage leads to
+[[nodiscard]] std::vector<TrainingStep> training_steps(
+    const coordinator::Configuration& configuration, std::size_t stage);
+
+/// The command of the first of those trainings whose folder has no config.json.
+/// @returns a line for a shell; empty for the first stage
 [[nodiscard]] std::string finetune_command(const coordinator::Configuration& configuration,
                                            std::size_t stage, const std::filesystem::path& history);
 

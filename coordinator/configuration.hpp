@@ -84,7 +84,7 @@ struct StageSettings {
     std::string kind = "search";  ///< search, recovery
     std::string base;             ///< the earlier stage whose result it builds on; empty: none
     std::string model;            ///< folder of the stage's own weights; empty: model.path
-    std::string finetune;         ///< settings file of the training that makes `model`
+    std::string finetune;         ///< of the training that makes `model` (trainings.hpp)
     /// How many documents of each split; empty: as in [documents].
     std::string search_documents;
     std::string validation_documents;

@@ -155,9 +155,14 @@ std::vector<Setting> declare_settings() {
          "Hugging Face folder with weights of the stage's own, as tuned with the factors of an "
          "earlier one; empty: model.path. The run waits for a folder without config.json",
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).model; }},
-        {"stage", "finetune", "", AnyText{}, operational, optional,
-         "settings file of the training that makes stage.model, for the command that is printed",
-         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).finetune; }},
+        {"stage", "finetune", "",
+         Grammar{"a file, or trainings such as \"128k = first.toml, 256k = second.toml\"",
+                 canonical_trainings},
+         operational, optional,
+         "settings file of the training that makes stage.model, for the command that is printed; "
+         "or several, each under the factors of an earlier stage, that go on from one another",
+         [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).finetune; },
+         "\"\""},
         {"stage", "search_documents", "documents",
          Grammar{"a number of at least 0", canonical_count, true}, identity, optional,
          "in place of documents.search for this stage; empty: the same",

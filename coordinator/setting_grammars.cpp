@@ -10,6 +10,7 @@
 
 #include "coordinator/configuration.hpp"
 #include "coordinator/objective.hpp"
+#include "coordinator/trainings.hpp"
 
 namespace longrope::coordinator {
 namespace {
@@ -70,6 +71,11 @@ std::optional<std::string> canonical_objective(std::string_view text) {
     if (text.empty()) return std::string{};
     const auto lengths = parse_objective(text);
     return lengths ? std::optional{objective_text(*lengths)} : std::nullopt;
+}
+
+std::optional<std::string> canonical_trainings(std::string_view text) {
+    const auto trainings = parse_trainings(text);
+    return trainings ? std::optional{trainings_text(*trainings)} : std::nullopt;
 }
 
 double max_factor(const std::string& bound, double s) {

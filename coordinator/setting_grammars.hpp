@@ -27,4 +27,7 @@ namespace longrope::coordinator {
 /// stage.objective: "256 = 0.5, 2048 = 0.5", or nothing; lengths ascend in the canonical text.
 [[nodiscard]] std::optional<std::string> canonical_objective(std::string_view text);
 
+/// stage.finetune: a file, or "128k = first.toml, 256k = second.toml" (trainings.hpp), or nothing.
+[[nodiscard]] std::optional<std::string> canonical_trainings(std::string_view text);
+
 }  // namespace longrope::coordinator

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
 
 #include "coordinator/objective.hpp"
 #include "coordinator/toml_document.hpp"
+#include "coordinator/trainings.hpp"
 
 namespace longrope::coordinator {
 namespace {
@@ -91,6 +93,29 @@ void check_kind(StageSettings& stage, const StageSettings* base, const GivenSett
         recovery ? "below" : "above")};
 }
 
+/// Trainings under the factors of named stages: each of an earlier one.
+void check_trainings(const Configuration& configuration, const GivenSettings& given,
+                     std::size_t index) {
+    const StageSettings& stage = configuration.stages[index];
+    const std::span earlier{configuration.stages.data(), index};
+    const std::vector<Training> trainings = parse_trainings(stage.finetune).value();
+    for (const Training& training : trainings) {
+        if (training.stage.empty()) continue;
+        const auto named = std::ranges::find(earlier, training.stage, &StageSettings::name);
+        if (named != earlier.end() && named->kind == "search") continue;
+        std::vector<std::string> accepted;
+        for (const StageSettings& other : earlier) {
+            if (other.kind == "search") accepted.push_back(toml_string(other.name));
+        }
+        throw ConfigurationError{fmt::format(
+            "{} = {}: no earlier search is named {}.\nWeights are trained under the factors of an "
+            "earlier stage{}{}.",
+            at(given, "stage.finetune", index), toml_string(stage.finetune),
+            toml_string(training.stage), accepted.empty() ? ", and there is none" : ": ",
+            fmt::join(accepted, ", "))};
+    }
+}
+
 void check_objective(const StageSettings& stage, const GivenSettings& given, std::size_t index) {
     if (stage.objective.empty()) return;
     const auto lengths = parse_objective(stage.objective).value();
@@ -111,6 +136,7 @@ void relate_stages(Configuration& configuration, const GivenSettings& given) {
         halve_large(stage, given, index);
         check_kind(stage, base, given, index);
         check_objective(stage, given, index);
+        check_trainings(configuration, given, index);
     }
 }
 

@@ -50,7 +50,7 @@ fail() { local status=$1; shift; say "$@"; exit "$status"; }
 wrong_usage() { usage >&2; fail 2 "$@"; }
 
 dry_run=no config=""
-tunings=()  # lines STAGE <tab> SETTINGS <tab> BASE <tab> OUTPUT
+tunings=()  # lines STAGE <tab> SETTINGS <tab> BASE <tab> OUTPUT, and <tab> "search" if one follows
 while [ $# -gt 0 ]; do
     case $1 in
         --help | -h) usage; exit 0 ;;
@@ -95,13 +95,20 @@ try:
         model = stage.get("model", "")
         if model and model not in made:
             made.add(model)
-            source = earlier.get(stage.get("base", ""), previous)
-            if source is None:
+            if previous is None:
                 sys.exit(f"campaign: {sys.argv[1]}: no stage before {stage['name']} leads to its model {model}")
-            base = source.get("model") or config["model"]["path"]
             if not stage.get("finetune"):
                 sys.exit(f"campaign: {sys.argv[1]}: stage {stage['name']} has no finetune = \"SETTINGS\": give --tune")
-            print(source["name"], stage["finetune"], base, model, sep="\t")
+            # One file, or "STAGE = FILE, STAGE = FILE": trainings that go on from one another.
+            parts = [part.rpartition("=") for part in stage["finetune"].split(",")]
+            weights = ""
+            for number, (name, _, settings) in enumerate(parts, 1):
+                source = earlier.get(name.strip() or stage.get("base", ""), previous)
+                weights = weights or source.get("model") or config["model"]["path"]
+                output = model if number == len(parts) else f"{model}-{source['name']}"
+                then = "search" if output == model else ""
+                print(source["name"], settings.strip(), weights, output, then, sep="\t")
+                weights = output
         earlier[stage["name"]] = previous = stage
 except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
     sys.exit(f"campaign: cannot read {sys.argv[1]}: {error!r}")
@@ -110,11 +117,7 @@ PYTHON
 
 asked=$(read_config) || exit 3
 directory=${LONGROPE_RUN_DIRECTORY:-$(head -n 1 <<<"$asked")}
-together=yes  # all before the next search, or a search after each
-if [ ${#tunings[@]} -eq 0 ]; then
-    together=no
-    mapfile -t tunings < <(tail -n +2 <<<"$asked")
-fi
+[ ${#tunings[@]} -gt 0 ] || mapfile -t tunings < <(tail -n +2 <<<"$asked")
 for tuning in "${tunings[@]}"; do
     IFS=$'\t' read -r _ settings _ _ <<<"$tuning"
     [ -f "$settings" ] || fail 3 "there is no settings file $settings"
@@ -181,13 +184,13 @@ ${summary[*]:+submitted before it: ${summary[*]}}"
 submit_search
 tuned=$count
 for tuning in "${tunings[@]}"; do
-    IFS=$'\t' read -r stage settings base output <<<"$tuning"
+    IFS=$'\t' read -r stage settings base output next <<<"$tuning"
     submit_tuning "$stage" "$settings" "$base" "$output"
-    if [ $together = no ] && [ $count -gt "$tuned" ]; then
+    if [ "$next" = search ] && [ $count -gt "$tuned" ]; then
         submit_search
         tuned=$count
     fi
 done
-if [ $together = yes ] && [ $count -gt "$tuned" ]; then submit_search; fi
+[ $count -eq "$tuned" ] || submit_search
 [ $count -gt 0 ] || { say "nothing to submit"; exit 0; }
 [ $dry_run = yes ] || printf '%s\n' "${summary[@]}"

@@ -6,6 +6,7 @@
 
 #include "coordinator/configuration.hpp"
 #include "coordinator/objective.hpp"
+#include "coordinator/trainings.hpp"
 #include "tests/coordinator/temporary_configuration.hpp"
 
 namespace longrope::coordinator {
@@ -99,6 +100,29 @@ TEST_CASE("an objective is a table, inline or not, or its text") {
         INFO(text);
         CHECK_FALSE(parse_objective(text));
     }
+}
+
+TEST_CASE("trainings are one file, or several in a row under the factors of named stages") {
+    const auto trainings = [](const char* text) { return parse_trainings(text); };
+    CHECK(trainings("") == std::vector<Training>{});
+    CHECK(trainings("a/b c.toml") == std::vector<Training>{{"", "a/b c.toml"}});
+    const std::vector<Training> two{{"256k", "first.toml"}, {"128k", "second.toml"}};
+    CHECK(trainings(" 256k = first.toml,128k =  second.toml ") == two);
+    CHECK(parse_trainings(trainings_text(two)) == two);
+    for (const char* text : {"a = b, ", "a = b, c", "= b", " = b", "a = ", "=", "a = b, a = c"}) {
+        INFO(text);
+        CHECK_FALSE(trainings(text));
+    }
+    const Configuration named = with(next("finetune = \"2048=a.toml\"\n"));
+    CHECK(named.stages[1].finetune == "2048 = a.toml");
+    CHECK(parse_configuration(to_toml(named), "memory") == named);
+    CHECK(contains(error_of(next("finetune = \"204 = a.toml\"\n")),
+                   "c.toml:13: stage.finetune = \"204 = a.toml\": no earlier search is named "
+                   "\"204\".\nWeights are trained under the factors of an earlier stage: "
+                   "\"2048\"."));
+    CHECK(contains(error_of("finetune = \"2048 = a.toml\"\n"), "and there is none"));
+    CHECK(contains(error_of(next("finetune = \"2048 = a.toml, b.toml\"\n")),
+                   "accepted: a file, or trainings such as"));
 }
 
 TEST_CASE("stages that do not fit each other are refused with what would") {

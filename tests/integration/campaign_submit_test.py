@@ -219,6 +219,30 @@ class Asked(CampaignTest):
         self.assertEqual(tuned[tuned.index("--model") + 1], "base")
         self.assertEqual(again[again.index("--model") + 1], "tuned")
 
+    def test_trainings_in_a_row_are_submitted_without_a_search_between(self) -> None:
+        settings = self.stages_with_models()
+        for name in ("first.toml", "second.toml"):
+            (self.work / name).write_text("")
+        asked = 'model = "far"\nfinetune = "short=first.toml, long = second.toml"'
+        single = 'model = "tuned again"\nfinetune = "tuning.toml"'
+        (self.work / "search.toml").write_text(CAMPAIGN.replace(single, asked))
+        done = self.campaign("search.toml", **settings)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        first, second = self.submitted()[3:5]
+        self.assertEqual(len(self.submitted()), 6)
+        values = [
+            [job[job.index(f"--{key}") + 1] for key in ("model", "stage", "output", "config")]
+            for job in (first, second)
+        ]
+        self.assertEqual(
+            values,
+            [
+                ["base", "short", "far-short", "first.toml"],
+                ["far-short", "long", "far", "second.toml"],
+            ],
+        )
+        self.assertIn("--dependency=afterok:4", second)
+
     def test_a_model_that_no_stage_leads_to_is_named(self) -> None:
         settings = self.stages_with_models()
         file = self.work / "search.toml"
