@@ -398,6 +398,13 @@ class OnGpus(SubmitTest):
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
         return json.loads(done.stdout)["stages"]
 
+    def seconds(self, script: str, device: str) -> int:
+        """What the script says that the search takes on the device."""
+        told = re.search(rf"(?m)^# Estimated for {device}: (?:(\d+)-)?(\d+):(\d+):(\d+) on", script)
+        assert told is not None, script
+        days, hours, minutes, seconds = (int(field or 0) for field in told.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
     def test_the_time_is_that_of_the_gpu_named(self) -> None:
         cluster = self.llama2(65536, 131072)
         settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "h100-80gb"}
@@ -405,15 +412,9 @@ class OnGpus(SubmitTest):
         # All stages at half the peak of 989 TFLOP/s, on eight ranks.
         flop = sum(stage["tasks_left"] * stage["flop_per_task"] for stage in self.check(cluster))
         expected = flop / 0.5 / 989e12 / 8
-        told = re.search(
-            r"^# Estimated for h100-80gb: (\d\d):(\d\d):(\d\d) on 8 rank\(s\) with a GPU each,.*"
-            r" 00:00:13 per document\.$",
-            script,
-            re.MULTILINE,
-        )
-        assert told is not None, script
-        hours, minutes, seconds = map(int, told.groups())
-        self.assertAlmostEqual(hours * 3600 + minutes * 60 + seconds, expected, delta=1)
+        self.assertAlmostEqual(self.seconds(script, "h100-80gb"), expected, delta=1)
+        self.assertRegex(script, r"(?m)^# Estimated.* on 8 rank\(s\) with a GPU each,")
+        self.assertRegex(script, r"(?m)^# Estimated.*, 00:00:13 per document\.$")
         self.assertEqual(options_of(script)["--time"], "01:00:00")
         # Unless it is given, with the reserve.
         asked = options_of(self.script(cluster, *NO_LIMITS, **settings))["--time"]
@@ -453,6 +454,20 @@ class OnGpus(SubmitTest):
         self.assertFalse((cluster.run.folder / "run").exists())
         settings["GPU_DEVICE"] = "h200-141gb"
         self.script(cluster, "--time=1-0", *NO_LIMITS, **settings)
+
+    def test_a_stage_that_is_done_counts_no_more(self) -> None:
+        # A GPU would have done the second: its tasks are struck out of the program's answer.
+        cluster = self.llama2(1048576, 2097152)
+        strike = 's/"tasks_left":[0-9]*/"tasks_left":0/2'
+        cluster.add(
+            "longrope", f'set -e; said=$({program()} "$@"); echo "$said" | sed \'{strike}\''
+        )
+        settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "a100-40gb"}
+        stand_in = {"LONGROPE": str(cluster.bin / "longrope")}
+        script = self.script(cluster, "--time=1-0", *NO_LIMITS, **settings, **stand_in)
+        first = self.check(cluster)[0]
+        expected = first["tasks_left"] * first["flop_per_task"] / 0.5 / 312e12 / 8
+        self.assertAlmostEqual(self.seconds(script, "a100-40gb"), expected, delta=1)
 
     def test_a_document_that_takes_longer_than_the_job(self) -> None:
         cluster = self.llama2(1048576)
