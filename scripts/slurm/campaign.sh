@@ -36,8 +36,9 @@ usage: scripts/slurm/campaign.sh [--dry-run] CONFIG [--tune STAGE SETTINGS BASE 
                 --tune 256k configs/finetune/llama2-7b-256k.toml llama2-7b-128k llama2-7b-256k
   --help      this text
 
-Search jobs are sized and submitted by scripts/slurm/submit.sh, whose settings hold for them. Run it in
-the folder that the paths in CONFIG are relative to, the root of the repository; the jobs run there too.
+Search jobs are sized and submitted by scripts/slurm/submit.sh, whose settings hold for them, as they
+are in the environment: on GPUs, GPUS_PER_NODE=8 GPU_DEVICE=h100-80gb. Run it in the folder that the
+paths in CONFIG are relative to, the root of the repository; the jobs run there too.
 
 Environment: FINETUNE_NODES=$FINETUNE_NODES FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE FINETUNE_CORES=$FINETUNE_CORES
   FINETUNE_MEMORY=$FINETUNE_MEMORY FINETUNE_TIME=$FINETUNE_TIME FINETUNE_PARTITION=$FINETUNE_PARTITION

@@ -8,6 +8,7 @@ PARTITION=${PARTITION:-}                # empty: Slurm's default partition
 ACCOUNT=${ACCOUNT:-}                    # empty: the user's default account
 NODES=${NODES:-1}
 GPUS_PER_NODE=${GPUS_PER_NODE:-0}       # one rank each, a type before the number: a100:4; 0: ranks compute on the CPU
+GPU_DEVICE=${GPU_DEVICE:-}              # which GPU: a name of 'longrope estimate --help'; empty: estimated for CPUs
 RANKS_PER_NODE=${RANKS_PER_NODE:-}      # empty: a rank per GPU, else as many as are of use and have room
 CORES_PER_RANK=${CORES_PER_RANK:-4}
 MODULES=${MODULES:-}                    # environment modules to load, for example "gcc/12 openmpi/4.1"
@@ -22,6 +23,8 @@ if [ -z "$LONGROPE" ]; then
     LONGROPE=$repository/build/release/longrope
     [ -x "$LONGROPE" ] || LONGROPE=$(command -v longrope || echo "$LONGROPE")
 fi
+
+cuda_host_gib=2  # of host memory, per rank on a GPU: CUDA's context and libraries. An allowance, not measured.
 
 usage() {
     cat <<HELP
@@ -39,8 +42,16 @@ usage: scripts/slurm/submit.sh [--dry-run] CONFIG [SBATCH-OPTION...]
 
 Run it in the folder that the paths in CONFIG are relative to; the job runs there too.
 
+With GPUS_PER_NODE (or --gpus-per-node) the GPU must be named for time and memory to be its own:
+  GPU_DEVICE=h100-80gb GPUS_PER_NODE=8 scripts/slurm/submit.sh CONFIG
+The times are then those of 'longrope estimate --device', whose --help has the names. A rank's memory
+on the host is the weights in bfloat16, as they are mapped from their files; once more what does not
+fit the GPU and is page-locked; and $cuda_host_gib GiB for CUDA and its libraries, an allowance. A stage that does
+not fit the GPU is refused. Without GPU_DEVICE time and memory are those of CPUs, the memory with the
+same allowance: the time is too long, never too short.
+
 Environment: PARTITION=$PARTITION ACCOUNT=$ACCOUNT NODES=$NODES GPUS_PER_NODE=$GPUS_PER_NODE
-  RANKS_PER_NODE=$RANKS_PER_NODE CORES_PER_RANK=$CORES_PER_RANK MODULES=$MODULES MPIRUN=$MPIRUN TIME_RESERVE=$TIME_RESERVE
+  GPU_DEVICE=$GPU_DEVICE RANKS_PER_NODE=$RANKS_PER_NODE CORES_PER_RANK=$CORES_PER_RANK MODULES=$MODULES MPIRUN=$MPIRUN TIME_RESERVE=$TIME_RESERVE
   MEMORY_RESERVE=$MEMORY_RESERVE LONGROPE=$LONGROPE
   PYTHON=$PYTHON
 HELP
@@ -163,12 +174,20 @@ limit_seconds=$(seconds_of "$limit" || true)  # "infinite" and nothing are no li
 
 # --- What the search needs ------------------------------------------------------------------------
 
-# Sets directory, complete, bytes (of an evaluator), work (seconds of one rank for all that is left),
-# longest (seconds of a task), useful (ranks that find something to do).
-estimate() {
-    local json values
-    json=$("$LONGROPE" search --check --json --ranks 1 --threads "$CORES_PER_RANK" "$config") ||
-        fail $? "the search cannot run (above); nothing was submitted"
+# Sets check (its JSON) and by it directory, complete, bytes (of an evaluator), work (seconds of one rank
+# for all that is left), longest (seconds of a task), useful (ranks that find something to do): on CPUs.
+estimate_on_cpus() {
+    local values
+    check=$("$LONGROPE" search --check --json --ranks 1 --threads "$CORES_PER_RANK" "$config") || {
+        local status=$?
+        case $("$LONGROPE" search --check "$config" 2>&1 >/dev/null) in
+            *"expected weights"* | *"cannot open the documents"*)
+                say "a search needs the model's weights and the documents; another folder for script and job:
+LONGROPE_MODEL_PATH=FOLDER, another file: LONGROPE_DOCUMENTS_PATH=FILE, in the environment.
+What it takes on GPUs is told without them: $LONGROPE estimate --device NAME $config" ;;
+        esac
+        fail $status "the search cannot run (above); nothing was submitted"
+    }
     values=$("$PYTHON" -c '
 import json, math, sys
 check = json.loads(sys.argv[1])
@@ -179,7 +198,7 @@ print("yes" if check["complete"] else "no")
 print(max(stage["bytes_per_evaluator"] for stage in stages))
 print(math.ceil(sum(stage["seconds"] for stage in stages)))
 print(math.ceil(max((stage["seconds"] / stage["tasks_left"] for stage in open_stages), default=0)))
-print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$json") ||
+print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$check") ||
         fail 1 "$PYTHON could not read the estimate; name another one: PYTHON=..."
     {
         read -r directory
@@ -191,14 +210,85 @@ print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$json") ||
     } <<<"$values"
 }
 
+# Whether ranks will compute on the GPUs that they are given, as far as CONFIG decides; sets why_not.
+config_uses_gpus() {
+    local status=0
+    why_not=$("$LONGROPE" estimate "$config" 2>&1 >/dev/null) || status=$?
+    why_not=${why_not#longrope: }
+    why_not="${why_not%; add --precision bf16}.
+GPUs compute with evaluator.backend = \"auto\" or \"cuda\" and evaluator.precision = \"bf16\": in $config, or for script
+and job LONGROPE_EVALUATOR_PRECISION=bf16 in the environment. For CPUs alone: GPUS_PER_NODE=0"
+    return $status
+}
+
+# Sets bytes (on the host), work and longest as estimate_on_cpus does, but on GPU_DEVICE.
+estimate_on_gpus() {
+    local planned values misfit
+    config_uses_gpus || fail $? "no estimate for GPU_DEVICE=$GPU_DEVICE; nothing was submitted: $why_not"
+    planned=$("$LONGROPE" estimate --json "--device=$GPU_DEVICE" "$config") ||
+        fail $? "no estimate for GPU_DEVICE=$GPU_DEVICE (above); nothing was submitted"
+    values=$("$PYTHON" -c '
+import json, math, sys
+stages = [stage for stage in json.loads(sys.argv[1])["stages"] if stage["tasks_left"]]
+planned = {stage["name"]: stage for stage in json.loads(sys.argv[2])["stages"]}
+host, work, longest, misfit = 0, 0.0, 0.0, ""
+for stage in stages:
+    memory = planned[stage["name"]]["memory"]
+    if not memory["fits"]:
+        needed, had = memory["device_bytes"], memory["had_bytes"]
+        misfit = misfit or (
+            "stage {} ({} tokens) needs {} bytes ({:.1f} GiB) of GPU memory, but {} has {} ({:.1f} GiB)".format(
+                stage["name"], stage["positions"], needed, needed / 2**30, sys.argv[3], had, had / 2**30))
+    # Where weights are streamed, all matrices are page-locked and two layers of them on the device.
+    pinned = memory["pinned_host_bytes"]
+    mapped = max(memory["matrix_bytes"], pinned) + memory["table_bytes"] + memory["vector_bytes"]
+    host = max(host, mapped + pinned)
+    task = planned[stage["name"]]["task_seconds"]["longest"]
+    work += task * stage["tasks_left"]
+    longest = max(longest, task)
+print(misfit)
+print(host + int(sys.argv[4]) * 2**30)
+print(math.ceil(work))
+print(math.ceil(longest))' "$check" "$planned" "$GPU_DEVICE" "$cuda_host_gib") ||
+        fail 1 "$PYTHON could not read the estimate for $GPU_DEVICE; name another one: PYTHON=..."
+    {
+        read -r misfit
+        read -r bytes
+        read -r work
+        read -r longest
+    } <<<"$values"
+    [ -z "$misfit" ] || fail 1 "$misfit; nothing was submitted.
+A GPU with more memory ($LONGROPE estimate --help has the names), or shorter documents"
+}
+
+# Says what an estimate for CPUs is worth where ranks have GPUs.
+tell_of_unnamed_gpus() {
+    if config_uses_gpus; then
+        bytes=$((bytes + (cuda_host_gib << 30)))
+        say "note: time and memory are estimated for CPUs, as the GPU is not named: the time is too long, never too short.
+Name it: GPU_DEVICE=NAME; the names: $LONGROPE estimate --help"
+    else
+        say "note: GPUs are asked for, but the ranks will compute on CPUs: $why_not"
+    fi
+}
+
 # mawk's %d ends at 2^31.
 scaled() { awk -v value="$1" -v factor="$2" 'BEGIN { printf "%.0f", value * factor + 0.5 }'; }
 smaller() { echo $(($1 < $2 ? $1 : $2)); }
 
-estimate
+estimate_on_cpus
 if [ "$complete" = yes ]; then
     say "the search in $directory is complete; nothing was submitted"
     exit 0
+fi
+estimated_for=CPUs
+if [ $gpus -gt 0 ] && [ -n "$GPU_DEVICE" ]; then
+    estimated_for=$GPU_DEVICE
+    estimate_on_gpus
+elif [ $gpus -gt 0 ]; then
+    tell_of_unnamed_gpus
+elif [ -n "$GPU_DEVICE" ]; then
+    say "note: GPU_DEVICE=$GPU_DEVICE does not count, since GPUS_PER_NODE=0: the ranks compute on CPUs"
 fi
 rank_memory=$(($(scaled "$bytes" "$MEMORY_RESERVE") / 1048576 + 512))  # MiB
 if [ -z "$RANKS_PER_NODE" ]; then
@@ -249,7 +339,7 @@ fi
 # A job that ends before its first task is done would get nowhere, however often it is queued.
 [ $((longest * 2)) -lt "$asked_seconds" ] ||
     fail 1 "one document takes a rank about $(slurm_time "$longest"), too long for a job of \
-$(slurm_time "$asked_seconds"): give --time, or more cores per rank (--cpus-per-task)"
+$(slurm_time "$asked_seconds"): give --time$([ "$estimated_for" != CPUs ] || echo ", or more cores per rank (--cpus-per-task)")"
 
 # --- The job script -------------------------------------------------------------------------------
 
@@ -260,11 +350,12 @@ if ! grep -q "$begin" "$template" || ! grep -q "$end" "$template"; then
 fi
 
 settings() {
-    local devices=""
+    local devices="" host=""
     [ $gpus -eq 0 ] || devices=" with a GPU each"
+    [ "$estimated_for" = CPUs ] || host=" on the host"
     echo "# --- Site settings, by submit.sh for $config --------"
-    echo "# Estimated: $(slurm_time "$seconds") on $ranks rank(s)$devices, $((bytes / 1048576)) MiB per evaluator," \
-        "$(slurm_time "$longest") per document."
+    echo "# Estimated for $estimated_for: $(slurm_time "$seconds") on $ranks rank(s)$devices," \
+        "$((bytes / 1048576)) MiB$host per evaluator, $(slurm_time "$longest") per document."
     local lines=("--job-name=$(quoted "longrope-$(basename "$config" .toml)")"
         "--time=$(slurm_time "$asked_seconds")" "--nodes=$NODES" "--ntasks-per-node=$RANKS_PER_NODE"
         "--cpus-per-task=$CORES_PER_RANK" ${memory:+"--mem=$memory"}
@@ -296,7 +387,7 @@ cat <<REPORT
 job $job: $config in $directory
 asked for: $NODES node(s) x $RANKS_PER_NODE rank(s) x $CORES_PER_RANK core(s), $GPUS_PER_NODE GPU(s) and ${memory:-any} memory \
 per node, $(slurm_time "$asked_seconds")${PARTITION:+, partition $PARTITION}
-estimated: $(slurm_time "$seconds")$([ $parts -eq 1 ] || echo ", about $parts starts of the job")
+estimated: $(slurm_time "$seconds") for $estimated_for$([ $parts -eq 1 ] || echo ", about $parts starts of the job")
 script:    $file
 log:       $directory/slurm-$job.log
 watch:     $LONGROPE status --watch $directory

@@ -18,6 +18,7 @@ import unittest
 from pathlib import Path
 
 from bad_input import EXIT_CONFIGURATION, EXIT_USAGE
+from llama2_search import llama2_search
 from search_run import EXIT_DONE, REPOSITORY, SearchRun, job_environment, program, synthetic_search
 
 SLURM = REPOSITORY / "scripts" / "slurm"
@@ -140,6 +141,18 @@ class Chain(CampaignTest):
             self.assertIn(told, done.stdout)
         self.assertEqual(done.stdout.count("# --- Job "), 4)
         self.assertEqual(done.stdout.count("#SBATCH --requeue"), 2)
+
+    def test_its_searches_are_sized_for_the_gpu_that_is_named(self) -> None:
+        llama2_search(self.work, [65536])
+        for device, status in (("no-such-gpu", EXIT_USAGE), ("h100-80gb", EXIT_DONE)):
+            self.assertEqual(self.submitted(), [])
+            settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": device}
+            done = self.campaign("search.toml", *self.tunings, **settings)
+            self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual(len(self.submitted()), 4)
+        script = (self.work / "run" / "search.sbatch").read_text()
+        self.assertIn("\n# Estimated for h100-80gb: ", script)
+        self.assertIn("\n#SBATCH --gpus-per-node=8\n", script)
 
     def test_a_model_that_is_there_is_not_tuned_again(self) -> None:
         (self.work / "tuned").mkdir()

@@ -8,6 +8,7 @@ sbatch and sinfo are stand-ins that note what they are given; slurm_test.py uses
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,7 +17,9 @@ import unittest
 from pathlib import Path
 
 from bad_input import EXIT_CONFIGURATION, EXIT_USAGE
+from llama2_search import PARAMETERS, llama2_search
 from search_run import (
+    EXIT_BAD_FILE,
     EXIT_DONE,
     PATIENCE_SECONDS,
     REPOSITORY,
@@ -27,6 +30,7 @@ from search_run import (
     job_environment,
     needs_demo_documents,
     program,
+    run_program,
     synthetic_search,
 )
 
@@ -40,6 +44,7 @@ long|4-00:00:00|64000|32
 huge|1:00:00|100000000|32
 unmanaged|infinite|1|32
 """
+NO_LIMITS = ("--partition=one,another",)  # of several, none is looked up
 
 
 class Cluster:
@@ -70,6 +75,11 @@ class Cluster:
             timeout=PATIENCE_SECONDS,
             check=False,
         )
+
+
+def bf16(configuration: Configuration) -> Configuration:
+    """The same search in the precision of GPUs."""
+    return changed(configuration, evaluator={"precision": "bf16"})
 
 
 def options_of(script: str) -> dict[str, str]:
@@ -254,16 +264,18 @@ class Asked(SubmitTest):
             "job 17: search.toml in run\n",
             "1 node(s) x 4 rank(s) x 4 core(s), 0 GPU(s) and 2048M memory per node, 00:55:00, "
             "partition short\n",
-            "estimated: 00:24:",
             "run/slurm-17.log\n",
             "status --watch run\n",
         ):
             self.assertIn(told, done.stdout)
+        self.assertRegex(done.stdout, r"\nestimated: 00:24:\d\d for CPUs\n")
 
     def test_a_search_in_parts_says_in_how_many(self) -> None:
         done = self.cluster().submit("search.toml", "--time=10", "--ntasks-per-node=2")
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
-        self.assertRegex(done.stdout, r"estimated: 00:49:\d\d, about 5 starts of the job\n")
+        self.assertRegex(
+            done.stdout, r"estimated: 00:49:\d\d for CPUs, about 5 starts of the job\n"
+        )
 
     def test_a_complete_search_is_not_submitted(self) -> None:
         cluster = self.cluster(synthetic_search())
@@ -369,6 +381,182 @@ class Refused(SubmitTest):
         ):
             with self.subTest(words):
                 self.assertIn(told, self.refusal(EXIT_USAGE, cluster, *words))
+
+
+class OnGpus(SubmitTest):
+    """What is asked for, and refused, where ranks have GPUs."""
+
+    def llama2(self, *tokens: int) -> Cluster:
+        """A search of LLaMA2-7B with a stage for each of `tokens`, named after it."""
+        cluster = self.cluster(synthetic_search())
+        llama2_search(cluster.run.folder, tokens)
+        return cluster
+
+    def check(self, cluster: Cluster) -> list[dict[str, float]]:
+        """The stages, as `search --check` counts their tasks and FLOP."""
+        done = run_program("search", "--check", "--json", "search.toml", folder=cluster.run.folder)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        return json.loads(done.stdout)["stages"]
+
+    def seconds(self, script: str, device: str) -> int:
+        """What the script says that the search takes on the device."""
+        told = re.search(rf"(?m)^# Estimated for {device}: (?:(\d+)-)?(\d+):(\d+):(\d+) on", script)
+        assert told is not None, script
+        days, hours, minutes, seconds = (int(field or 0) for field in told.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+    def test_the_time_is_that_of_the_gpu_named(self) -> None:
+        cluster = self.llama2(65536, 131072)
+        settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "h100-80gb"}
+        script = self.script(cluster, "--time=60", *NO_LIMITS, **settings)
+        # All stages at half the peak of 989 TFLOP/s, on eight ranks.
+        flop = sum(stage["tasks_left"] * stage["flop_per_task"] for stage in self.check(cluster))
+        expected = flop / 0.5 / 989e12 / 8
+        self.assertAlmostEqual(self.seconds(script, "h100-80gb"), expected, delta=1)
+        self.assertRegex(script, r"(?m)^# Estimated.* on 8 rank\(s\) with a GPU each,")
+        self.assertRegex(script, r"(?m)^# Estimated.*, 00:00:13 per document\.$")
+        self.assertEqual(options_of(script)["--time"], "01:00:00")
+        # Unless it is given, with the reserve.
+        asked = options_of(self.script(cluster, *NO_LIMITS, **settings))["--time"]
+        hours, minutes, _ = map(int, asked.split(":"))
+        self.assertAlmostEqual(hours * 60 + minutes, 1.5 * expected / 60 + 15, delta=5)
+
+    def test_the_memory_is_that_of_the_host(self) -> None:
+        # Weights in bfloat16 and CUDA's 2 GiB; once more the weights that no longer fit the GPU.
+        weights = 2 * PARAMETERS
+        for tokens, device, held in (
+            (131072, "h100-80gb", weights),
+            (1048576, "a100-40gb", 2 * weights),
+        ):
+            with self.subTest(tokens):
+                cluster = self.llama2(tokens)
+                words = (*NO_LIMITS, "--time=1-0")
+                settings = {"GPUS_PER_NODE": "2", "GPU_DEVICE": device}
+                script = self.script(cluster, *words, **settings)
+                asked = int(options_of(script)["--mem"][:-1])
+                expected = 2 * (1.25 * (held + 2 * 2**30) / 2**20 + 512)
+                # Embeddings are never page-locked.
+                tables = 2 * 1.25 * 2 * 2 * 32000 * 4096 / 2**20 if held > weights else 0
+                self.assertAlmostEqual(asked, expected - tables, delta=10)
+                self.assertEqual(
+                    options_of(self.script(cluster, *words, "--mem=9G", **settings))["--mem"], "9G"
+                )
+
+    def test_a_stage_that_does_not_fit_the_gpu(self) -> None:
+        cluster = self.llama2(1048576, 2097152)
+        settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "a100-40gb"}
+        said = self.refusal(FAILURE, cluster, "search.toml", "--time=1-0", *NO_LIMITS, **settings)
+        self.assertRegex(
+            said,
+            r"stage 2097152 \(2097152 tokens\) needs \d{11} bytes \(\d\d\.\d GiB\) of GPU memory, "
+            r"but a100-40gb has 41875931136 \(39\.0 GiB\); nothing was submitted",
+        )
+        self.assertFalse((cluster.run.folder / "run").exists())
+        settings["GPU_DEVICE"] = "h200-141gb"
+        self.script(cluster, "--time=1-0", *NO_LIMITS, **settings)
+
+    def test_a_stage_that_is_done_counts_no_more(self) -> None:
+        # A GPU would have done the second: its tasks are struck out of the program's answer.
+        cluster = self.llama2(1048576, 2097152)
+        strike = 's/"tasks_left":[0-9]*/"tasks_left":0/2'
+        cluster.add(
+            "longrope", f'set -e; said=$({program()} "$@"); echo "$said" | sed \'{strike}\''
+        )
+        settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "a100-40gb"}
+        stand_in = {"LONGROPE": str(cluster.bin / "longrope")}
+        script = self.script(cluster, "--time=1-0", *NO_LIMITS, **settings, **stand_in)
+        first = self.check(cluster)[0]
+        expected = first["tasks_left"] * first["flop_per_task"] / 0.5 / 312e12 / 8
+        self.assertAlmostEqual(self.seconds(script, "a100-40gb"), expected, delta=1)
+
+    def test_a_document_that_takes_longer_than_the_job(self) -> None:
+        cluster = self.llama2(1048576)
+        settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "a100-80gb"}
+        said = self.refusal(FAILURE, cluster, "search.toml", "--time=20", *NO_LIMITS, **settings)
+        self.assertRegex(said, r"one document takes a rank about 00:\d\d:\d\d, too long for")
+        self.assertNotIn("more cores", said)
+
+    @needs_demo_documents()
+    def test_what_was_submitted_is_told_with_the_gpu(self) -> None:
+        settings = {"GPUS_PER_NODE": "2", "GPU_DEVICE": "b200-180gb", "PARTITION": "long"}
+        done = self.cluster(bf16(demo_search())).submit("search.toml", **settings)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertRegex(done.stdout, r"\nestimated: \d\d:\d\d:\d\d for b200-180gb\n")
+        self.assertEqual(done.stderr, "")
+
+    @needs_demo_documents()
+    def test_an_unknown_gpu_in_the_words_of_the_program(self) -> None:
+        cluster = self.cluster(bf16(demo_search()))
+        settings = {"GPUS_PER_NODE": "2", "GPU_DEVICE": "h100", "PARTITION": "long"}
+        for words in (("search.toml",), ("--dry-run", "search.toml")):
+            said = self.refusal(EXIT_USAGE, cluster, *words, **settings)
+            self.assertIn('--device: "h100" is not known; accepted are a100-40gb', said)
+            self.assertIn("no estimate for GPU_DEVICE=h100 (above); nothing was submitted", said)
+
+    @needs_demo_documents()
+    def test_a_configuration_that_does_not_compute_on_gpus(self) -> None:
+        precision = changed(demo_search(), evaluator={"precision": "f32"})
+        backend = changed(bf16(demo_search()), evaluator={"backend": "cpu"})
+        settings = {"GPUS_PER_NODE": "2", "PARTITION": "long"}
+        for configuration, told in (
+            (precision, 'evaluator.precision = "f32": GPUs compute in bf16.\n'),
+            (backend, 'evaluator.backend = "cpu"'),
+            (synthetic_search(), 'evaluator.backend = "synthetic"'),
+        ):
+            with self.subTest(told):
+                cluster = self.cluster(configuration)
+                named = {"GPU_DEVICE": "h100-80gb"} | settings
+                said = self.refusal(EXIT_USAGE, cluster, "search.toml", **named)
+                self.assertIn(told, said)
+                self.assertIn("GPU_DEVICE=h100-80gb; nothing was submitted", said)
+                self.assertIn("LONGROPE_EVALUATOR_PRECISION=bf16", said)
+                done = cluster.submit("--dry-run", "search.toml", **settings)
+                self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+                self.assertIn("the ranks will compute on CPUs", done.stderr)
+                self.assertIn(told, done.stderr)
+                self.assertIn("# Estimated for CPUs:", done.stdout)
+        environment = {"LONGROPE_EVALUATOR_PRECISION": "bf16", "GPU_DEVICE": "h100-80gb"}
+        script = self.script(self.cluster(precision), **environment, **settings)
+        self.assertIn("# Estimated for h100-80gb:", script)
+
+    @needs_demo_documents()
+    def test_a_gpu_that_is_not_named_is_not_guessed(self) -> None:
+        cluster = self.cluster(bf16(demo_search()))
+        words = ("search.toml", "--dry-run", "-p", "long", "--ntasks-per-node=2")
+        on_cpus = cluster.submit(*words)
+        done = cluster.submit(*words, GPUS_PER_NODE="2")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertIn("estimated for CPUs, as the GPU is not named", done.stderr)
+        self.assertIn("the time is too long, never too short", done.stderr)
+        self.assertIn("GPU_DEVICE=NAME", done.stderr)
+        self.assertRegex(done.stdout, r"# Estimated for CPUs: .* on 2 rank\(s\) with a GPU each")
+        asked, of_cpus = options_of(done.stdout), options_of(on_cpus.stdout)
+        self.assertEqual(asked["--time"], of_cpus["--time"])
+        cuda = 2 * 1.25 * 2048  # two ranks, with the reserve
+        self.assertEqual(int(asked["--mem"][:-1]), int(of_cpus["--mem"][:-1]) + cuda)
+
+    def test_a_name_without_gpus_does_not_count(self) -> None:
+        done = self.cluster().submit("--dry-run", "search.toml", GPU_DEVICE="h100-80gb")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertIn("GPU_DEVICE=h100-80gb does not count, since GPUS_PER_NODE=0", done.stderr)
+        self.assertIn("# Estimated for CPUs:", done.stdout)
+
+    def test_weights_that_are_not_there(self) -> None:
+        cluster = self.llama2(131072)
+        (cluster.run.folder / "llama2-7b" / "model.safetensors").unlink()
+        settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "h100-80gb"}
+        for words in (("search.toml",), ("--dry-run", "search.toml")):
+            said = self.refusal(EXIT_BAD_FILE, cluster, *words, **settings)
+            self.assertIn("expected weights in the safetensors format", said)
+            self.assertIn("LONGROPE_MODEL_PATH=FOLDER", said)
+            self.assertIn("estimate --device NAME search.toml", said)
+            self.assertIn("nothing was submitted", said)
+        # Other files that are wrong are not for want of weights.
+        cluster = self.llama2(131072)
+        (cluster.run.folder / "run").mkdir()
+        (cluster.run.folder / "run" / "search.h5").write_bytes(b"no history")
+        said = self.refusal(EXIT_BAD_FILE, cluster, "search.toml", **settings)
+        self.assertNotIn("LONGROPE_MODEL_PATH", said)
 
 
 class JobScript(unittest.TestCase):
