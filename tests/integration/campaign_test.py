@@ -116,8 +116,8 @@ class Campaign(unittest.TestCase):
     def test_a_campaign_killed_in_every_stage_ends_as_it_would_have_ended(self) -> None:
         reference = self.finished()
         expected = reference.scores()
-        # Each evaluator process hangs after so many tasks, so that no job comes to the end before it
-        # is killed, and all stages and the ways between them are met.
+        # Each evaluator process hangs after so many tasks, so that no job comes to the end before
+        # it is killed, and all stages and the ways between them are met.
         tasks = 60
         run = self.new_run("killed", fault="hang", fault_every=tasks + 1)
         run.make_model()

@@ -31,7 +31,7 @@ import unittest
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from interrupted_run import Interruption, calls, kept_files, watched
+from interrupted_run import Interruption, call_at, calls, kept_files, watched
 from search_run import (
     EXIT_DONE,
     Configuration,
@@ -304,7 +304,7 @@ class Whitebox(CrashTest):
         environment = interruption.environment(run)
         record.check()
         status = run.run(environment=environment)
-        hit = len(calls(run)) >= interruption.at
+        hit = call_at(run, interruption.at) is not None
         self.assertEqual(status, -signal.SIGKILL if hit else EXIT_DONE, run.said())
         record.check()
         stored = len(run.scores())

@@ -51,6 +51,7 @@ class Interruption:
 class Call:
     """A call that was counted, as the list has it."""
 
+    number: int  # from 1
     time: float  # seconds since 1970, before the call
     name: str
     path: Path
@@ -79,8 +80,16 @@ def kept_files(run: SearchRun) -> Path:
 
 
 def calls(run: SearchRun) -> list[Call]:
-    """The calls of the last job that was started with an interruption, in order."""
+    """The calls of the last job that was started with an interruption, in order; in a job that was
+    killed, one that another thread had just counted may be missing."""
     if not call_list(run).exists():
         return []
     words = [line.split(" ", 3) for line in call_list(run).read_text().splitlines()]
-    return [Call(float(time), name, Path(path)) for _, time, name, path in words]
+    return [
+        Call(int(number), float(time), name, Path(path)) for number, time, name, path in words
+    ]
+
+
+def call_at(run: SearchRun, number: int) -> Call | None:
+    """That call of the last job; None if it made fewer."""
+    return next((call for call in calls(run) if call.number == number), None)

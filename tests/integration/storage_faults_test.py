@@ -22,7 +22,7 @@ import unittest
 from pathlib import Path
 
 import h5py
-from interrupted_run import Call, Interruption, calls, kept_files, watched
+from interrupted_run import Call, Interruption, call_at, calls, kept_files, watched
 from search_run import (
     EXIT_DONE,
     EXIT_IN_USE,
@@ -124,9 +124,7 @@ class FailingCalls(StorageTest):
         record = StoredRecord(run)
         status = run.run(environment=interruption.environment(run))
         run.expect_silence()
-        made = calls(run)
-        hit = len(made) >= interruption.at
-        call = made[interruption.at - 1] if hit else None
+        call = call_at(run, interruption.at)
         if call is None or (status == EXIT_DONE and is_clean_up(call)):
             self.assertEqual(status, EXIT_DONE, run.said())
             self.assertEqual(run.state(), "complete")
@@ -141,13 +139,13 @@ class FailingCalls(StorageTest):
         record.check()
         self.expect_the_end(run, reference)
         shutil.rmtree(run.folder)
-        return hit
+        return call is not None
 
     def test_a_write_that_takes_half_is_continued(self) -> None:
         reference = self.uninterrupted()
         counted = self.new_run("counted")
         counted.run(environment=watched(counted))
-        writes = [number for number, call in enumerate(calls(counted), 1) if call.name == "write"]
+        writes = [call.number for call in calls(counted) if call.name == "write"]
         for number in writes[:: self.stride]:
             with self.subTest(call=number):
                 run = self.new_run(f"half at call {number}")
@@ -159,7 +157,7 @@ class FailingCalls(StorageTest):
         reference = self.uninterrupted()
         counted = self.new_run("counted")
         counted.run(environment=watched(counted))
-        link = 1 + [call.name for call in calls(counted)].index("link")
+        link = next(call.number for call in calls(counted) if call.name == "link")
         run = self.new_run("no links", hanging(self.search, 4))
         run.start(environment=Interruption(link, "fail", errno.EPERM).environment(run))
         run.wait_for_scores(1)
@@ -283,8 +281,8 @@ class SeveralCoordinators(StorageTest):
             stop = Interruption(at, "stop").environment(run)
             zombie = run.start(environment=stop | job)
             os.waitpid(zombie.pid, os.WUNTRACED)  # until it has stopped
-            here = calls(run)
-            if len(here) >= at and here[at - 1].name == "rename" and run.scores():
+            stopped_at = call_at(run, at)
+            if stopped_at is not None and stopped_at.name == "rename" and run.scores():
                 return zombie
             run.clean_up()
             for folder in (run.history.parent, kept_files(run)):
