@@ -35,8 +35,9 @@ usage: scripts/install_dependencies.sh [--training] [--slurm] [--fuzzing] [--cud
   --slurm      also Slurm's own programs, for the test that runs jobs in a Slurm of its own, as root;
                no service of it is configured
   --fuzzing    also clang with libFuzzer, for scripts/fuzz.sh
-  --cuda       also cuDNN's frontend, headers that the GPU backend is compiled with (50 MB); without the
-               flag too where nvcc is on PATH. CUDA and cuDNN themselves are NVIDIA's to install
+  --cuda       also cuDNN's frontend, headers that the GPU backend is compiled with, and a disassembler
+               for a test (100 MB); without the flag too where nvcc is on PATH. CUDA and cuDNN
+               themselves are NVIDIA's to install
   --help       this text
 
 Packages are installed with apt-get, as root or through sudo; without either, the script says
@@ -196,12 +197,12 @@ configured for; behind a proxy set https_proxy, then run this again."
 }
 
 # The Python side of the package asks for compilers of its own, which headers do without.
-install_cudnn_frontend() {
+install_cuda_packages() {
     [ "$cuda" = yes ] || command -v nvcc >/dev/null || return 0
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
         -r scripts/requirements-cuda.txt && return
-    [ "$cuda" = no ] || fail "pip could not install cuDNN's frontend (above)"
-    say "note: pip could not install cuDNN's frontend (above): the GPU backend will be left out"
+    [ "$cuda" = no ] || fail "pip could not install the packages for CUDA (above)"
+    say "note: pip could not install the packages for CUDA (above): without cuDNN's frontend the GPU backend is left out"
 }
 
 # --- Main -----------------------------------------------------------------------------------------
@@ -232,5 +233,5 @@ fi
 # The system's own Python has the venv module that was just installed.
 [ -n "$PYTHON" ] || { [ -x /usr/bin/python3 ] && PYTHON=/usr/bin/python3; } || PYTHON=python3
 install_python_packages
-install_cudnn_frontend
+install_cuda_packages
 say "everything is installed"

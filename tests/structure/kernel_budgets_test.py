@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ptxas says of each GPU kernel: no spills, no stack, registers and shared memory that fit.
+"""What becomes of each GPU kernel: no spills, no stack, registers and shared memory that fit, and
+no instruction that makes results depend on the order of threads or takes a slow unit.
 
 Usage: NVCC=/usr/local/cuda/bin/nvcc python tests/run_python_test.py
        tests/structure/kernel_budgets_test.py
 
 A kernel that spills or keeps arrays on a stack is slow and mostly a mistake (a double-precision
 sincos takes 40 bytes of stack). Kernels are compiled for each architecture, nothing is run: no GPU
-is needed. Without NVCC, all is skipped.
+is needed. Without NVCC, all is skipped; without cuobjdump and nvdisasm, which `scripts/
+install_dependencies.sh --cuda` brings, the instructions are.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import sysconfig
 import tempfile
 import unittest
 from pathlib import Path
@@ -31,6 +35,16 @@ ENTRY = re.compile(
     r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers(?P<rest>[^\n]*)",
     re.DOTALL,
 )
+
+
+# An instruction in cuobjdump's listing: its address, a predicate perhaps, the opcode.
+INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]+)", re.MULTILINE)
+FUNCTION = re.compile(r"^\s*Function : (\S+)$", re.MULTILINE)
+UNWANTED = {
+    "the sum depends on the order of threads": re.compile(r"(ATOM|ATOMG|ATOMS|RED|REDG)\b"),
+    "local memory": re.compile(r"(LDL|STL)\b"),
+    "double precision, 1/64 as fast on some devices": re.compile(r"(DADD|DMUL|DFMA|DSETP|F2F)\b"),
+}
 
 
 class Usage(NamedTuple):
@@ -74,21 +88,44 @@ def over_budget(usage: Usage, threads: int) -> list[str]:
     return complaints
 
 
-def compile_report(nvcc: str, file: Path) -> str:
+def unwanted(listing: str) -> dict[str, list[str]]:
+    """The functions of a disassembly, and what each has that it should not have."""
+    found = {}
+    for name, body in zip(*[iter(FUNCTION.split(listing)[1:])] * 2, strict=True):
+        opcodes = INSTRUCTION.findall(body)
+        found[name] = [
+            f"{opcode}: {why}"
+            for why, pattern in UNWANTED.items()
+            for opcode in sorted(set(filter(pattern.match, opcodes)))
+        ]
+        if not opcodes:
+            found[name].append("no instruction was read")
+    return found
+
+
+def compile_report(nvcc: str, file: Path, output: Path) -> str:
     codes = [
         word for sm in ARCHITECTURES for word in ("-gencode", f"arch=compute_{sm},code=sm_{sm}")
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [nvcc, "-std=c++20", "-O3", f"-I{ROOT}", *codes, "-Xptxas", "-v", "-fatbin"]
-            + ["-o", f"{folder}/kernels.fatbin", str(file)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    done = subprocess.run(
+        [nvcc, "-std=c++20", "-O3", f"-I{ROOT}", *codes, "-Xptxas", "-v", "-fatbin"]
+        + ["-o", str(output), str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         raise AssertionError(f"nvcc cannot compile {file.name}:\n{done.stderr}")
     return done.stderr + done.stdout
+
+
+def disassembler() -> dict[str, str] | None:
+    """An environment whose PATH has cuobjdump and nvdisasm; None if there are none."""
+    packages = sorted(Path(sysconfig.get_path("purelib")).glob("nvidia/cu*/bin"))
+    path = os.pathsep.join([*map(str, packages), os.environ.get("PATH", "")])
+    if not all(shutil.which(program, path=path) for program in ("cuobjdump", "nvdisasm")):
+        return None
+    return os.environ | {"PATH": path}
 
 
 def most_threads() -> int:
@@ -131,14 +168,41 @@ class Report(unittest.TestCase):
         )
 
 
-class Budgets(unittest.TestCase):
-    nvcc = ""
+    def test_unwanted_instructions_are_found_in_the_function_that_has_them(self) -> None:
+        listing = (
+            "\t\tFunction : _Z4goodPf\n"
+            "        /*0000*/                   LDG.E R2, desc[UR4][R2.64] ;  /* 0x04 */\n"
+            "        /*0010*/              @!P0 FADD R5, R2, 1 ;\n"
+            "\t\tFunction : _Z3badPf\n"
+            "        /*0000*/               @P0 RED.E.ADD.F32.FTZ.RN.STRONG.GPU [R2.64], R5 ;\n"
+            "        /*0010*/             @!UP0 STL.64 [R1], R2 ;\n"
+            "        /*0020*/                   DFMA R2, R4, R6, R8 ;\n"
+            "\t\tFunction : _Z5emptyv\n"
+        )
+        found = unwanted(listing)
+        self.assertEqual(found["_Z4goodPf"], [])
+        self.assertEqual([line[:4] for line in found["_Z3badPf"]], ["RED.", "STL.", "DFMA"])
+        self.assertEqual(found["_Z5emptyv"], ["no instruction was read"])
+
+
+class Kernels(unittest.TestCase):
+    """All kernels, compiled once for both tests."""
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.nvcc = os.environ.get("NVCC", "")
-        if not cls.nvcc:
-            raise unittest.SkipTest("no nvcc: the GPU kernels' registers and stack are not checked")
+        nvcc = os.environ.get("NVCC", "")
+        if not nvcc:
+            raise unittest.SkipTest("no nvcc: what the GPU kernels are compiled to is not checked")
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.files = sorted(KERNELS.glob("*.cu"))
+        cls.reports = {
+            file: compile_report(nvcc, file, cls.compiled(file)) for file in cls.files
+        }
+
+    @classmethod
+    def compiled(cls, file: Path) -> Path:
+        return Path(cls.folder.name) / f"{file.stem}.fatbin"
 
     def test_every_launch_has_a_block_of_known_size(self) -> None:
         for file in KERNELS.glob("*.cu"):
@@ -146,18 +210,38 @@ class Budgets(unittest.TestCase):
                 self.assertIn(launch[1], ("shape_of_elements", "shape_of_warps"), launch[0])
 
     def test_no_kernel_is_over_its_budget(self) -> None:
-        files = sorted(KERNELS.glob("*.cu"))
-        self.assertTrue(files)
+        self.assertTrue(self.files)
         threads = most_threads()
-        for file in files:
+        for file in self.files:
             kernels = file.read_text().count("__global__")
-            found = usages(compile_report(self.nvcc, file))
+            found = usages(self.reports[file])
             with self.subTest(file.name):
                 self.assertEqual(len(found), kernels * len(ARCHITECTURES))
                 self.assertEqual({usage.architecture for usage in found}, set(ARCHITECTURES))
             for usage in found:
                 with self.subTest(file.name, kernel=usage.name, architecture=usage.architecture):
                     self.assertEqual(over_budget(usage, threads), [])
+
+    def test_no_kernel_has_an_unwanted_instruction(self) -> None:
+        environment = disassembler()
+        if environment is None:
+            self.skipTest("no cuobjdump and nvdisasm: the kernels' instructions are not checked")
+        for file in self.files:
+            done = subprocess.run(
+                ["cuobjdump", "-sass", str(self.compiled(file))],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            sections = done.stdout.split("\narch = ")[1:]
+            self.assertEqual(len(sections), len(ARCHITECTURES), file.name)
+            for section in sections:
+                found = unwanted(section)
+                self.assertEqual(len(found), file.read_text().count("__global__"), file.name)
+                for name, complaints in found.items():
+                    with self.subTest(file.name, kernel=name, architecture=section[:6]):
+                        self.assertEqual(complaints, [])
 
 
 if __name__ == "__main__":
