@@ -202,7 +202,7 @@ install_cuda_packages() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
         -r scripts/requirements-cuda.txt && return
     [ "$cuda" = no ] || fail "pip could not install the packages for CUDA (above)"
-    say "note: pip could not install the packages for CUDA (above): without cuDNN's frontend the GPU backend is left out"
+    say "note: pip could not install the packages for CUDA (above): without cuDNN's frontend the GPU backend will be left out"
 }
 
 # --- Main -----------------------------------------------------------------------------------------
