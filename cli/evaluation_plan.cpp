@@ -2,7 +2,6 @@
 #include "cli/evaluation_plan.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 
 #include "cli/factors_file.hpp"
 #include "cli/model_scaling.hpp"
+#include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
 #include "coordinator/history_file.hpp"
 #include "evaluator/model/model_config.hpp"
@@ -43,24 +43,6 @@ void refuse_repetition(const std::vector<std::string>& parts, const std::string&
     }
 }
 
-/// A file that cannot be written is better refused before hours of evaluation.
-void check_output(const std::filesystem::path& file, const std::string& flag) {
-    if (file.empty()) return;
-    const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
-    const std::string where = fmt::format("--{} {}", flag, file.string());
-    if (std::filesystem::is_directory(file)) {
-        throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
-    }
-    if (!std::filesystem::is_directory(folder)) {
-        throw UsageError{
-            fmt::format("{}: the folder {} does not exist: make it first", where, folder.string())};
-    }
-    if (::access(folder.c_str(), W_OK | X_OK) != 0) {
-        throw UsageError{
-            fmt::format("{}: the folder {} cannot be written", where, folder.string())};
-    }
-}
-
 std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
     return parsed.count(flag) > 0 ? parsed[flag].as<std::string>() : std::string{};
 }
@@ -82,6 +64,25 @@ directory = "none"
 name = "none"
 target_tokens = 2147483647
 )";
+
+/// Refuses to write over what is read, or over a file that is there without --force.
+void check_outputs(const cxxopts::ParseResult& parsed,
+                   const coordinator::Configuration& configuration) {
+    const auto named = [&parsed](const char* flag) -> NamedFile {
+        return {fmt::format("--{} {}", flag, text_of(parsed, flag)), text_of(parsed, flag)};
+    };
+    std::vector<NamedFile> outputs;
+    for (const char* flag : {"csv", "hdf5", "per-token"}) {
+        if (parsed.count(flag) > 0) outputs.push_back(named(flag));
+    }
+    std::vector<NamedFile> inputs = files_of(configuration);
+    if (parsed.count("factors") > 0) inputs.push_back(named("factors"));
+    if (parsed.count("CONFIG") > 0) {
+        const std::string file = positional(parsed, "CONFIG", "evaluate");
+        inputs.push_back({fmt::format("the configuration {}", file), file});
+    }
+    check_output_files(outputs, inputs, parsed.count("force") > 0);
+}
 
 /// The configuration file's settings, or defaults; flags win either way.
 coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) {
@@ -342,6 +343,7 @@ void add_evaluation_flags(cxxopts::Options& options) {
     add("per-token", "HDF5 file for the negative log-likelihood of every token", text());
     add("csv", "CSV file for a line per method and length", text());
     add("hdf5", "HDF5 file for the scores of each document", text());
+    add("force", "replace files that exist");
     add("json", "print JSON with the scores of each document");
 }
 
@@ -354,6 +356,7 @@ std::uint64_t EvaluationPlan::tokens_read(std::size_t column) const {
 EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     EvaluationPlan plan;
     plan.configuration = configuration_of(parsed);
+    check_outputs(parsed, plan.configuration);
     const std::optional<coordinator::RunHistory> history = history_of(plan.configuration);
     const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration, history);
     if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
@@ -383,9 +386,6 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     plan.per_token = text_of(parsed, "per-token");
     plan.csv = text_of(parsed, "csv");
     plan.hdf5 = text_of(parsed, "hdf5");
-    check_output(plan.per_token, "per-token");
-    check_output(plan.csv, "csv");
-    check_output(plan.hdf5, "hdf5");
     if (plan.stride > 0 && !plan.per_token.empty()) {
         throw UsageError{
             "--per-token: losses per token are of whole documents; leave out --window"};

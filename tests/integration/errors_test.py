@@ -34,6 +34,8 @@ from bad_inputs import (
     INITIAL,
     MODEL_FILES,
     MODEL_HISTORY,
+    OUTPUTS,
+    RUN_OUTPUTS,
     SECTIONS,
     STATUS,
     USAGE,
@@ -86,12 +88,15 @@ class Errors(unittest.TestCase):
         history = folder / "run" / "search.h5"
         scores = stored_scores(history) if case.begun and history.exists() else {}
         before = history_bytes(history)
+        kept = {name: (folder / name).read_bytes() for name in case.kept}
         for words in ways_of_asking(case):
             self.try_case(case, words, folder)
         if case.begun:
             self.assertLessEqual(scores.items(), stored_scores(history).items(), "scores are lost")
         else:
             self.assertEqual(history_bytes(history), before, "the history was touched")
+        for name, content in kept.items():
+            self.assertEqual((folder / name).read_bytes(), content, f"{name} was touched")
 
     def try_case(self, case: Case, words: tuple[str, ...], folder: Path) -> None:
         answer = run_program(*words, folder=folder, environment=case.environment)
@@ -137,6 +142,10 @@ class Errors(unittest.TestCase):
         self.try_cases(ESTIMATION + IMPORTS, self.prepare_model)
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_files_to_write(self) -> None:
+        self.try_cases(OUTPUTS, self.prepare_model)
+
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_the_files_that_the_cases_spoil_are_accepted_as_they_are(self) -> None:
         self.prepare_model(self.folder)
         answer = run_program(*SEARCH, "--check", folder=self.folder)
@@ -146,7 +155,7 @@ class Errors(unittest.TestCase):
         keys = {"dimensions": 16, "documents": 8}
         done = SearchRun(self.folder / "done", changed(SYNTHETIC, **{"evaluator.synthetic": keys}))
         done.complete()
-        self.try_cases(HISTORY + STATUS + EXPORTS, self.prepared_from(done))
+        self.try_cases(HISTORY + STATUS + EXPORTS + RUN_OUTPUTS, self.prepared_from(done))
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_history_of_a_model(self) -> None:
@@ -190,6 +199,7 @@ class Page(unittest.TestCase):
     def test_every_case_is_tried_and_told_apart(self) -> None:
         tried = USAGE + EVALUATION + CONFIGURATION + MODEL_FILES + DOCUMENTS + INITIAL
         tried += ESTIMATION + IMPORTS + EXPORTS + HISTORY + MODEL_HISTORY + STATUS
+        tried += OUTPUTS + RUN_OUTPUTS
         listed = [case for cases in SECTIONS.values() for case in cases]
         self.assertCountEqual([case.wrong for case in tried], [case.wrong for case in listed])
         for cases in SECTIONS.values():

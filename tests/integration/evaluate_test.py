@@ -17,6 +17,8 @@ from typing import Any
 
 import h5py
 import numpy
+from bad_input import EXIT_SYSTEM
+from bad_surroundings import file_size_limit
 from search_run import (
     DEMO_MODEL,
     EXIT_DONE,
@@ -75,7 +77,7 @@ class Evaluate(unittest.TestCase):
             answer = run_program(
                 *("evaluate", "--model", str(DEMO_MODEL), "--documents", "window.h5"),
                 *("--split", "search", "--methods", method, "--target-tokens", str(window)),
-                *("--tokens", str(end - begin + bos), "--per-token", "window-nll.h5"),
+                *("--tokens", str(end - begin + bos), "--per-token", "window-nll.h5", "--force"),
                 folder=self.folder,
             )
             self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
@@ -155,6 +157,25 @@ class Evaluate(unittest.TestCase):
                     self.assertEqual(list(file["document_nll"][m, w]), sums)
                     self.assertEqual(list(file["factors"][m]), cell["factors"])
             self.assertEqual(file["perplexity"].attrs["units"], b"1")
+
+    def test_with_force_an_earlier_file_is_replaced_whole_or_not_at_all(self) -> None:
+        whole = ("--tokens", "64", "--split", "search")
+        flags = {"--csv": "table.csv", "--hdf5": "scores.h5", "--per-token": "losses.h5"}
+        for flag, name in flags.items():
+            with self.subTest(flag):
+                self.read(*whole, flag, name)
+                earlier = (self.folder / name).read_bytes()
+                with file_size_limit(len(earlier) // 2):
+                    words = (*self.words, *whole, flag, name, "--force")
+                    answer = run_program(*words, folder=self.folder)
+                self.assertEqual(answer.returncode, EXIT_SYSTEM, answer.stderr)
+                self.assertIn(f"longrope: cannot write {name}.", answer.stderr)
+                self.assertIn("File too large", answer.stderr)
+                self.assertEqual((self.folder / name).read_bytes(), earlier)
+                self.read(*whole, "--target-tokens", "512", flag, name, "--force")
+                self.assertNotEqual((self.folder / name).read_bytes(), earlier)
+        left = sorted(path.name for path in self.folder.iterdir())
+        self.assertEqual(left, sorted([*flags.values(), "documents.h5"]))
 
 
 class Landscape(unittest.TestCase):
