@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bad_input import (
     EXIT_CONFIGURATION,
+    EXIT_SYSTEM,
     EXIT_USAGE,
     MODEL,
     SEARCH,
@@ -306,6 +307,49 @@ class Json(unittest.TestCase):
 
     def test_devices(self) -> None:
         self.assertGreaterEqual(self.read("devices", "--json")["cores"], 1)
+
+
+class Output(unittest.TestCase):
+    """What cannot be printed was not done."""
+
+    @unittest.skipUnless(Path("/dev/full").exists(), "there is no /dev/full")
+    def test_a_full_disk_under_stdout_is_an_error(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run = SearchRun(Path(folder) / "search", SYNTHETIC)
+            run.complete()
+            llama = str(REPOSITORY / "configs" / "llama2-7b-128k.toml")
+            llama_model = str(REPOSITORY / "configs" / "models" / "llama2-7b")
+            for words in (
+                ("--version",),
+                ("--help",),
+                ("status", "--help"),
+                ("devices",),
+                ("devices", "--json"),
+                ("status", "run"),
+                ("status", "run", "--json"),
+                ("verify", "run"),
+                ("verify", "run", "--json"),
+                ("estimate", llama),
+                SEARCH,  # is complete, and prints what it found
+                (*SEARCH, "--check"),
+                ("evaluate", "search.toml", "--tokens", "256"),
+                ("export", "run", "--drop-start-tokens", "--format", "json", "--output", "made"),
+                ("init", "--help"),
+            ):
+                with self.subTest(" ".join(words)), Path("/dev/full").open("w") as full:
+                    ended = subprocess.run(
+                        [str(program()), *words],
+                        cwd=run.folder,
+                        env={**job_environment(), "LONGROPE_MODEL_PATH": llama_model},
+                        stdin=subprocess.DEVNULL,
+                        stdout=full,
+                        stderr=subprocess.PIPE,
+                        text=True,
+                        timeout=PATIENCE_SECONDS,
+                        check=False,
+                    )
+                    self.assertEqual(ended.returncode, EXIT_SYSTEM, ended.stderr)
+                    self.assertIn("longrope: cannot write standard output: ", ended.stderr)
 
 
 def ways_of_asking(case: Case) -> list[tuple[str, ...]]:
