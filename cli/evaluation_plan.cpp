@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "cli/model_scaling.hpp"
 #include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/waiting_stage.hpp"
 #include "coordinator/history_file.hpp"
 #include "evaluator/model/model_config.hpp"
 #include "genome/attention_scale.hpp"
@@ -129,6 +131,15 @@ const coordinator::StageSettings* evaluated_stage(
     return chosen;
 }
 
+/// @throws StageWaits, as a search ends, if the model of the stage is still to be made
+void require_stage_model(const coordinator::Configuration& configuration,
+                         const coordinator::StageSettings& stage) {
+    if (is_model_there(stage.model)) return;
+    const auto index = static_cast<std::size_t>(&stage - configuration.stages.data());
+    const auto history = std::filesystem::path{configuration.run.directory} / "search.h5";
+    throw StageWaits{waiting_text(configuration, index, history).substr(1)};  // begins a line
+}
+
 /// Takes the weights of the stage; the window stays that of the run's model.
 void take_stage_model(coordinator::Configuration& configuration, const std::string& model) {
     if (configuration.evaluator.backend != "synthetic") {
@@ -149,6 +160,16 @@ std::optional<EvaluatedMethod> searched(const std::optional<coordinator::RunHist
     if (stored == history->stages.end() || stored->best.individual < 0) return std::nullopt;
     const coordinator::BestRecord& best = stored->best;
     return EvaluatedMethod{"searched", best.factors, best.start_tokens, best.attention_scale};
+}
+
+std::optional<std::vector<double>> baseline_of(const std::string& name,
+                                               const genome::RotaryFacts& rotary,
+                                               double target_tokens) {
+    try {
+        return genome::named_baseline(name, rotary, target_tokens);
+    } catch (const std::domain_error& error) {  // turns of YaRN that are none, for example
+        throw UsageError{fmt::format("--methods {}: {}", name, error.what())};
+    }
 }
 
 std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
@@ -176,7 +197,7 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
             methods.push_back(*from_run);
         } else if (name == "model") {
             methods.push_back(model_method(plan.configuration, plan.target_tokens));
-        } else if (auto factors = genome::named_baseline(name, rotary, plan.target_tokens)) {
+        } else if (auto factors = baseline_of(name, rotary, plan.target_tokens)) {
             methods.push_back({name, std::move(*factors)});
         } else {
             throw UsageError{
@@ -360,6 +381,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     const std::optional<coordinator::RunHistory> history = history_of(plan.configuration);
     const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration, history);
     if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
+        require_stage_model(plan.configuration, *stage);
         plan.stage_model = stage->model;
         take_stage_model(plan.configuration, stage->model);
     }

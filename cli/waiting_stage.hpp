@@ -3,11 +3,18 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 
 #include "coordinator/configuration.hpp"
 
 namespace longrope::cli {
+
+/// A stage cannot be evaluated before its model is made; the message is `waiting_text`.
+class StageWaits : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
 
 /// The command that makes the model of a stage: fine-tuning with the factors of the stage it builds
 /// on, or else of the one before it.

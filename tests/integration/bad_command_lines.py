@@ -171,6 +171,27 @@ EVALUATION = [
         words=(*EVALUATE, "--methods", "pi,ntk,pi"),
     ),
     Case(
+        "turns of YaRN that are none",
+        EXIT_USAGE,
+        ("--methods yarn-0-0: YaRN's beta_fast is 0 and beta_slow 0; both must be above 0",),
+        "write `yarn-32-1`",
+        words=(*EVALUATE, "--methods", "pi,yarn-0-0"),
+    ),
+    Case(
+        "turns of YaRN that do not fall",
+        EXIT_USAGE,
+        ("--methods yarn-1-32: YaRN's beta_fast is 1 and beta_slow 32",),
+        "write `yarn-32-1`",
+        words=(*EVALUATE, "--methods", "yarn-1-32"),
+    ),
+    Case(
+        "an attention scale that nothing is left by",
+        EXIT_CONFIGURATION,
+        ("--attention-scale: evaluator.attention_scale: found", "1e300", "0.01 to 100"),
+        SEE_REFERENCE,
+        words=(*EVALUATE, "--attention-scale", "1e300"),
+    ),
+    Case(
         "searched factors before a search",
         EXIT_USAGE,
         ("--methods searched needs the configuration file of a run whose history",),

@@ -305,6 +305,28 @@ class Json(unittest.TestCase):
         self.assertEqual([row["gpus"] for row in stage["occupancy"]], [8, 16, 64])
         self.assertIs(stage["memory"]["fits"], True)
 
+    def test_of_a_plan_that_does_not_fit_there_are_no_times(self) -> None:
+        configuration = str(REPOSITORY / "configs" / "llama2-7b-256k.toml")
+        environment = {
+            "LONGROPE_MODEL_PATH": str(REPOSITORY / "configs/models/llama2-7b"),
+            "LONGROPE_STAGE_TARGET_TOKENS": "2048000",
+        }
+        words = (configuration, "--device", "a100-40gb")
+        for verb in (("estimate",), ("search", "--check")):
+            with self.subTest(verb):
+                folder = self.run_directory.folder
+                text = run_program(*verb, *words, folder=folder, environment=environment)
+                self.assertEqual(text.returncode, EXIT_CONFIGURATION, text.stderr)
+                self.assertIn('longrope: stage "256k" needs ', text.stderr)
+                self.assertIn("and a100-40gb has 39.5 GiB: it does not fit", text.stderr)
+                self.assertIn("in all: DOES NOT FIT", text.stdout)
+                self.assertNotIn("GPU-hours", text.stdout)
+                said = run_program(*verb, *words, "--json", folder=folder, environment=environment)
+                self.assertEqual(said.returncode, EXIT_CONFIGURATION, said.stderr)
+                stage = json.loads(said.stdout)["stages"][0]
+                self.assertIs(stage["memory"]["fits"], False)
+                self.assertEqual((stage["gpu_seconds"], stage["occupancy"]), (None, []))
+
     def test_devices(self) -> None:
         self.assertGreaterEqual(self.read("devices", "--json")["cores"], 1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -31,7 +32,7 @@ from search_run import (
     synthetic_search,
     to_toml,
 )
-from spoiled_files import write_documents
+from spoiled_files import not_numbers, write_documents
 
 WINDOWS = ("--window", "64,128", "--stride", "48", "--tokens", "300", "--split", "search")
 
@@ -157,6 +158,16 @@ class Evaluate(unittest.TestCase):
                     self.assertEqual(list(file["document_nll"][m, w]), sums)
                     self.assertEqual(list(file["factors"][m]), cell["factors"])
             self.assertEqual(file["perplexity"].attrs["units"], b"1")
+
+    def test_a_perplexity_that_is_no_number_is_an_error(self) -> None:
+        shutil.copytree(DEMO_MODEL, self.folder / "model")
+        not_numbers("model.norm.weight")(self.folder)
+        inputs = ("--model", "model", "--documents", "documents.h5", "--split", "search")
+        words = ("evaluate", *inputs, "--methods", "none,pi", "--tokens", "64", "--json")
+        answer = run_program(*words, folder=self.folder)
+        self.assertEqual(answer.returncode, EXIT_SYSTEM, answer.stderr)
+        self.assertIn("longrope: the perplexity of none at 64 tokens is ", answer.stderr)
+        self.assertIsNone(json.loads(answer.stdout)["results"][0]["perplexity"])
 
     def test_with_force_an_earlier_file_is_replaced_whole_or_not_at_all(self) -> None:
         whole = ("--tokens", "64", "--split", "search")
