@@ -23,7 +23,11 @@ public:
 /// The words after the verb.
 using Words = std::vector<std::string>;
 
-/// The flags that override settings of a configuration file, for every verb that reads one.
+/// Adds flags that override settings of a configuration file: those of the settings that a verb
+/// uses, so that none is accepted and ignored.
+/// @param flags  names without dashes; "stage", which says what stage --iterations is for, is one
+void add_setting_flags(cxxopts::Options& options, const std::vector<std::string_view>& flags);
+/// Adds all of them.
 void add_setting_flags(cxxopts::Options& options);
 
 /// Settings from LONGROPE_* variables, then from flags, which win.
@@ -38,6 +42,11 @@ void add_setting_flags(cxxopts::Options& options);
 /// The single positional word of a verb, called `name` in messages.
 [[nodiscard]] std::string positional(const cxxopts::ParseResult& parsed, const std::string& name,
                                      const std::string& verb);
+
+/// The stage that --stage names.
+/// @throws UsageError naming the stages that there are
+[[nodiscard]] const coordinator::StageSettings& named_stage(
+    const coordinator::Configuration& configuration, const std::string& wanted);
 
 /// The number that the whole text spells, without a plus or blanks before it; nothing if it is
 /// none, or does not fit the type.

@@ -90,7 +90,11 @@ ExitCode print_gpu_estimate(const coordinator::Configuration& configuration,
         facts.original_window);
     boost::json::array stages;
     std::string too_large;
-    for (const coordinator::StageSettings& stage : configuration.stages) {
+    std::vector<coordinator::StageSettings> asked = configuration.stages;
+    if (parsed.count("stage") > 0) {
+        asked = {named_stage(configuration, parsed["stage"].as<std::string>())};
+    }
+    for (const coordinator::StageSettings& stage : asked) {
         const GpuStageEstimate estimate = estimate_on_gpu(
             coordinator::plan_stage(configuration, stage, facts), model, gpu, numbers);
         text += to_text(estimate, gpu);
@@ -134,7 +138,7 @@ ExitCode run_estimate(const Words& words) {
     options.add_options()("json", "print JSON");
     options.parse_positional({"CONFIG"});
     add_estimate_flags(options);
-    add_setting_flags(options);
+    add_setting_flags(options, {"iterations", "backend", "precision", "stage"});
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const std::string file = positional(*parsed, "CONFIG", "estimate");

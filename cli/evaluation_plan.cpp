@@ -97,6 +97,10 @@ coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) 
             "longrope evaluate needs a configuration file, or --model and --documents; see "
             "longrope evaluate --help"};
     }
+    for (const char* flag : {"run-directory", "stage"}) {
+        if (parsed.count(flag) == 0) continue;
+        throw UsageError{fmt::format("--{} goes with a configuration file", flag)};
+    }
     return folder_configuration(parsed, "longrope evaluate");
 }
 
@@ -113,13 +117,8 @@ const coordinator::StageSettings* evaluated_stage(
     const std::optional<coordinator::RunHistory>& history) {
     const auto& stages = configuration.stages;
     if (stages.empty()) return nullptr;
-    if (const std::string wanted = text_of(parsed, "stage"); !wanted.empty()) {
-        const auto found = std::ranges::find(stages, wanted, &coordinator::StageSettings::name);
-        if (found != stages.end()) return &*found;
-        std::string names;
-        for (const auto& stage : stages) names += (names.empty() ? "" : ", ") + stage.name;
-        throw UsageError{
-            fmt::format("--stage {}: the stages of the configuration are {}", wanted, names)};
+    if (parsed.count("stage") > 0) {
+        return &named_stage(configuration, text_of(parsed, "stage"));
     }
     const coordinator::StageSettings* chosen = &stages.front();
     for (const coordinator::StageSettings& stage : stages) {

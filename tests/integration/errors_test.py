@@ -305,6 +305,27 @@ class Json(unittest.TestCase):
         self.assertEqual([row["gpus"] for row in stage["occupancy"]], [8, 16, 64])
         self.assertIs(stage["memory"]["fits"], True)
 
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_an_estimate_is_of_the_stage_that_is_named(self) -> None:
+        configuration = str(REPOSITORY / "configs" / "demo-campaign.toml")
+        environment = {
+            "LONGROPE_MODEL_PATH": str(DEMO_MODEL),
+            "LONGROPE_DOCUMENTS_SEARCH": "50",
+            "LONGROPE_DOCUMENTS_VALIDATION": "50",
+            "LONGROPE_DOCUMENTS_HELDOUT": "50",
+        }
+        words = ("estimate", configuration, "--json", "--precision", "bf16")
+        folder = self.run_directory.folder
+        every, one = (
+            run_program(*words, *flags, folder=folder, environment=environment)
+            for flags in ((), ("--stage", "16384"))
+        )
+        self.assertEqual(one.returncode, EXIT_DONE, one.stderr)
+        stages = json.loads(every.stdout)["stages"]
+        self.assertGreater(len(stages), 1)
+        named = [stage for stage in stages if stage["name"] == "16384"]
+        self.assertEqual(json.loads(one.stdout)["stages"], named)
+
     def test_of_a_plan_that_does_not_fit_there_are_no_times(self) -> None:
         configuration = str(REPOSITORY / "configs" / "llama2-7b-256k.toml")
         environment = {
