@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cxxopts.hpp>
 #include <optional>
@@ -57,6 +60,16 @@ template <typename Number>
     const auto [stop, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc{} || stop != end) return std::nullopt;
     return value;
+}
+
+/// Refuses what would be two rows, two columns or two groups of one name.
+/// @throws UsageError naming the flag and the value
+template <typename Value>
+void refuse_repetition(const std::vector<Value>& values, const std::string& flag) {
+    for (auto value = values.begin(); value != values.end(); ++value) {
+        if (std::find(values.begin(), value, *value) == value) continue;
+        throw UsageError{fmt::format("{}: {} is given twice", flag, *value)};
+    }
 }
 
 /// Splits "256,512,1024" at the commas. Empty parts are an error.

@@ -45,6 +45,7 @@ std::vector<std::uint32_t> numbers_of_gpus(const cxxopts::ParseResult& parsed) {
         }
         numbers.push_back(number);
     }
+    refuse_repetition(numbers, "--gpus");
     return numbers;
 }
 

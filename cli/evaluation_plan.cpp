@@ -37,14 +37,6 @@ Number parse_number(const std::string& text, const std::string& what) {
     throw UsageError{fmt::format("{}: found \"{}\", expected {}", what, text, expected)};
 }
 
-/// Refuses what would be two rows, two columns or two groups of one name.
-void refuse_repetition(const std::vector<std::string>& parts, const std::string& flag) {
-    for (auto part = parts.begin(); part != parts.end(); ++part) {
-        if (std::find(parts.begin(), part, *part) == part) continue;
-        throw UsageError{fmt::format("{}: {} is given twice", flag, *part)};
-    }
-}
-
 std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
     return parsed.count(flag) > 0 ? parsed[flag].as<std::string>() : std::string{};
 }
@@ -235,9 +227,9 @@ std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
 std::vector<std::uint64_t> windows_of(const cxxopts::ParseResult& parsed, const std::string& flag) {
     const std::vector<std::string> parts =
         comma_separated(text_of(parsed, flag.c_str()), "--" + flag);
-    refuse_repetition(parts, "--" + flag);
     std::vector<std::uint64_t> lengths;
     for (const std::string& part : parts) lengths.push_back(parse_window(part, "--" + flag));
+    refuse_repetition(lengths, "--" + flag);
     return lengths;
 }
 
@@ -293,7 +285,7 @@ void choose_documents(EvaluationPlan& plan, std::uint64_t limit) {
     }
     if (plan.documents.empty()) {
         throw UsageError{
-            fmt::format("--split {}: the documents file has no such document (splits "
+            fmt::format("--split \"{}\": the documents file has no such document (splits "
                         "are search, validation, heldout)",
                         plan.split)};
     }
@@ -387,8 +379,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     coordinator::Configuration of_stage = plan.configuration;
     of_stage.stages.clear();  // the models of the others do not matter
     plan.facts = read_facts(of_stage);
-    plan.split = text_of(parsed, "split").empty() ? parsed["split"].as<std::string>()
-                                                  : text_of(parsed, "split");
+    plan.split = parsed["split"].as<std::string>();
     read_lengths(parsed, plan, stage == nullptr ? 0 : stage->target_tokens);
     if (parsed.count("target-tokens") > 0) {
         plan.target_tokens =

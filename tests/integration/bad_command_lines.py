@@ -192,6 +192,13 @@ EVALUATION = [
         words=(*EVALUATE, "--tokens", "256,512,256"),
     ),
     Case(
+        "a length spelled in two ways",
+        EXIT_USAGE,
+        ("--tokens: 256 is given twice",),
+        "give it once",
+        words=(*EVALUATE, "--tokens", "256,0256"),
+    ),
+    Case(
         "an empty part of a list",
         EXIT_USAGE,
         ("--tokens 256,,512: an empty part between commas",),
@@ -257,9 +264,16 @@ EVALUATION = [
     Case(
         "an unknown split",
         EXIT_USAGE,
-        ("--split held: ", "splits are search, validation, heldout"),
+        ('--split "held": ', "splits are search, validation, heldout"),
         "take one of them",
         words=(*EVALUATE, "--split", "held"),
+    ),
+    Case(
+        "a split without a name",
+        EXIT_USAGE,
+        ('--split "": ', "splits are search, validation, heldout"),
+        "take one of them",
+        words=(*EVALUATE, "--split", ""),
     ),
     Case(
         "no document",
@@ -469,6 +483,13 @@ ESTIMATION = [
         ('--gpus: found "many", expected numbers of 1 to 1000000',),
         "write 8,16,64",
         words=(*ESTIMATE, "--gpus", "8,many"),
+    ),
+    Case(
+        "a number of GPUs given twice",
+        EXIT_USAGE,
+        ("--gpus: 8 is given twice",),
+        "give it once",
+        words=(*ESTIMATE, "--gpus", "8,16,08"),
     ),
     Case(
         "a stage to estimate that the configuration has not",
