@@ -305,6 +305,13 @@ class Json(unittest.TestCase):
         self.assertEqual([row["gpus"] for row in stage["occupancy"]], [8, 16, 64])
         self.assertIs(stage["memory"]["fits"], True)
 
+    def test_the_page_of_estimate_shows_what_it_prints(self) -> None:
+        words = ("configs/llama2-7b-256k.toml", "--device", "a100-80gb", "--gpus", "8,16,64")
+        answer = run_program("estimate", *words, folder=REPOSITORY)
+        page = (REPOSITORY / "docs" / "estimate.md").read_text(encoding="utf-8")
+        self.assertIn(f"longrope estimate {' '.join(words)}\n", page)
+        self.assertIn(f"```text\n{answer.stdout}```\n", page)
+
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_an_estimate_is_of_the_stage_that_is_named(self) -> None:
         configuration = str(REPOSITORY / "configs" / "demo-campaign.toml")
