@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <iostream>
 #include <optional>
@@ -33,16 +34,27 @@ constexpr std::array<SettingFlag, 10> setting_flags{{
 
 }  // namespace
 
-void add_setting_flags(cxxopts::Options& options) {
+void add_setting_flags(cxxopts::Options& options, const std::vector<std::string_view>& flags) {
     auto add = options.add_options("Settings (override the file; see docs/configuration.md)");
+    const auto offered = [&flags](std::string_view flag) {
+        return std::ranges::find(flags, flag) != flags.end();
+    };
     for (const SettingFlag& setting : setting_flags) {
+        if (!offered(setting.flag)) continue;
         if (std::string_view{setting.flag} == "allow-mixed-numerics") {
             add(setting.flag, setting.meaning);
         } else {
             add(setting.flag, setting.meaning, cxxopts::value<std::string>());
         }
     }
+    if (!offered("stage")) return;
     add("stage", "the stage that is meant, where there are several", cxxopts::value<std::string>());
+}
+
+void add_setting_flags(cxxopts::Options& options) {
+    std::vector<std::string_view> all{"stage"};
+    for (const SettingFlag& setting : setting_flags) all.emplace_back(setting.flag);
+    add_setting_flags(options, all);
 }
 
 std::vector<coordinator::Override> overrides_of(const cxxopts::ParseResult& parsed) {
@@ -90,6 +102,17 @@ std::string positional(const cxxopts::ParseResult& parsed, const std::string& na
     throw UsageError{fmt::format("longrope {} takes one {}, found {}; see longrope {} --help", verb,
                                  name, words.empty() ? "none" : fmt::format("{}", words.size()),
                                  verb)};
+}
+
+const coordinator::StageSettings& named_stage(const coordinator::Configuration& configuration,
+                                              const std::string& wanted) {
+    const auto& stages = configuration.stages;
+    const auto found = std::ranges::find(stages, wanted, &coordinator::StageSettings::name);
+    if (found != stages.end()) return *found;
+    std::string names;
+    for (const auto& stage : stages) names += (names.empty() ? "" : ", ") + stage.name;
+    throw UsageError{
+        fmt::format("--stage {}: the stages of the configuration are {}", wanted, names)};
 }
 
 std::vector<std::string> comma_separated(const std::string& text, const std::string& flag) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cxxopts.hpp>
 #include <optional>
@@ -23,7 +26,11 @@ public:
 /// The words after the verb.
 using Words = std::vector<std::string>;
 
-/// The flags that override settings of a configuration file, for every verb that reads one.
+/// Adds flags that override settings of a configuration file: those of the settings that a verb
+/// uses, so that none is accepted and ignored.
+/// @param flags  names without dashes; "stage", which says what stage --iterations is for, is one
+void add_setting_flags(cxxopts::Options& options, const std::vector<std::string_view>& flags);
+/// Adds all of them.
 void add_setting_flags(cxxopts::Options& options);
 
 /// Settings from LONGROPE_* variables, then from flags, which win.
@@ -39,6 +46,11 @@ void add_setting_flags(cxxopts::Options& options);
 [[nodiscard]] std::string positional(const cxxopts::ParseResult& parsed, const std::string& name,
                                      const std::string& verb);
 
+/// The stage that --stage names.
+/// @throws UsageError naming the stages that there are
+[[nodiscard]] const coordinator::StageSettings& named_stage(
+    const coordinator::Configuration& configuration, const std::string& wanted);
+
 /// The number that the whole text spells, without a plus or blanks before it; nothing if it is
 /// none, or does not fit the type.
 template <typename Number>
@@ -48,6 +60,16 @@ template <typename Number>
     const auto [stop, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc{} || stop != end) return std::nullopt;
     return value;
+}
+
+/// Refuses what would be two rows, two columns or two groups of one name.
+/// @throws UsageError naming the flag and the value
+template <typename Value>
+void refuse_repetition(const std::vector<Value>& values, const std::string& flag) {
+    for (auto value = values.begin(); value != values.end(); ++value) {
+        if (std::find(values.begin(), value, *value) == value) continue;
+        throw UsageError{fmt::format("{}: {} is given twice", flag, *value)};
+    }
 }
 
 /// Splits "256,512,1024" at the commas. Empty parts are an error.

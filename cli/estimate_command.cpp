@@ -45,6 +45,7 @@ std::vector<std::uint32_t> numbers_of_gpus(const cxxopts::ParseResult& parsed) {
         }
         numbers.push_back(number);
     }
+    refuse_repetition(numbers, "--gpus");
     return numbers;
 }
 
@@ -89,11 +90,19 @@ ExitCode print_gpu_estimate(const coordinator::Configuration& configuration,
         static_cast<double>(evaluator::count_parameters(model)) / 1e9, facts.rotary_pairs,
         facts.original_window);
     boost::json::array stages;
-    for (const coordinator::StageSettings& stage : configuration.stages) {
+    std::string too_large;
+    std::vector<coordinator::StageSettings> asked = configuration.stages;
+    if (parsed.count("stage") > 0) {
+        asked = {named_stage(configuration, parsed["stage"].as<std::string>())};
+    }
+    for (const coordinator::StageSettings& stage : asked) {
         const GpuStageEstimate estimate = estimate_on_gpu(
             coordinator::plan_stage(configuration, stage, facts), model, gpu, numbers);
         text += to_text(estimate, gpu);
         stages.push_back(to_json(estimate));
+        if (estimate.memory.fits()) continue;
+        too_large += fmt::format("{}stage \"{}\" needs {}", too_large.empty() ? "" : ", ",
+                                 estimate.stage, spell_bytes(estimate.memory.device_bytes()));
     }
     text += fmt::format(
         "\nTimes assume {:.0f} to {:.0f} % of the GPU's peak, equal tasks and one evaluator per "
@@ -110,21 +119,27 @@ ExitCode print_gpu_estimate(const coordinator::Configuration& configuration,
                "\n";
     }
     std::cout << text << std::flush;
-    return ExitCode::done;
+    if (too_large.empty()) return ExitCode::done;
+    throw coordinator::ConfigurationError{
+        fmt::format("{}, and {} has {}: it does not fit; take a GPU with more memory or a shorter "
+                    "target",
+                    too_large, gpu.name, spell_bytes(gpu.memory_bytes))};
 }
 
 ExitCode run_estimate(const Words& words) {
     cxxopts::Options options{
         "longrope estimate",
         "What a search would take on GPUs that need not be there: memory, FLOP and time of an\n"
-        "evaluation, GPU-hours, utilisation. Reads of the model config.json alone.\n"};
+        "evaluation, GPU-hours, utilisation. Reads of the model config.json alone.\nExit status 3 "
+        "if a "
+        "stage does not fit, after what its evaluator needs was printed.\n"};
     options.positional_help("CONFIG");
     options.add_options()("CONFIG", "configuration file (TOML)",
                           cxxopts::value<std::vector<std::string>>());
     options.add_options()("json", "print JSON");
     options.parse_positional({"CONFIG"});
     add_estimate_flags(options);
-    add_setting_flags(options);
+    add_setting_flags(options, {"iterations", "backend", "precision", "stage"});
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const std::string file = positional(*parsed, "CONFIG", "estimate");

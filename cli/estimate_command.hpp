@@ -14,8 +14,9 @@ void add_estimate_flags(cxxopts::Options& options);
 
 /// Prints what a search would take on GPUs that need not be there: memory, FLOP and time of an
 /// evaluation, GPU-hours, and how busy several GPUs would be. Of the model it reads config.json
-/// alone, of the documents what is there.
-/// @throws UsageError, ConfigurationError, EvaluatorError
+/// alone, of the documents what is there. --stage leaves out the others.
+/// @throws UsageError, ConfigurationError, EvaluatorError; ConfigurationError too, after the report
+///         was printed, if a stage does not fit
 [[nodiscard]] ExitCode print_gpu_estimate(const coordinator::Configuration& configuration,
                                           const cxxopts::ParseResult& parsed, bool json);
 

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,20 +37,32 @@ void save_token_scores(const EvaluationPlan& plan, std::vector<CellScores> cells
     write_token_scores(plan.per_token, blocks);
 }
 
+/// @throws std::runtime_error for the first perplexity that is not a finite number
+void require_finite(const EvaluationReport& report) {
+    for (const CellSummary& cell : report.cells) {
+        if (std::isfinite(cell.perplexity)) continue;
+        throw std::runtime_error{fmt::format(
+            "the perplexity of {} at {} tokens is {}: look for weights that are not numbers, and "
+            "for factors or an attention scale far from 1",
+            cell.method, cell.tokens, cell.perplexity)};
+    }
+}
+
 }  // namespace
 
 ExitCode run_evaluate(Job& job, const Words& words) {
     cxxopts::Options options{
         "longrope evaluate",
         "Perplexity of methods at several lengths, on documents of a split.\nWith a run's "
-        "configuration file, its model, documents and searched factors are taken.\nRuns under "
-        "mpirun too.\n"};
+        "configuration file, its model, documents and searched factors are taken.\nExit "
+        "status 1 if a perplexity is not finite. Runs under mpirun too.\n"};
     options.positional_help("[CONFIG]");
     options.add_options()("CONFIG", "a run's configuration file",
                           cxxopts::value<std::vector<std::string>>());
     options.parse_positional({"CONFIG"});
     add_evaluation_flags(options);
-    add_setting_flags(options);
+    add_setting_flags(options, {"run-directory", "backend", "threads", "isa", "precision",
+                                "attention-scale", "stage"});
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const EvaluationPlan plan = plan_evaluation(*parsed);
@@ -70,6 +84,7 @@ ExitCode run_evaluate(Job& job, const Words& words) {
     }
     if (!plan.hdf5.empty()) write_evaluation_file(plan.hdf5, plan, report, cells);
     if (!plan.per_token.empty()) save_token_scores(plan, std::move(cells));
+    require_finite(report);
     return ExitCode::done;
 }
 

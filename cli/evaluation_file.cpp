@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/evaluation_file.hpp"
 
-#include <fmt/format.h>
-
+#include <cstddef>
 #include <string>
 #include <vector>
 
 #include "cli/version.hpp"
+#include "coordinator/atomic_file.hpp"
+#include "coordinator/file_image.hpp"
 #include "coordinator/group_writer.hpp"
 #include "storage/hdf5_error.hpp"
 
@@ -95,10 +96,8 @@ void write_documents(const GroupWriter& root, const EvaluationPlan& plan,
 void write_evaluation_file(const std::filesystem::path& file, const EvaluationPlan& plan,
                            const EvaluationReport& report, std::span<const CellScores> cells) {
     const storage::QuietHdf5 quiet;  // the message says it
-    storage::Hdf5File out{H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-                          fmt::format("create {}", file.string())};
-    {
-        const GroupWriter root{out.get()};
+    const std::vector<std::byte> image = coordinator::build_file_image([&](hid_t out) {
+        const GroupWriter root{out};
         root.attribute("format", std::string{"longrope-evaluation"});
         root.attribute("format_version", format_version);
         root.attribute("program_version", std::string{program_version()});
@@ -116,8 +115,8 @@ void write_evaluation_file(const std::filesystem::path& file, const EvaluationPl
         write_methods(root, plan);
         write_cells(root, plan, report);
         write_documents(root, plan, cells);
-    }
-    out.close(fmt::format("write {}", file.string()));
+    });
+    coordinator::write_file_atomically(file, image);
 }
 
 }  // namespace longrope::cli

@@ -2,19 +2,21 @@
 #include "cli/evaluation_plan.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "cli/factors_file.hpp"
 #include "cli/model_scaling.hpp"
+#include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/waiting_stage.hpp"
 #include "coordinator/history_file.hpp"
 #include "evaluator/model/model_config.hpp"
 #include "genome/attention_scale.hpp"
@@ -33,32 +35,6 @@ Number parse_number(const std::string& text, const std::string& what) {
             ? fmt::format("an integer of 0 to {}", std::numeric_limits<Number>::max())
             : "a number";
     throw UsageError{fmt::format("{}: found \"{}\", expected {}", what, text, expected)};
-}
-
-/// Refuses what would be two rows, two columns or two groups of one name.
-void refuse_repetition(const std::vector<std::string>& parts, const std::string& flag) {
-    for (auto part = parts.begin(); part != parts.end(); ++part) {
-        if (std::find(parts.begin(), part, *part) == part) continue;
-        throw UsageError{fmt::format("{}: {} is given twice", flag, *part)};
-    }
-}
-
-/// A file that cannot be written is better refused before hours of evaluation.
-void check_output(const std::filesystem::path& file, const std::string& flag) {
-    if (file.empty()) return;
-    const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
-    const std::string where = fmt::format("--{} {}", flag, file.string());
-    if (std::filesystem::is_directory(file)) {
-        throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
-    }
-    if (!std::filesystem::is_directory(folder)) {
-        throw UsageError{
-            fmt::format("{}: the folder {} does not exist: make it first", where, folder.string())};
-    }
-    if (::access(folder.c_str(), W_OK | X_OK) != 0) {
-        throw UsageError{
-            fmt::format("{}: the folder {} cannot be written", where, folder.string())};
-    }
 }
 
 std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
@@ -83,6 +59,25 @@ name = "none"
 target_tokens = 2147483647
 )";
 
+/// Refuses to write over what is read, or over a file that is there without --force.
+void check_outputs(const cxxopts::ParseResult& parsed,
+                   const coordinator::Configuration& configuration) {
+    const auto named = [&parsed](const char* flag) -> NamedFile {
+        return {fmt::format("--{} {}", flag, text_of(parsed, flag)), text_of(parsed, flag)};
+    };
+    std::vector<NamedFile> outputs;
+    for (const char* flag : {"csv", "hdf5", "per-token"}) {
+        if (parsed.count(flag) > 0) outputs.push_back(named(flag));
+    }
+    std::vector<NamedFile> inputs = files_of(configuration);
+    if (parsed.count("factors") > 0) inputs.push_back(named("factors"));
+    if (parsed.count("CONFIG") > 0) {
+        const std::string file = positional(parsed, "CONFIG", "evaluate");
+        inputs.push_back({fmt::format("the configuration {}", file), file});
+    }
+    check_output_files(outputs, inputs, parsed.count("force") > 0);
+}
+
 /// The configuration file's settings, or defaults; flags win either way.
 coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) {
     if (parsed.count("CONFIG") > 0) {
@@ -93,6 +88,10 @@ coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) 
         throw UsageError{
             "longrope evaluate needs a configuration file, or --model and --documents; see "
             "longrope evaluate --help"};
+    }
+    for (const char* flag : {"run-directory", "stage"}) {
+        if (parsed.count(flag) == 0) continue;
+        throw UsageError{fmt::format("--{} goes with a configuration file", flag)};
     }
     return folder_configuration(parsed, "longrope evaluate");
 }
@@ -110,13 +109,8 @@ const coordinator::StageSettings* evaluated_stage(
     const std::optional<coordinator::RunHistory>& history) {
     const auto& stages = configuration.stages;
     if (stages.empty()) return nullptr;
-    if (const std::string wanted = text_of(parsed, "stage"); !wanted.empty()) {
-        const auto found = std::ranges::find(stages, wanted, &coordinator::StageSettings::name);
-        if (found != stages.end()) return &*found;
-        std::string names;
-        for (const auto& stage : stages) names += (names.empty() ? "" : ", ") + stage.name;
-        throw UsageError{
-            fmt::format("--stage {}: the stages of the configuration are {}", wanted, names)};
+    if (parsed.count("stage") > 0) {
+        return &named_stage(configuration, text_of(parsed, "stage"));
     }
     const coordinator::StageSettings* chosen = &stages.front();
     for (const coordinator::StageSettings& stage : stages) {
@@ -126,6 +120,15 @@ const coordinator::StageSettings* evaluated_stage(
         if (stored != history->stages.end() && stored->best.individual >= 0) chosen = &stage;
     }
     return chosen;
+}
+
+/// @throws StageWaits, as a search ends, if the model of the stage is still to be made
+void require_stage_model(const coordinator::Configuration& configuration,
+                         const coordinator::StageSettings& stage) {
+    if (is_model_there(stage.model)) return;
+    const auto index = static_cast<std::size_t>(&stage - configuration.stages.data());
+    const auto history = std::filesystem::path{configuration.run.directory} / "search.h5";
+    throw StageWaits{waiting_text(configuration, index, history).substr(1)};  // begins a line
 }
 
 /// Takes the weights of the stage; the window stays that of the run's model.
@@ -148,6 +151,16 @@ std::optional<EvaluatedMethod> searched(const std::optional<coordinator::RunHist
     if (stored == history->stages.end() || stored->best.individual < 0) return std::nullopt;
     const coordinator::BestRecord& best = stored->best;
     return EvaluatedMethod{"searched", best.factors, best.start_tokens, best.attention_scale};
+}
+
+std::optional<std::vector<double>> baseline_of(const std::string& name,
+                                               const genome::RotaryFacts& rotary,
+                                               double target_tokens) {
+    try {
+        return genome::named_baseline(name, rotary, target_tokens);
+    } catch (const std::domain_error& error) {  // turns of YaRN that are none, for example
+        throw UsageError{fmt::format("--methods {}: {}", name, error.what())};
+    }
 }
 
 std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
@@ -175,7 +188,7 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
             methods.push_back(*from_run);
         } else if (name == "model") {
             methods.push_back(model_method(plan.configuration, plan.target_tokens));
-        } else if (auto factors = genome::named_baseline(name, rotary, plan.target_tokens)) {
+        } else if (auto factors = baseline_of(name, rotary, plan.target_tokens)) {
             methods.push_back({name, std::move(*factors)});
         } else {
             throw UsageError{
@@ -214,9 +227,9 @@ std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
 std::vector<std::uint64_t> windows_of(const cxxopts::ParseResult& parsed, const std::string& flag) {
     const std::vector<std::string> parts =
         comma_separated(text_of(parsed, flag.c_str()), "--" + flag);
-    refuse_repetition(parts, "--" + flag);
     std::vector<std::uint64_t> lengths;
     for (const std::string& part : parts) lengths.push_back(parse_window(part, "--" + flag));
+    refuse_repetition(lengths, "--" + flag);
     return lengths;
 }
 
@@ -272,7 +285,7 @@ void choose_documents(EvaluationPlan& plan, std::uint64_t limit) {
     }
     if (plan.documents.empty()) {
         throw UsageError{
-            fmt::format("--split {}: the documents file has no such document (splits "
+            fmt::format("--split \"{}\": the documents file has no such document (splits "
                         "are search, validation, heldout)",
                         plan.split)};
     }
@@ -342,6 +355,7 @@ void add_evaluation_flags(cxxopts::Options& options) {
     add("per-token", "HDF5 file for the negative log-likelihood of every token", text());
     add("csv", "CSV file for a line per method and length", text());
     add("hdf5", "HDF5 file for the scores of each document", text());
+    add("force", "replace files that exist");
     add("json", "print JSON with the scores of each document");
 }
 
@@ -354,17 +368,18 @@ std::uint64_t EvaluationPlan::tokens_read(std::size_t column) const {
 EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     EvaluationPlan plan;
     plan.configuration = configuration_of(parsed);
+    check_outputs(parsed, plan.configuration);
     const std::optional<coordinator::RunHistory> history = history_of(plan.configuration);
     const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration, history);
     if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
+        require_stage_model(plan.configuration, *stage);
         plan.stage_model = stage->model;
         take_stage_model(plan.configuration, stage->model);
     }
     coordinator::Configuration of_stage = plan.configuration;
     of_stage.stages.clear();  // the models of the others do not matter
     plan.facts = read_facts(of_stage);
-    plan.split = text_of(parsed, "split").empty() ? parsed["split"].as<std::string>()
-                                                  : text_of(parsed, "split");
+    plan.split = parsed["split"].as<std::string>();
     read_lengths(parsed, plan, stage == nullptr ? 0 : stage->target_tokens);
     if (parsed.count("target-tokens") > 0) {
         plan.target_tokens =
@@ -383,9 +398,6 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     plan.per_token = text_of(parsed, "per-token");
     plan.csv = text_of(parsed, "csv");
     plan.hdf5 = text_of(parsed, "hdf5");
-    check_output(plan.per_token, "per-token");
-    check_output(plan.csv, "csv");
-    check_output(plan.hdf5, "hdf5");
     if (plan.stride > 0 && !plan.per_token.empty()) {
         throw UsageError{
             "--per-token: losses per token are of whole documents; leave out --window"};

@@ -63,7 +63,7 @@ struct EvaluationPlan {
 /// Adds the flags of `evaluate`.
 void add_evaluation_flags(cxxopts::Options& options);
 
-/// @throws UsageError, ConfigurationError, HistoryError, EvaluatorError
+/// @throws UsageError, ConfigurationError, HistoryError, EvaluatorError, StageWaits
 [[nodiscard]] EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed);
 
 }  // namespace longrope::cli

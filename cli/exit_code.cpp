@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "cli/arguments.hpp"
+#include "cli/waiting_stage.hpp"
 #include "coordinator/configuration.hpp"
 #include "coordinator/coordinate.hpp"
 #include "coordinator/run_lock.hpp"
@@ -39,6 +40,8 @@ ExitCode exit_code_of_current_exception() {
         return ExitCode::nobody_left;
     } catch (const genome::PassesExhausted&) {
         return ExitCode::nobody_left;
+    } catch (const StageWaits&) {
+        return ExitCode::waiting;
     } catch (const coordinator::RunDirectoryInUse&) {
         return ExitCode::directory_in_use;
     } catch (...) {

@@ -8,11 +8,14 @@
 #include <iostream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/export_files.hpp"
 #include "cli/export_plan.hpp"
 #include "cli/export_verification.hpp"
+#include "cli/history_argument.hpp"
+#include "cli/output_files.hpp"
 #include "cli/rank_scores.hpp"
 
 namespace longrope::cli {
@@ -91,6 +94,28 @@ void require_stored_scores(const ExportPlan& plan, const std::vector<ExportedRow
     }
 }
 
+/// A folder is written anew, where nothing is; a file must not be one that is read.
+void check_output(const ExportPlan& plan, const cxxopts::ParseResult& parsed) {
+    if (plan.format == ExportFormat::hugging_face) return;
+    std::vector<NamedFile> inputs = files_of(plan.configuration);
+    for (const char* flag : {"factors", "short-factors"}) {
+        if (parsed.count(flag) == 0) continue;
+        const auto file = parsed[flag].as<std::string>();
+        inputs.push_back({fmt::format("--{} {}", flag, file), file});
+    }
+    if (parsed.count("RUN") > 0) {
+        const std::string word = positional(parsed, "RUN", "export");
+        if (word.ends_with(".toml")) {
+            inputs.push_back({fmt::format("the configuration {}", word), word});
+        }
+        for (NamedFile& file : files_of_run(history_argument(word, parsed))) {
+            inputs.push_back(std::move(file));
+        }
+    }
+    check_output_files({{fmt::format("--output {}", plan.output.string()), plan.output}}, inputs,
+                       plan.replace);
+}
+
 }  // namespace
 
 ExitCode run_export(Job& job, const Words& words) {
@@ -100,10 +125,12 @@ ExitCode run_export(Job& job, const Words& words) {
         "compares their perplexity with the stored one; exit status 1 if it differs.\nRuns under "
         "mpirun too.\n"};
     add_export_flags(options);
-    add_setting_flags(options);
+    add_setting_flags(options, {"run-directory", "backend", "threads", "isa", "precision",
+                                "attention-scale", "stage"});
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const ExportPlan plan = plan_export(*parsed);
+    check_output(plan, *parsed);
     const std::string written = write_export(plan);
     const ReloadedRope reloaded = reload_export(plan);
     require_same_lists(plan, reloaded);

@@ -102,6 +102,7 @@ std::string to_text(const GpuStageEstimate& estimate, const evaluator::GpuModel&
     memory_row("CUDA and its libraries", memory.reserved_bytes);
     memory_row(memory.fits() ? "in all: fits" : "in all: DOES NOT FIT", memory.device_bytes());
     if (streamed) memory_row("page-locked memory of the host", memory.pinned_host_bytes);
+    if (!memory.fits()) return text;
     const evaluator::DocumentFlop& flop = estimate.flop;
     text += fmt::format(
         "  a task (one document)   {:.4g} PFLOP: {:.0f} % attention, {:.0f} % layers, {:.0f} % "
@@ -125,8 +126,8 @@ std::string to_text(const GpuStageEstimate& estimate, const evaluator::GpuModel&
 
 json::object to_json(const GpuStageEstimate& estimate) {
     const evaluator::cuda::MemoryPlan& memory = estimate.memory;
-    json::array rows;
-    for (const Occupancy& row : estimate.occupancy) {
+    json::array rows;  // none of a search that cannot be
+    for (const Occupancy& row : memory.fits() ? estimate.occupancy : std::vector<Occupancy>{}) {
         rows.push_back({{"gpus", row.gpus},
                         {"utilisation", row.utilisation},
                         {"wall_seconds", to_json(row.wall)}});
@@ -157,11 +158,11 @@ json::object to_json(const GpuStageEstimate& estimate) {
              {{"linear", estimate.flop.linear},
               {"attention", estimate.flop.attention},
               {"vocabulary", estimate.flop.vocabulary}}},
-            {"task_seconds", to_json(estimate.task)},
+            {"task_seconds", memory.fits() ? json::value(to_json(estimate.task)) : nullptr},
             {"tasks", estimate.tasks},
             {"first_tasks", estimate.first_batch},
             {"tasks_at_once", estimate.tasks_at_once},
-            {"gpu_seconds", to_json(estimate.gpu_time)},
+            {"gpu_seconds", memory.fits() ? json::value(to_json(estimate.gpu_time)) : nullptr},
             {"occupancy", std::move(rows)}};
 }
 

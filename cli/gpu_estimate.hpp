@@ -56,6 +56,7 @@ struct GpuStageEstimate {
                                                const evaluator::GpuModel& gpu,
                                                std::span<const std::uint32_t> gpus);
 
+/// Neither has times of a stage whose evaluator does not fit: they are those of no search.
 [[nodiscard]] std::string to_text(const GpuStageEstimate& estimate, const evaluator::GpuModel& gpu);
 [[nodiscard]] boost::json::object to_json(const GpuStageEstimate& estimate);
 

@@ -13,6 +13,10 @@ namespace longrope::cli {
 std::filesystem::path history_argument(const std::string& word,
                                        const cxxopts::ParseResult& parsed) {
     const std::filesystem::path named{word};
+    if (!word.ends_with(".toml") && parsed.count("run-directory") > 0) {
+        throw UsageError{
+            fmt::format("--run-directory goes with a configuration file, and {} is none", word)};
+    }
     if (std::filesystem::is_directory(named)) return named / "search.h5";
     if (!word.ends_with(".toml")) {
         const bool is_history = word.ends_with(".h5") || std::filesystem::exists(named);

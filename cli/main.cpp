@@ -3,8 +3,10 @@
 #include <hdf5.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <string>
 #include <string_view>
@@ -54,6 +56,20 @@ ExitCode report_error() {
     return exit_code_of_current_exception();
 }
 
+/// What a verb ended with, unless what it printed is lost, on a full disk for example: then "done"
+/// would be a lie. Codes that say more stay: a job is queued again by them.
+ExitCode after_output(ExitCode code) {
+    std::cout.flush();
+    errno = 0;
+    const bool written = std::fflush(stdout) == 0 && std::cout.good() && std::ferror(stdout) == 0;
+    if (written) return code;
+    const int reason = errno;  // 0 if an earlier write failed
+    fmt::print(stderr, "longrope: cannot write standard output{}\n",
+               reason == 0 ? std::string{": is its disk full?"}
+                           : fmt::format(": {}", std::strerror(reason)));
+    return code == ExitCode::done ? ExitCode::system_error : code;
+}
+
 /// Whether a verb runs on all ranks of a job.
 bool runs_on_ranks(std::string_view verb) {
     return verb == "search" || verb == "evaluate" || verb == "export";
@@ -72,25 +88,22 @@ int run_job(int argc, char** argv, std::string_view verb, const Words& words) {
     } catch (...) {
         code = report_error();
     }
-    return job.leave(code);
+    return job.leave(after_output(code));
 }
 
-int run(int argc, char** argv) {
-    const std::string_view verb = argc > 1 ? argv[1] : "";
-    const Words words{argv + (argc > 1 ? 2 : 1), argv + argc};
-    if (runs_on_ranks(verb)) return run_job(argc, argv, verb, words);
-    if (verb == "status") return static_cast<int>(run_status(words));
-    if (verb == "verify") return static_cast<int>(run_verify(words));
-    if (verb == "init") return static_cast<int>(run_init(words));
-    if (verb == "estimate") return static_cast<int>(run_estimate(words));
-    if (verb == "devices") return static_cast<int>(run_devices(words));
+ExitCode run_alone(std::string_view verb, const Words& words) {
+    if (verb == "status") return run_status(words);
+    if (verb == "verify") return run_verify(words);
+    if (verb == "init") return run_init(words);
+    if (verb == "estimate") return run_estimate(words);
+    if (verb == "devices") return run_devices(words);
     if (verb == "--version") {
         std::cout << fmt::format("longrope {} ({})\n", program_version(), program_commit());
-        return 0;
+        return ExitCode::done;
     }
     if (verb == "--help" || verb == "-h" || verb == "help") {
         std::cout << usage;
-        return 0;
+        return ExitCode::done;
     }
     if (verb.empty()) {
         std::cerr << usage;
@@ -100,7 +113,14 @@ int run(int argc, char** argv) {
                    "verify, estimate, devices and init\n",
                    verb);
     }
-    return static_cast<int>(ExitCode::usage);
+    return ExitCode::usage;
+}
+
+int run(int argc, char** argv) {
+    const std::string_view verb = argc > 1 ? argv[1] : "";
+    const Words words{argv + (argc > 1 ? 2 : 1), argv + argc};
+    if (runs_on_ranks(verb)) return run_job(argc, argv, verb, words);
+    return static_cast<int>(after_output(run_alone(verb, words)));
 }
 
 }  // namespace

@@ -175,6 +175,13 @@ ExitCode run_search(Job& job, const Words& words) {
     if (!parsed) return ExitCode::done;
     const std::string file = positional(*parsed, "CONFIG", "search");
     const ProgressStyle style = progress_style((*parsed)["progress"].as<std::string>());
+    if (parsed->count("gpus") > 0 && !names_device(*parsed)) {
+        throw UsageError{
+            "--gpus goes with --device: how many of which GPU, for example --device h100-80gb"};
+    }
+    if (parsed->count("stage") > 0 && parsed->count("iterations") == 0 && !names_device(*parsed)) {
+        throw UsageError{"--stage goes with --iterations, or with --check and --device"};
+    }
     const coordinator::Configuration configuration =
         coordinator::read_configuration(file, overrides_of(*parsed));
     if (parsed->count("check") > 0) {

@@ -198,7 +198,7 @@ ExitCode run_status(const Words& words) {
                           "print nothing; exit with 0 if the job should be queued again, else 1");
     options.add_options()("json", "print JSON");
     options.parse_positional({"DIRECTORY"});
-    add_setting_flags(options);
+    add_setting_flags(options, {"run-directory"});
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const fs::path file = history_argument(positional(*parsed, "DIRECTORY", "status"), *parsed);

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstddef>
 
+#include "coordinator/atomic_file.hpp"
+#include "coordinator/file_image.hpp"
 #include "storage/hdf5_error.hpp"
 #include "storage/hdf5_handle.hpp"
 
@@ -14,7 +17,6 @@ namespace {
 using storage::check_hdf5;
 using storage::Hdf5Attribute;
 using storage::Hdf5Dataset;
-using storage::Hdf5File;
 using storage::Hdf5Group;
 using storage::Hdf5Space;
 
@@ -27,14 +29,13 @@ void write_attribute(const Hdf5Group& group, const char* name, hid_t type, T val
     check_hdf5(H5Awrite(attribute.get(), type, &value), fmt::format("write attribute {}", name));
 }
 
-Hdf5Group method_group(const Hdf5File& file, const TokenScoresBlock& block) {
+Hdf5Group method_group(hid_t file, const TokenScoresBlock& block) {
     const std::string action = fmt::format("create group /{}", block.method);
-    if (H5Lexists(file.get(), block.method.c_str(), H5P_DEFAULT) > 0) {
-        return {H5Gopen2(file.get(), block.method.c_str(), H5P_DEFAULT), action};
+    if (H5Lexists(file, block.method.c_str(), H5P_DEFAULT) > 0) {
+        return {H5Gopen2(file, block.method.c_str(), H5P_DEFAULT), action};
     }
-    Hdf5Group group{
-        H5Gcreate2(file.get(), block.method.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-        action};
+    Hdf5Group group{H5Gcreate2(file, block.method.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+                    action};
     const std::array<hsize_t, 1> shape{block.factors.size()};
     const Hdf5Space space{H5Screate_simple(1, shape.data(), nullptr), "create a space"};
     const Hdf5Dataset factors{H5Dcreate2(group.get(), "factors", H5T_IEEE_F64LE, space.get(),
@@ -48,35 +49,36 @@ Hdf5Group method_group(const Hdf5File& file, const TokenScoresBlock& block) {
     return group;
 }
 
+void write_block(hid_t file, const TokenScoresBlock& block) {
+    const Hdf5Group method = method_group(file, block);
+    const std::string length = std::to_string(block.tokens);
+    const Hdf5Group group{
+        H5Gcreate2(method.get(), length.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+        fmt::format("create group /{}/{}", block.method, length)};
+    const std::array<hsize_t, 2> shape{block.nll.size(), block.tokens - 1};
+    std::vector<float> values;
+    values.reserve(shape[0] * shape[1]);
+    for (const auto& document : block.nll) {
+        values.insert(values.end(), document.begin(), document.end());
+    }
+    values.resize(shape[0] * shape[1]);
+    const Hdf5Space space{H5Screate_simple(2, shape.data(), nullptr), "create a space"};
+    const Hdf5Dataset nll{H5Dcreate2(group.get(), "nll", H5T_IEEE_F32LE, space.get(), H5P_DEFAULT,
+                                     H5P_DEFAULT, H5P_DEFAULT),
+                          "create nll"};
+    check_hdf5(H5Dwrite(nll.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
+               fmt::format("write /{}/{}/nll", block.method, length));
+}
+
 }  // namespace
 
 void write_token_scores(const std::filesystem::path& file,
                         const std::vector<TokenScoresBlock>& blocks) {
     const storage::QuietHdf5 quiet;  // the message says it
-    Hdf5File out{H5Fcreate(file.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-                 fmt::format("create {}", file.string())};
-    for (const TokenScoresBlock& block : blocks) {
-        const Hdf5Group method = method_group(out, block);
-        const std::string length = std::to_string(block.tokens);
-        const Hdf5Group group{
-            H5Gcreate2(method.get(), length.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-            fmt::format("create group /{}/{}", block.method, length)};
-        const std::array<hsize_t, 2> shape{block.nll.size(), block.tokens - 1};
-        std::vector<float> values;
-        values.reserve(shape[0] * shape[1]);
-        for (const auto& document : block.nll) {
-            values.insert(values.end(), document.begin(), document.end());
-        }
-        values.resize(shape[0] * shape[1]);
-        const Hdf5Space space{H5Screate_simple(2, shape.data(), nullptr), "create a space"};
-        const Hdf5Dataset nll{H5Dcreate2(group.get(), "nll", H5T_IEEE_F32LE, space.get(),
-                                         H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-                              "create nll"};
-        check_hdf5(
-            H5Dwrite(nll.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
-            fmt::format("write /{}/{}/nll", block.method, length));
-    }
-    out.close(fmt::format("write {}", file.string()));
+    const std::vector<std::byte> image = coordinator::build_file_image([&blocks](hid_t out) {
+        for (const TokenScoresBlock& block : blocks) write_block(out, block);
+    });
+    coordinator::write_file_atomically(file, image);
 }
 
 }  // namespace longrope::cli

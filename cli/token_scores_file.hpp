@@ -19,8 +19,9 @@ struct TokenScoresBlock {
 };
 
 /// Writes /<method>/<tokens>/nll float32 [documents, L'-1]; each method's group has the dataset
-/// `factors` and the attributes attention_scale and start_tokens. An existing file is replaced.
-/// @throws storage::StorageError
+/// `factors` and the attributes attention_scale and start_tokens. An existing file is replaced by
+/// the whole new one, or not at all.
+/// @throws storage::StorageError, coordinator::HistoryError naming the path
 void write_token_scores(const std::filesystem::path& file,
                         const std::vector<TokenScoresBlock>& blocks);
 

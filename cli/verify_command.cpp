@@ -60,7 +60,7 @@ ExitCode run_verify(const Words& words) {
                           cxxopts::value<std::vector<std::string>>());
     options.add_options()("json", "print JSON");
     options.parse_positional({"DIRECTORY"});
-    add_setting_flags(options);
+    add_setting_flags(options, {"run-directory"});
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const auto file = history_argument(positional(*parsed, "DIRECTORY", "verify"), *parsed);

@@ -3,12 +3,19 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "coordinator/configuration.hpp"
 
 namespace longrope::cli {
+
+/// A stage cannot be evaluated before its model is made; the message is `waiting_text`.
+class StageWaits : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
 
 /// A fine-tuning on the way to a stage's model.
 struct TrainingStep {

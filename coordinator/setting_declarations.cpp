@@ -63,8 +63,8 @@ std::vector<Setting> declare_settings() {
          optional, "instruction set of the CPU backend; pin it where machines differ",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.isa; }},
         {"evaluator", "attention_scale", "",
-         Grammar{"\"su\", \"yarn\", \"none\", or a number above 0", canonical_attention_scale,
-                 true},
+         Grammar{"\"su\", \"yarn\", \"none\", or a number of 0.01 to 100",
+                 canonical_attention_scale, true},
          identity, optional,
          "temperature of the attention: su is sqrt(1 + ln s / ln L), yarn is 0.1 ln s + 1, with "
          "s = target / original window and L the original window",

@@ -11,6 +11,7 @@
 #include "coordinator/configuration.hpp"
 #include "coordinator/objective.hpp"
 #include "coordinator/trainings.hpp"
+#include "genome/attention_scale.hpp"
 
 namespace longrope::coordinator {
 namespace {
@@ -37,10 +38,8 @@ std::optional<std::string> canonical_bound(std::string_view text) {
 }
 
 std::optional<std::string> canonical_attention_scale(std::string_view text) {
-    if (text == "su" || text == "yarn" || text == "none") return std::string{text};
-    const auto number = number_of(text);
-    if (!number || *number <= 0) return std::nullopt;
-    return fmt::format("{}", *number);
+    const auto scale = genome::AttentionScale::parse(text);
+    return scale ? std::optional{scale->text()} : std::nullopt;
 }
 
 std::optional<std::string> canonical_stage_name(std::string_view text) {

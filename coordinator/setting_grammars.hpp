@@ -11,7 +11,7 @@ namespace longrope::coordinator {
 /// @returns the shortest text of the same meaning; empty for anything else
 [[nodiscard]] std::optional<std::string> canonical_bound(std::string_view text);
 
-/// evaluator.attention_scale: "su", "yarn", "none", or a number above 0.
+/// evaluator.attention_scale: "su", "yarn", "none", or a number of 0.01 to 100.
 [[nodiscard]] std::optional<std::string> canonical_attention_scale(std::string_view text);
 
 /// stage.name: a group of the history and the name of the stage's random stream, so neither empty

@@ -9,6 +9,12 @@
 #include <system_error>
 
 namespace longrope::genome {
+namespace {
+
+constexpr double least_constant = 0.01;
+constexpr double most_constant = 100.0;
+
+}  // namespace
 
 std::optional<AttentionScale> AttentionScale::parse(std::string_view text) {
     if (text == "su") return AttentionScale{Rule::su, 1.0};
@@ -17,12 +23,12 @@ std::optional<AttentionScale> AttentionScale::parse(std::string_view text) {
     double constant = 0.0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), constant);
     if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (!std::isfinite(constant) || constant <= 0.0) return std::nullopt;
+    if (!(constant >= least_constant && constant <= most_constant)) return std::nullopt;
     return AttentionScale{Rule::constant, constant};
 }
 
 std::string_view AttentionScale::accepted() noexcept {
-    return "su, yarn, none or a positive number";
+    return "su, yarn, none or a number of 0.01 to 100";
 }
 
 double AttentionScale::value(double original_window, double target_window) const {

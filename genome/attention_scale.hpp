@@ -12,12 +12,13 @@ namespace longrope::genome {
 ///     su    m = sqrt(1 + ln s / ln original_window)   what consumers of LongRoPE factors assume
 ///     yarn  m = 0.1 ln s + 1                          arXiv:2309.00071, section 3.4
 ///     none  m = 1
-/// or a number, which holds whatever the windows. su and yarn give 1 when s <= 1.
+/// or a number, which holds whatever the windows. su and yarn give 1 when s <= 1. Known scales are
+/// 1 to 1.7; a number may be 0.01 to 100, beyond which the logits, times m^2, say nothing any more.
 class AttentionScale {
 public:
     enum class Rule { su, yarn, none, constant };
 
-    /// @param text  "su", "yarn", "none" or a positive finite number
+    /// @param text  "su", "yarn", "none" or a number of 0.01 to 100
     /// @returns     nothing on any other text
     [[nodiscard]] static std::optional<AttentionScale> parse(std::string_view text);
     /// What `parse` accepts, for messages.

@@ -78,8 +78,14 @@ TEST_CASE("two million tokens of LLaMA2-7B fit a card of 80 GB, and not one of 4
     CHECK(on("h100-80gb", 2'048'000).memory.fits());
     const GpuStageEstimate small = on("a100-40gb", 2'048'000);
     CHECK_FALSE(small.memory.fits());
-    CHECK(to_text(small, *evaluator::find_known_gpu("a100-40gb")).find("DOES NOT FIT") !=
-          std::string::npos);
+    const std::string text = to_text(small, *evaluator::find_known_gpu("a100-40gb"));
+    CHECK(text.find("DOES NOT FIT") != std::string::npos);
+    CHECK(text.find("GPU-hours") == std::string::npos);
+    const boost::json::object told = to_json(small);
+    CHECK_FALSE(told.at("memory").at("fits").as_bool());
+    CHECK(told.at("gpu_seconds").is_null());
+    CHECK(told.at("task_seconds").is_null());
+    CHECK(told.at("occupancy").as_array().empty());
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ TEST_CASE("rules give 1 within the original window; a number holds everywhere") 
 }
 
 TEST_CASE("attention scales survive the way through text") {
-    for (const char* text : {"su", "yarn", "none", "1.1902380714238083", "2"}) {
+    for (const char* text : {"su", "yarn", "none", "1.1902380714238083", "2", "0.01", "100"}) {
         INFO(text);
         CHECK(parsed(text).text() == text);
         CHECK(AttentionScale::parse(parsed(text).text()) == parsed(text));
@@ -58,7 +58,7 @@ TEST_CASE("attention scales survive the way through text") {
 }
 
 TEST_CASE("other texts are no attention scale") {
-    for (const char* text : {"", "Su", "0", "-1", "nan", "inf", "1.1x", " 1.1"}) {
+    for (const char* text : {"", "Su", "0", "-1", "nan", "inf", "1.1x", " 1.1", "0.0099", "100.1", "1e300"}) {
         INFO("'", text, "'");
         CHECK_FALSE(AttentionScale::parse(text));
     }

@@ -6,6 +6,7 @@ from __future__ import annotations
 from bad_input import (
     ESTIMATE,
     EVALUATE,
+    EVALUATE_MODEL,
     EXIT_BAD_FILE,
     EXIT_CONFIGURATION,
     EXIT_SYSTEM,
@@ -98,6 +99,47 @@ USAGE = [
         words=("status",),
     ),
     Case(
+        "`--stage` for nothing",
+        EXIT_USAGE,
+        ("--stage goes with --iterations, or with --check and --device",),
+        "leave it out",
+        words=(*SEARCH, "--stage", "long"),
+    ),
+    Case(
+        "`--gpus` without `--device`",
+        EXIT_USAGE,
+        ("--gpus goes with --device: how many of which GPU",),
+        "add `--device`",
+        words=(*SEARCH, "--check", "--gpus", "8"),
+    ),
+    *(
+        Case(
+            f"`{verb} {flag}`, which it has no use for",
+            EXIT_USAGE,
+            (f"‘{flag[2:]}’ does not exist; see longrope {verb} --help",),
+            "leave it out",
+            words=(verb, "search.toml", flag, value),
+        )
+        for verb, flag, value in (
+            ("status", "--stage", "nope"),
+            ("status", "--seed", "43"),
+            ("verify", "--seed", "43"),
+            ("verify", "--iterations", "7"),
+            ("estimate", "--seed", "43"),
+            ("estimate", "--threads", "2"),
+            ("evaluate", "--iterations", "7"),
+            ("evaluate", "--time-limit", "7"),
+            ("export", "--seed", "43"),
+        )
+    ),
+    Case(
+        "`--run-directory` beside a run directory",
+        EXIT_USAGE,
+        ("--run-directory goes with a configuration file, and run is none",),
+        "leave out one of them",
+        words=("status", "run", "--run-directory", "runs"),
+    ),
+    Case(
         "`devices` with a word",
         EXIT_USAGE,
         ('longrope devices takes no "all"',),
@@ -113,6 +155,20 @@ EVALUATION = [
         ("needs a configuration file, or --model and --documents",),
         "name one or the other",
         words=("evaluate",),
+    ),
+    Case(
+        "a stage of no configuration",
+        EXIT_USAGE,
+        ("--stage goes with a configuration file",),
+        "leave it out",
+        words=(*EVALUATE_MODEL, "--stage", "long"),
+    ),
+    Case(
+        "a stage that the configuration has not",
+        EXIT_USAGE,
+        ("--stage none: the stages of the configuration are long",),
+        "take one of them",
+        words=(*EVALUATE, "--stage", "none"),
     ),
     Case(
         "a length that is no number",
@@ -134,6 +190,13 @@ EVALUATION = [
         ("--tokens: 256 is given twice",),
         "give it once",
         words=(*EVALUATE, "--tokens", "256,512,256"),
+    ),
+    Case(
+        "a length spelled in two ways",
+        EXIT_USAGE,
+        ("--tokens: 256 is given twice",),
+        "give it once",
+        words=(*EVALUATE, "--tokens", "256,0256"),
     ),
     Case(
         "an empty part of a list",
@@ -171,6 +234,27 @@ EVALUATION = [
         words=(*EVALUATE, "--methods", "pi,ntk,pi"),
     ),
     Case(
+        "turns of YaRN that are none",
+        EXIT_USAGE,
+        ("--methods yarn-0-0: YaRN's beta_fast is 0 and beta_slow 0; both must be above 0",),
+        "write `yarn-32-1`",
+        words=(*EVALUATE, "--methods", "pi,yarn-0-0"),
+    ),
+    Case(
+        "turns of YaRN that do not fall",
+        EXIT_USAGE,
+        ("--methods yarn-1-32: YaRN's beta_fast is 1 and beta_slow 32",),
+        "write `yarn-32-1`",
+        words=(*EVALUATE, "--methods", "yarn-1-32"),
+    ),
+    Case(
+        "an attention scale that nothing is left by",
+        EXIT_CONFIGURATION,
+        ("--attention-scale: evaluator.attention_scale: found", "1e300", "0.01 to 100"),
+        SEE_REFERENCE,
+        words=(*EVALUATE, "--attention-scale", "1e300"),
+    ),
+    Case(
         "searched factors before a search",
         EXIT_USAGE,
         ("--methods searched needs the configuration file of a run whose history",),
@@ -180,9 +264,16 @@ EVALUATION = [
     Case(
         "an unknown split",
         EXIT_USAGE,
-        ("--split held: ", "splits are search, validation, heldout"),
+        ('--split "held": ', "splits are search, validation, heldout"),
         "take one of them",
         words=(*EVALUATE, "--split", "held"),
+    ),
+    Case(
+        "a split without a name",
+        EXIT_USAGE,
+        ('--split "": ', "splits are search, validation, heldout"),
+        "take one of them",
+        words=(*EVALUATE, "--split", ""),
     ),
     Case(
         "no document",
@@ -392,6 +483,20 @@ ESTIMATION = [
         ('--gpus: found "many", expected numbers of 1 to 1000000',),
         "write 8,16,64",
         words=(*ESTIMATE, "--gpus", "8,many"),
+    ),
+    Case(
+        "a number of GPUs given twice",
+        EXIT_USAGE,
+        ("--gpus: 8 is given twice",),
+        "give it once",
+        words=(*ESTIMATE, "--gpus", "8,16,08"),
+    ),
+    Case(
+        "a stage to estimate that the configuration has not",
+        EXIT_USAGE,
+        ("--stage nope: the stages of the configuration are long",),
+        "take one of them",
+        words=(*ESTIMATE, "--stage", "nope"),
     ),
     Case(
         "GPUs in float32",

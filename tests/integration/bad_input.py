@@ -53,6 +53,7 @@ class Case:
     surroundings: Callable[[Path], AbstractContextManager[None]] = ordinary
     checked: bool = True  # --check refuses a search in the same words
     begun: bool = False  # the history is written, for the start that failed: no score is lost
+    kept: tuple[str, ...] = ()  # files that must stay as they are, as the history does
 
 
 SEE_HELP = "`longrope VERB --help` lists the flags"

@@ -26,6 +26,7 @@ from bad_input import (
     EXIT_USAGE,
 )
 from bad_models import MODEL_FILES
+from bad_outputs import OUTPUTS, RUN_OUTPUTS
 
 SECTIONS = {
     "Command line": USAGE,
@@ -33,6 +34,7 @@ SECTIONS = {
     "Model": MODEL_FILES,
     "Documents": DOCUMENTS,
     "Run directory and history": HISTORY + MODEL_HISTORY + STATUS,
+    "Files to write": OUTPUTS + RUN_OUTPUTS,
     "longrope evaluate": EVALUATION,
     "longrope estimate": ESTIMATION,
     "longrope export": IMPORTS + EXPORTS,

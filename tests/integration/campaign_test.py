@@ -96,6 +96,11 @@ class Campaign(unittest.TestCase):
         self.assertEqual(report["waiting_for"]["stage"], "longer")
         self.assertEqual([stage["name"] for stage in report["stages"]], ["long"])
         self.assertEqual(self.program(run, "verify", "run")[0], 0)
+        words = ("evaluate", "search.toml", "--stage", "longer", "--methods", "none")
+        evaluated, said = self.program(run, *words)
+        self.assertEqual(evaluated, EXIT_WAITING, said)
+        self.assertIn('longrope: Stage "longer" waits for its model: tuned has no', said)
+        self.assertIn(f"Make it with\n  {command}\n", said)
 
         run.make_model()
         run.complete()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bad_input import (
     EXIT_CONFIGURATION,
+    EXIT_SYSTEM,
     EXIT_USAGE,
     MODEL,
     SEARCH,
@@ -34,6 +35,8 @@ from bad_inputs import (
     INITIAL,
     MODEL_FILES,
     MODEL_HISTORY,
+    OUTPUTS,
+    RUN_OUTPUTS,
     SECTIONS,
     STATUS,
     USAGE,
@@ -86,12 +89,15 @@ class Errors(unittest.TestCase):
         history = folder / "run" / "search.h5"
         scores = stored_scores(history) if case.begun and history.exists() else {}
         before = history_bytes(history)
+        kept = {name: (folder / name).read_bytes() for name in case.kept}
         for words in ways_of_asking(case):
             self.try_case(case, words, folder)
         if case.begun:
             self.assertLessEqual(scores.items(), stored_scores(history).items(), "scores are lost")
         else:
             self.assertEqual(history_bytes(history), before, "the history was touched")
+        for name, content in kept.items():
+            self.assertEqual((folder / name).read_bytes(), content, f"{name} was touched")
 
     def try_case(self, case: Case, words: tuple[str, ...], folder: Path) -> None:
         answer = run_program(*words, folder=folder, environment=case.environment)
@@ -137,6 +143,10 @@ class Errors(unittest.TestCase):
         self.try_cases(ESTIMATION + IMPORTS, self.prepare_model)
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_files_to_write(self) -> None:
+        self.try_cases(OUTPUTS, self.prepare_model)
+
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_the_files_that_the_cases_spoil_are_accepted_as_they_are(self) -> None:
         self.prepare_model(self.folder)
         answer = run_program(*SEARCH, "--check", folder=self.folder)
@@ -146,7 +156,7 @@ class Errors(unittest.TestCase):
         keys = {"dimensions": 16, "documents": 8}
         done = SearchRun(self.folder / "done", changed(SYNTHETIC, **{"evaluator.synthetic": keys}))
         done.complete()
-        self.try_cases(HISTORY + STATUS + EXPORTS, self.prepared_from(done))
+        self.try_cases(HISTORY + STATUS + EXPORTS + RUN_OUTPUTS, self.prepared_from(done))
 
     @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
     def test_history_of_a_model(self) -> None:
@@ -190,6 +200,7 @@ class Page(unittest.TestCase):
     def test_every_case_is_tried_and_told_apart(self) -> None:
         tried = USAGE + EVALUATION + CONFIGURATION + MODEL_FILES + DOCUMENTS + INITIAL
         tried += ESTIMATION + IMPORTS + EXPORTS + HISTORY + MODEL_HISTORY + STATUS
+        tried += OUTPUTS + RUN_OUTPUTS
         listed = [case for cases in SECTIONS.values() for case in cases]
         self.assertCountEqual([case.wrong for case in tried], [case.wrong for case in listed])
         for cases in SECTIONS.values():
@@ -294,8 +305,101 @@ class Json(unittest.TestCase):
         self.assertEqual([row["gpus"] for row in stage["occupancy"]], [8, 16, 64])
         self.assertIs(stage["memory"]["fits"], True)
 
+    def test_the_page_of_estimate_shows_what_it_prints(self) -> None:
+        words = ("configs/llama2-7b-256k.toml", "--device", "a100-80gb", "--gpus", "8,16,64")
+        answer = run_program("estimate", *words, folder=REPOSITORY)
+        page = (REPOSITORY / "docs" / "estimate.md").read_text(encoding="utf-8")
+        self.assertIn(f"longrope estimate {' '.join(words)}\n", page)
+        self.assertIn(f"```text\n{answer.stdout}```\n", page)
+
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_an_estimate_is_of_the_stage_that_is_named(self) -> None:
+        configuration = str(REPOSITORY / "configs" / "demo-campaign.toml")
+        environment = {
+            "LONGROPE_MODEL_PATH": str(DEMO_MODEL),
+            "LONGROPE_DOCUMENTS_SEARCH": "50",
+            "LONGROPE_DOCUMENTS_VALIDATION": "50",
+            "LONGROPE_DOCUMENTS_HELDOUT": "50",
+        }
+        words = ("estimate", configuration, "--json", "--precision", "bf16")
+        folder = self.run_directory.folder
+        every, one = (
+            run_program(*words, *flags, folder=folder, environment=environment)
+            for flags in ((), ("--stage", "16384"))
+        )
+        self.assertEqual(one.returncode, EXIT_DONE, one.stderr)
+        stages = json.loads(every.stdout)["stages"]
+        self.assertGreater(len(stages), 1)
+        named = [stage for stage in stages if stage["name"] == "16384"]
+        self.assertEqual(json.loads(one.stdout)["stages"], named)
+
+    def test_of_a_plan_that_does_not_fit_there_are_no_times(self) -> None:
+        configuration = str(REPOSITORY / "configs" / "llama2-7b-256k.toml")
+        environment = {
+            "LONGROPE_MODEL_PATH": str(REPOSITORY / "configs/models/llama2-7b"),
+            "LONGROPE_STAGE_TARGET_TOKENS": "2048000",
+        }
+        words = (configuration, "--device", "a100-40gb")
+        for verb in (("estimate",), ("search", "--check")):
+            with self.subTest(verb):
+                folder = self.run_directory.folder
+                text = run_program(*verb, *words, folder=folder, environment=environment)
+                self.assertEqual(text.returncode, EXIT_CONFIGURATION, text.stderr)
+                self.assertIn('longrope: stage "256k" needs ', text.stderr)
+                self.assertIn("and a100-40gb has 39.5 GiB: it does not fit", text.stderr)
+                self.assertIn("in all: DOES NOT FIT", text.stdout)
+                self.assertNotIn("GPU-hours", text.stdout)
+                said = run_program(*verb, *words, "--json", folder=folder, environment=environment)
+                self.assertEqual(said.returncode, EXIT_CONFIGURATION, said.stderr)
+                stage = json.loads(said.stdout)["stages"][0]
+                self.assertIs(stage["memory"]["fits"], False)
+                self.assertEqual((stage["gpu_seconds"], stage["occupancy"]), (None, []))
+
     def test_devices(self) -> None:
         self.assertGreaterEqual(self.read("devices", "--json")["cores"], 1)
+
+
+class Output(unittest.TestCase):
+    """What cannot be printed was not done."""
+
+    @unittest.skipUnless(Path("/dev/full").exists(), "there is no /dev/full")
+    def test_a_full_disk_under_stdout_is_an_error(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run = SearchRun(Path(folder) / "search", SYNTHETIC)
+            run.complete()
+            llama = str(REPOSITORY / "configs" / "llama2-7b-128k.toml")
+            llama_model = str(REPOSITORY / "configs" / "models" / "llama2-7b")
+            for words in (
+                ("--version",),
+                ("--help",),
+                ("status", "--help"),
+                ("devices",),
+                ("devices", "--json"),
+                ("status", "run"),
+                ("status", "run", "--json"),
+                ("verify", "run"),
+                ("verify", "run", "--json"),
+                ("estimate", llama),
+                SEARCH,  # is complete, and prints what it found
+                (*SEARCH, "--check"),
+                ("evaluate", "search.toml", "--tokens", "256"),
+                ("export", "run", "--drop-start-tokens", "--format", "json", "--output", "made"),
+                ("init", "--help"),
+            ):
+                with self.subTest(" ".join(words)), Path("/dev/full").open("w") as full:
+                    ended = subprocess.run(
+                        [str(program()), *words],
+                        cwd=run.folder,
+                        env={**job_environment(), "LONGROPE_MODEL_PATH": llama_model},
+                        stdin=subprocess.DEVNULL,
+                        stdout=full,
+                        stderr=subprocess.PIPE,
+                        text=True,
+                        timeout=PATIENCE_SECONDS,
+                        check=False,
+                    )
+                    self.assertEqual(ended.returncode, EXIT_SYSTEM, ended.stderr)
+                    self.assertIn("longrope: cannot write standard output: ", ended.stderr)
 
 
 def ways_of_asking(case: Case) -> list[tuple[str, ...]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -17,6 +18,8 @@ from typing import Any
 
 import h5py
 import numpy
+from bad_input import EXIT_SYSTEM
+from bad_surroundings import file_size_limit
 from search_run import (
     DEMO_MODEL,
     EXIT_DONE,
@@ -29,7 +32,7 @@ from search_run import (
     synthetic_search,
     to_toml,
 )
-from spoiled_files import write_documents
+from spoiled_files import not_numbers, write_documents
 
 WINDOWS = ("--window", "64,128", "--stride", "48", "--tokens", "300", "--split", "search")
 
@@ -75,7 +78,7 @@ class Evaluate(unittest.TestCase):
             answer = run_program(
                 *("evaluate", "--model", str(DEMO_MODEL), "--documents", "window.h5"),
                 *("--split", "search", "--methods", method, "--target-tokens", str(window)),
-                *("--tokens", str(end - begin + bos), "--per-token", "window-nll.h5"),
+                *("--tokens", str(end - begin + bos), "--per-token", "window-nll.h5", "--force"),
                 folder=self.folder,
             )
             self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
@@ -155,6 +158,35 @@ class Evaluate(unittest.TestCase):
                     self.assertEqual(list(file["document_nll"][m, w]), sums)
                     self.assertEqual(list(file["factors"][m]), cell["factors"])
             self.assertEqual(file["perplexity"].attrs["units"], b"1")
+
+    def test_a_perplexity_that_is_no_number_is_an_error(self) -> None:
+        shutil.copytree(DEMO_MODEL, self.folder / "model")
+        not_numbers("model.norm.weight")(self.folder)
+        inputs = ("--model", "model", "--documents", "documents.h5", "--split", "search")
+        words = ("evaluate", *inputs, "--methods", "none,pi", "--tokens", "64", "--json")
+        answer = run_program(*words, folder=self.folder)
+        self.assertEqual(answer.returncode, EXIT_SYSTEM, answer.stderr)
+        self.assertIn("longrope: the perplexity of none at 64 tokens is ", answer.stderr)
+        self.assertIsNone(json.loads(answer.stdout)["results"][0]["perplexity"])
+
+    def test_with_force_an_earlier_file_is_replaced_whole_or_not_at_all(self) -> None:
+        whole = ("--tokens", "64", "--split", "search")
+        flags = {"--csv": "table.csv", "--hdf5": "scores.h5", "--per-token": "losses.h5"}
+        for flag, name in flags.items():
+            with self.subTest(flag):
+                self.read(*whole, flag, name)
+                earlier = (self.folder / name).read_bytes()
+                with file_size_limit(len(earlier) // 2):
+                    words = (*self.words, *whole, flag, name, "--force")
+                    answer = run_program(*words, folder=self.folder)
+                self.assertEqual(answer.returncode, EXIT_SYSTEM, answer.stderr)
+                self.assertIn(f"longrope: cannot write {name}.", answer.stderr)
+                self.assertIn("File too large", answer.stderr)
+                self.assertEqual((self.folder / name).read_bytes(), earlier)
+                self.read(*whole, "--target-tokens", "512", flag, name, "--force")
+                self.assertNotEqual((self.folder / name).read_bytes(), earlier)
+        left = sorted(path.name for path in self.folder.iterdir())
+        self.assertEqual(left, sorted([*flags.values(), "documents.h5"]))
 
 
 class Landscape(unittest.TestCase):
