@@ -100,14 +100,20 @@ void replace_window(coordinator::RunFacts& facts, const coordinator::ModelSettin
     if (model.original_window != 0) facts.original_window = model.original_window;
 }
 
+/// Of the landscape itself, or of the variant that a stage's model stands for.
+evaluator::EvaluatorIdentity synthetic_identity(const coordinator::Configuration& configuration,
+                                                const std::string& stage_model) {
+    evaluator::SyntheticSettings settings = landscape_of(configuration.evaluator.synthetic);
+    if (!stage_model.empty()) settings.variant = evaluator::synthetic_variant(stage_model);
+    return evaluator::SyntheticEvaluator{settings}.identity();
+}
+
 /// The digest of a stage's own model, which must be the run's model after further training.
 std::string digest_of_tuned(const std::string& stage, const std::string& folder,
                             const coordinator::Configuration& configuration,
                             const coordinator::RunFacts& facts) {
     if (configuration.evaluator.backend == "synthetic") {
-        evaluator::SyntheticSettings settings = landscape_of(configuration.evaluator.synthetic);
-        settings.variant = evaluator::synthetic_variant(folder);
-        return evaluator::SyntheticEvaluator{settings}.identity().model_digest;
+        return synthetic_identity(configuration, folder).model_digest;
     }
     const evaluator::ModelFolder model{folder};
     evaluator::find_tensors(model);
@@ -216,6 +222,18 @@ std::vector<protocol::Setup> setups_of(const coordinator::Configuration& configu
         setups.push_back(setup_of(configuration, longest, stage.model));
     }
     return setups;
+}
+
+InputDigests digests_of(const coordinator::Configuration& configuration,
+                        const std::string& stage_model) {
+    if (configuration.evaluator.backend == "synthetic") {
+        const evaluator::EvaluatorIdentity identity =
+            synthetic_identity(configuration, stage_model);
+        return {identity.model_digest, identity.documents_digest};
+    }
+    const evaluator::ModelFolder model{stage_model.empty() ? configuration.model.path
+                                                           : stage_model};
+    return {model.digest(), evaluator::Documents{configuration.documents.path}.digest()};
 }
 
 }  // namespace longrope::cli

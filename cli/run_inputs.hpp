@@ -36,4 +36,15 @@ namespace longrope::cli {
 [[nodiscard]] std::vector<protocol::Setup> setups_of(
     const coordinator::Configuration& configuration);
 
+/// Of the model and the documents of a setup.
+struct InputDigests {
+    std::string model;
+    std::string documents;
+};
+
+/// What the ranks that are given `setup_of` must find in their files, read here.
+/// @throws evaluator::EvaluatorError
+[[nodiscard]] InputDigests digests_of(const coordinator::Configuration& configuration,
+                                      const std::string& stage_model);
+
 }  // namespace longrope::cli

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "coordinator/admission.hpp"
 #include "coordinator/history_writer.hpp"
 #include "coordinator/utc_time.hpp"
 
@@ -26,6 +27,16 @@ constexpr std::chrono::milliseconds progress_interval{200};
 constexpr std::chrono::milliseconds disk_wait{20};
 constexpr double touch_seconds = 10;
 constexpr const char* all_complete = "every stage is complete";
+
+/// But for the model, which is a stage's.
+Requirements requirements_of(RunPlan& plan) {
+    Requirements required;
+    required.documents_digest = plan.header().documents_digest;
+    required.build = plan.header().program_commit;
+    required.numerics_class = plan.header().numerics_class;
+    required.allow_mixed_numerics = plan.configuration().run.allow_mixed_numerics;
+    return required;
+}
 
 /// The event loop: events in, jobs and tasks out, snapshots aside.
 class Coordination {
@@ -43,6 +54,7 @@ public:
           stop_by_{stop_by},
           setups_{setups},
           setup_of_{plan.next_stage()},
+          admission_{requirements_of(plan)},
           dispatcher_{{run_.max_faults,
                        Dispatcher::Seconds{plan.configuration().evaluator.deadline_floor_seconds}}},
           writer_{history_file, [&lock] { lock.check(); }} {
@@ -101,7 +113,7 @@ private:
     /// Has the workers load what the stage is scored with, unless they have it. They keep their
     /// faults and losses: who is gone stays so.
     void set_up(std::size_t stage) {
-        expected_model_ = plan_.stages().at(stage).plan().model_digest;
+        admission_.require_model(plan_.stages().at(stage).plan().model_digest);
         if (setups_.empty() || setups_[stage] == setups_[setup_of_]) return;
         setup_of_ = stage;
         protocol::Setup setup = setups_[stage];
@@ -212,7 +224,6 @@ private:
     }
 
     void welcome(WorkerId worker, const protocol::Hello& hello) {
-        RunHistory& header = plan_.header();
         WorkerRow& known = row(worker);
         const bool first = known.pid == 0;
         known.host = hello.host;
@@ -220,33 +231,14 @@ private:
         known.device = hello.device_name;
         known.device_uuid = hello.device_uuid;
         known.numerics_class = hello.numerics_class;
-        std::string refusal;
-        if (hello.model_digest != expected_model_) {
-            refusal = fmt::format("its model has digest {}, the coordinator's {}",
-                                  hello.model_digest, expected_model_);
-        } else if (hello.documents_digest != header.documents_digest) {
-            refusal = fmt::format("its documents have digest {}, the coordinator's {}",
-                                  hello.documents_digest, header.documents_digest);
-        } else if (hello.build != header.program_commit) {
-            refusal = fmt::format("it runs build {}, the coordinator {}", hello.build,
-                                  header.program_commit);
-        } else if (const WorkerRow* other = sharing_device(known)) {
-            refusal = fmt::format("worker {} has the same device {} already", other->rank,
-                                  hello.device_uuid);
-        } else if (header.numerics_class.empty()) {
-            header.numerics_class = hello.numerics_class;
-        } else if (hello.numerics_class != header.numerics_class && !run_.allow_mixed_numerics) {
-            refusal = fmt::format("it computes as \"{}\", the history was begun as \"{}\"",
-                                  hello.numerics_class, header.numerics_class);
-            numerics_refusal_ = refusal;
-        }
         changed_ = true;
-        if (!refusal.empty()) {
-            watcher_.log(
-                fmt::format("worker {} on {} is refused: {}", worker, hello.host, refusal));
-            dismiss(worker, "refused", refusal);
+        if (const auto refusal = admission_.judge(worker, hello)) {
+            if (refusal->of_numerics) numerics_refusal_ = refusal->reason;
+            watcher_.log(refusal->line);
+            dismiss(worker, "refused", refusal->reason);
             return;
         }
+        plan_.header().numerics_class = admission_.numerics_class();
         known.state = "idle";
         accepted_ = true;
         dispatcher_.add_worker(worker);
@@ -260,17 +252,6 @@ private:
         if (!hello.note.empty() && notes_.insert(hello.host + ": " + hello.note).second) {
             watcher_.log(fmt::format("{}: {}", hello.host, hello.note));
         }
-    }
-
-    /// Another worker on the same device: two evaluators on one GPU slow each other down.
-    [[nodiscard]] const WorkerRow* sharing_device(const WorkerRow& worker) {
-        if (worker.device_uuid.empty()) return nullptr;
-        const auto& rows = plan_.header().workers;
-        const auto other = std::ranges::find_if(rows, [&worker](const WorkerRow& row) {
-            return row.rank != worker.rank && row.device_uuid == worker.device_uuid &&
-                   !is_gone(row);
-        });
-        return other == rows.end() ? nullptr : &*other;
     }
 
     void note_host(const std::string& host) {
@@ -305,6 +286,7 @@ private:
 
     void dismiss(WorkerId worker, const char* state, const std::string& reason) {
         row(worker).state = state;
+        admission_.release(worker);
         dispatcher_.remove_worker(worker);
         last_loss_ = reason;
         changed_ = true;
@@ -389,7 +371,7 @@ private:
     std::span<const protocol::Setup> setups_;
     std::size_t setup_of_;            // the stage whose setup the workers have
     std::uint32_t setup_number_ = 0;  // of that setup
-    std::string expected_model_;      // digest
+    Admission admission_;
     Dispatcher dispatcher_;
     HistoryWriter writer_;
     std::map<WorkerId, std::size_t> worker_rows_;

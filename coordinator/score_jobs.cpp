@@ -28,10 +28,10 @@ void keep_token_scores(const Dispatcher& dispatcher, std::vector<JobScores>& sco
 
 std::optional<std::vector<JobScores>> score_jobs(
     const std::vector<Job>& jobs, protocol::Transport& transport, Dispatcher::Settings settings,
-    const std::function<void(std::uint64_t, std::uint64_t)>& on_score,
-    const std::function<std::optional<std::string>()>& stop_reason,
-    const std::function<void(const protocol::Hello&)>& on_hello) {
+    const Requirements& required, const std::function<void(std::uint64_t, std::uint64_t)>& on_score,
+    const std::function<std::optional<std::string>()>& stop_reason, const OnHello& on_hello) {
     Dispatcher dispatcher{settings};
+    Admission admission{required};
     std::vector<JobScores> scores(jobs.size());
     std::uint64_t total = 0;
     std::uint64_t scored = 0;
@@ -49,6 +49,7 @@ std::optional<std::vector<JobScores>> score_jobs(
     std::string last_loss;
     const auto lose = [&](protocol::WorkerId worker, const std::string& reason) {
         alive.erase(worker);
+        admission.release(worker);
         dispatcher.remove_worker(worker);
         last_loss = reason;
     };
@@ -58,8 +59,13 @@ std::optional<std::vector<JobScores>> score_jobs(
         for (const protocol::WorkerEvent& event : transport.poll(poll_wait)) {
             if (!alive.contains(event.worker)) continue;  // its tasks are others' now
             if (const auto* hello = std::get_if<protocol::Hello>(&event.what)) {
-                if (on_hello) on_hello(*hello);
-                dispatcher.add_worker(event.worker);
+                const auto refusal = admission.judge(event.worker, *hello);
+                if (on_hello) on_hello(*hello, refusal);
+                if (refusal) {
+                    lose(event.worker, refusal->reason);
+                } else {
+                    dispatcher.add_worker(event.worker);
+                }
             } else if (const auto* part = std::get_if<protocol::TokenScores>(&event.what)) {
                 keep_token_scores(dispatcher, scores, *part);
             } else if (const auto* result = std::get_if<protocol::Result>(&event.what)) {

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "coordinator/admission.hpp"
 #include "coordinator/dispatcher.hpp"
 #include "worker/protocol/transport.hpp"
 
@@ -19,16 +21,18 @@ struct JobScores {
     std::string failure;                        ///< why it failed; empty if it did not
 };
 
-/// Scores a fixed list of jobs, without search or history, on all workers of a transport.
+/// Called when an evaluator is ready, with why its worker may not compute, if so.
+using OnHello = std::function<void(const protocol::Hello&, const std::optional<Refusal>&)>;
+
+/// Scores a fixed list of jobs, without search or history, on all workers of a transport that have
+/// what is required.
 /// @param on_score     called after each document with (scores so far, scores in all)
 /// @param stop_reason  why to stop early, or nothing
-/// @param on_hello     called when an evaluator is ready
 /// @returns in the order of the jobs; nothing if it was stopped early
 /// @throws NoWorkers
 [[nodiscard]] std::optional<std::vector<JobScores>> score_jobs(
     const std::vector<Job>& jobs, protocol::Transport& transport, Dispatcher::Settings settings,
-    const std::function<void(std::uint64_t, std::uint64_t)>& on_score,
-    const std::function<std::optional<std::string>()>& stop_reason,
-    const std::function<void(const protocol::Hello&)>& on_hello = {});
+    const Requirements& required, const std::function<void(std::uint64_t, std::uint64_t)>& on_score,
+    const std::function<std::optional<std::string>()>& stop_reason, const OnHello& on_hello = {});
 
 }  // namespace longrope::coordinator

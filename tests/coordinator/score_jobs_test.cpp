@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coordinator/coordinate.hpp"
@@ -31,10 +34,34 @@ std::vector<Job> two_jobs(bool per_token = false) {
     return jobs;
 }
 
+Requirements required() {
+    Requirements required;
+    required.result = "evaluation";
+    required.model_digest = small_facts().model_digest;
+    required.documents_digest = small_facts().documents_digest;
+    return required;
+}
+
+/// Scores two jobs; what is said of the workers that are refused.
+std::string refusals(ScriptedTransport& transport, const Requirements& wanted = required()) {
+    std::string lines;
+    const auto scores = score_jobs(
+        two_jobs(), transport, {}, wanted, [](auto, auto) {}, [] { return std::nullopt; },
+        [&lines](const protocol::Hello&, const std::optional<Refusal>& refusal) {
+            if (refusal) lines += refusal->line + "\n";
+        });
+    REQUIRE(scores.has_value());
+    CHECK(std::ranges::all_of(*scores, [](const JobScores& job) {
+        return std::ranges::all_of(job.scored_tokens,
+                                   [](std::uint64_t tokens) { return tokens == 2047; });
+    }));
+    return lines;
+}
+
 std::optional<std::vector<JobScores>> score(
     const std::vector<Job>& jobs, ScriptedTransport& transport,
     const std::function<void(std::uint64_t, std::uint64_t)>& on_score = [](auto, auto) {}) {
-    return score_jobs(jobs, transport, {}, on_score, [] { return std::nullopt; });
+    return score_jobs(jobs, transport, {}, required(), on_score, [] { return std::nullopt; });
 }
 
 }  // namespace
@@ -123,10 +150,96 @@ TEST_CASE(
 TEST_CASE("a request to stop ends it without scores") {
     ScriptedTransport transport{1};
     const auto scores = score_jobs(
-        two_jobs(), transport, {}, [](auto, auto) {},
+        two_jobs(), transport, {}, required(), [](auto, auto) {},
         [&transport]() -> std::optional<std::string> {
             return transport.answered() < 3 ? std::nullopt : std::optional<std::string>{"SIGINT"};
         });
     CHECK_FALSE(scores.has_value());
     CHECK(transport.answered() == 3);
+}
+
+TEST_CASE("the second rank on a GPU evaluates nothing, and does where it has another") {
+    for (const std::string device : {"GPU-1", "GPU-2", ""}) {
+        INFO("device of worker 1: ", device);
+        ScriptedTransport transport{2, 1};
+        std::vector<int> tasks(2);
+        transport.first_word = [&device](protocol::WorkerId worker) -> ScriptedTransport::What {
+            protocol::Hello hello = ScriptedTransport::hello(worker);
+            hello.device_uuid = worker == 0 && !device.empty() ? "GPU-1" : device;
+            return hello;
+        };
+        transport.fault = [&tasks](protocol::WorkerId worker,
+                                   const protocol::Task&) -> std::optional<std::string> {
+            ++tasks.at(static_cast<std::size_t>(worker));
+            return std::nullopt;
+        };
+        const std::string lines = refusals(transport);
+        const bool same = device == "GPU-1";
+        CHECK((tasks[1] == 0) == same);
+        CHECK(lines ==
+              (same ? "worker 1 on host1 is refused: worker 0 has the same device GPU-1 already\n"
+                    : ""));
+    }
+}
+
+TEST_CASE("a GPU is free again when the rank that had it is gone, and kept by one that restarts") {
+    ScriptedTransport transport{3, 1};
+    const auto on_gpu = [](protocol::WorkerId worker) {
+        protocol::Hello hello = ScriptedTransport::hello(worker);
+        hello.device_uuid = "GPU-1";
+        return hello;
+    };
+    transport.first_word = [&](protocol::WorkerId worker) -> ScriptedTransport::What {
+        if (worker == 0) return on_gpu(worker);
+        return protocol::Fault{0, 0, true, false, "crashed"};  // starts again
+    };
+    transport.at_poll = [&](std::uint64_t poll) {
+        if (poll == 2) transport.say(0, on_gpu(0));
+        if (poll == 3) transport.say(1, on_gpu(1));
+        if (poll == 4) transport.lose(0, "its rank died");
+        if (poll == 5) transport.say(2, on_gpu(2));
+    };
+    CHECK(refusals(transport) ==
+          "worker 1 on host1 is refused: worker 0 has the same device GPU-1 already\n");
+}
+
+TEST_CASE("ranks with another model, other documents, build or class evaluate nothing") {
+    using Change = std::function<void(protocol::Hello&)>;
+    const std::vector<std::pair<Change, std::string>> cases{
+        {[](protocol::Hello& hello) { hello.model_digest = "other"; },
+         "its model has digest other, the coordinator's model 1"},
+        {[](protocol::Hello& hello) { hello.documents_digest = "other"; },
+         "its documents have digest other, the coordinator's documents 1"},
+        {[](protocol::Hello& hello) { hello.build = "abc"; },
+         "it runs build abc, the coordinator "},
+        {[](protocol::Hello& hello) { hello.numerics_class = "scripted 2"; },
+         "it computes as \"scripted 2\", the evaluation was begun as \"scripted 1\""},
+    };
+    for (const auto& [change, reason] : cases) {
+        ScriptedTransport transport{2, 1};
+        transport.first_word = [&change](protocol::WorkerId worker) -> ScriptedTransport::What {
+            protocol::Hello hello = ScriptedTransport::hello(worker);
+            if (worker == 1) change(hello);
+            return hello;
+        };
+        CHECK(refusals(transport) == "worker 1 on host1 is refused: " + reason + "\n");
+    }
+
+    ScriptedTransport mixed{2, 1};
+    mixed.first_word = [](protocol::WorkerId worker) -> ScriptedTransport::What {
+        protocol::Hello hello = ScriptedTransport::hello(worker);
+        hello.numerics_class += worker == 1 ? "b" : "a";
+        return hello;
+    };
+    Requirements lenient = required();
+    lenient.allow_mixed_numerics = true;
+    CHECK(refusals(mixed, lenient).empty());
+
+    ScriptedTransport stale{1};
+    Requirements other = required();
+    other.model_digest = "model 2";
+    CHECK_THROWS_WITH_AS((void)refusals(stale, other),
+                         "no worker is left: its model has digest model 1, the coordinator's "
+                         "model 2",
+                         NoWorkers);
 }
