@@ -17,6 +17,7 @@
 #include "cli/run_inputs.hpp"
 #include "cli/search_check.hpp"
 #include "cli/search_result.hpp"
+#include "cli/shell_word.hpp"
 #include "cli/slurm_job.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/version.hpp"
@@ -40,8 +41,9 @@ std::string describe(const coordinator::RunPlan& plan, const fs::path& directory
                        directory.string(), plan.restored());
 }
 
+/// @param as_given  the words that lead another verb to the same run: CONFIG, and flags
 void print_results(const coordinator::RunPlan& plan, const fs::path& history_file,
-                   const std::string& configuration_file) {
+                   const std::string& as_given) {
     for (const coordinator::StageRun& stage : plan.stages()) {
         std::cout << stage_result_text(stage.history());
     }
@@ -49,7 +51,7 @@ void print_results(const coordinator::RunPlan& plan, const fs::path& history_fil
         "\nThe history is {}. Next:\n"
         "  longrope status {}\n"
         "  longrope evaluate {} --tokens {},{:.0f}\n",
-        history_file.string(), history_file.parent_path().string(), configuration_file,
+        history_file.string(), shell_word(history_file.parent_path().string()), as_given,
         static_cast<std::uint64_t>(plan.stages().back().history().original_window),
         plan.stages().back().history().target_tokens);
     std::cout.flush();
@@ -81,7 +83,7 @@ std::optional<std::chrono::steady_clock::time_point> end_of_slurm_job(Reporter& 
 }
 
 ExitCode search(Job& job, const coordinator::Configuration& configuration,
-                const std::string& configuration_file, ProgressStyle style) {
+                const std::string& as_given, ProgressStyle style) {
     catch_stop_signals();  // before a large model is read: a signal stops the search in good order
     const fs::path directory{configuration.run.directory};
     check_run_directory(directory);
@@ -95,7 +97,7 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     if (plan.complete()) {
         std::cout << fmt::format("The search in {} is complete; nothing is left to do.\n",
                                  directory.string());
-        print_results(plan, history_file, configuration_file);
+        print_results(plan, history_file, as_given);
         return ExitCode::done;
     }
     if (const auto missing = plan.missing_model()) {
@@ -138,7 +140,7 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
         reporter.log(fmt::format("error: {}", message_of_current_exception()));
         return exit_code_of_current_exception();
     }
-    print_results(plan, history_file, configuration_file);
+    print_results(plan, history_file, as_given);
     return ExitCode::done;
 }
 
@@ -199,7 +201,11 @@ ExitCode run_search(Job& job, const Words& words) {
     }
     if (parsed->count("json") > 0) throw UsageError{"--json goes with --check"};
     if (names_device(*parsed)) throw UsageError{"--device goes with --check"};
-    return search(job, configuration, file, style);
+    std::string as_given = shell_word(file);
+    if (parsed->count("run-directory") > 0) {
+        as_given += " --run-directory " + shell_word(configuration.run.directory);
+    }
+    return search(job, configuration, as_given, style);
 }
 
 }  // namespace longrope::cli

@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <iostream>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <thread>
 
 #include "cli/history_argument.hpp"
@@ -85,16 +87,37 @@ std::optional<Waiting> waiting_of(const RunHistory& history) {
     return waiting;
 }
 
+/// "1 fault", "2 faults"
+std::string counted(std::uint64_t number, std::string_view what) {
+    return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
+/// What the state is due to. That of a killed run says what it did before.
+std::string reason_of(const RunHistory& history, bool lives) {
+    if (history.state != RunState::running || lives) return history.state_reason;
+    return "no coordinator is at work; the same command goes on";
+}
+
+std::string worker_line(const coordinator::WorkerRow& worker) {
+    // Until its evaluator is ready a worker has told neither host nor device.
+    const std::string place =
+        worker.host.empty() ? "" : fmt::format(" on {} ({})", worker.host, worker.device);
+    return fmt::format("worker {}{}: {}, {}, {}, busy {:.1f} s\n", worker.rank, place, worker.state,
+                       counted(worker.tasks, "task"), counted(worker.faults, "fault"),
+                       worker.busy_seconds);
+}
+
 void print_text(const RunHistory& history, bool lives, const fs::path& file) {
     std::cout << fmt::format("{}: {}\nbegun {}, stored {}, starts {}, numerics {}\n",
-                             state_name(history, lives), history.state_reason, history.created,
+                             state_name(history, lives), reason_of(history, lives), history.created,
                              history.updated, history.starts, history.numerics_class);
     for (const StageHistory& stage : history.stages) {
-        std::cout << fmt::format(
-            "stage \"{}\" ({:.0f} -> {:.0f} tokens): {} generations, {} "
-            "individuals finished, {} document scores, {} faults",
-            stage.name, stage.original_window, stage.target_tokens, stage.generations.size(),
-            finished_individuals(stage), coordinator::scores_in(stage), stage.failures.size());
+        std::cout << fmt::format("stage \"{}\" ({:.0f} -> {:.0f} tokens): {}, {} finished, {}, {}",
+                                 stage.name, stage.original_window, stage.target_tokens,
+                                 counted(stage.generations.size(), "generation"),
+                                 counted(finished_individuals(stage), "individual"),
+                                 counted(coordinator::scores_in(stage), "document score"),
+                                 counted(stage.failures.size(), "fault"));
         if (!stage.ended_by.empty()) {
             std::cout << fmt::format("; evolution ended by stage.{}", stage.ended_by);
         }
@@ -105,11 +128,7 @@ void print_text(const RunHistory& history, bool lives, const fs::path& file) {
         }
         std::cout << "\n";
     }
-    for (const auto& worker : history.workers) {
-        std::cout << fmt::format("worker {} on {} ({}): {}, {} tasks, {} faults, busy {:.1f} s\n",
-                                 worker.rank, worker.host, worker.device, worker.state,
-                                 worker.tasks, worker.faults, worker.busy_seconds);
-    }
+    for (const auto& worker : history.workers) std::cout << worker_line(worker);
     for (const StageHistory& stage : history.stages) {
         if (stage.complete) std::cout << stage_result_text(stage);
     }

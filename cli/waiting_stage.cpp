@@ -4,29 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
+#include "cli/shell_word.hpp"
 #include "coordinator/trainings.hpp"
 
 namespace longrope::cli {
 namespace {
-
-/// `text` as one word of a shell's command line.
-std::string shell_word(const std::string& text) {
-    constexpr std::string_view plain =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=+:,@%";
-    if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
-    std::string quoted = "'";
-    for (const char character : text) {
-        if (character == '\'') {
-            quoted += "'\\''";
-        } else {
-            quoted += character;
-        }
-    }
-    return quoted + "'";
-}
 
 bool is_to_be_made(const TrainingStep& step) {
     return !std::filesystem::exists(std::filesystem::path{step.output} / "config.json");

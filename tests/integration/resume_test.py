@@ -18,6 +18,7 @@ from search_run import (
     hanging,
     needs_demo_documents,
     needs_mpirun,
+    run_program,
     synthetic_search,
 )
 
@@ -50,6 +51,8 @@ class Resume(unittest.TestCase):
         stored = run.scores()
         self.assertLessEqual(seen.items(), stored.items(), "a stored score is lost")
         self.assertEqual(run.state(), "running")
+        said = run_program("status", "run", folder=run.folder).stdout
+        self.assertIn("interrupted: no coordinator is at work; the same command goes on", said)
         return len(stored)
 
     def kill_at_each(
