@@ -242,6 +242,16 @@ CONFIGURATION = [
         edit("search.toml", lambda text: text[: text.index(b"[[stage]]")]),
     ),
     Case(
+        "a weight that vanishes beside another",
+        EXIT_CONFIGURATION,
+        (
+            'search.toml:20: stage.objective: found "2048 = 1e+300, 256 = 1e-20", accepted: ',
+            "at least 1e-300 of the largest",
+        ),
+        "take weights of like size, or leave the length out",
+        stage_key('objective = { "256" = 1e-20, "2048" = 1e300 }'),
+    ),
+    Case(
         "a flag out of range",
         EXIT_CONFIGURATION,
         ("--iterations: stage.iterations: found -1, accepted: [0, 1000000]",),
