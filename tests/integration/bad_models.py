@@ -3,7 +3,16 @@
 
 from __future__ import annotations
 
-from bad_input import EVALUATE_MODEL, EXIT_BAD_FILE, EXIT_NOBODY_LEFT, NEW_MODEL, OTHER_MODEL, Case
+from bad_input import (
+    EVALUATE_MODEL,
+    EXIT_BAD_FILE,
+    EXIT_NOBODY_LEFT,
+    NEW_MODEL,
+    OTHER_MODEL,
+    SEARCH,
+    Case,
+)
+from bad_surroundings import cpu_without_avx512
 from spoiled_files import (
     config_json,
     content,
@@ -129,6 +138,15 @@ MODEL_FILES = [
         NEW_MODEL,
         not_numbers(LAST_NORM),
         checked=False,
+        begun=True,
+    ),
+    Case(
+        "an instruction set that the CPU lacks",
+        EXIT_NOBODY_LEFT,
+        ('no worker is left: isa = "avx512" was asked for, but this CPU has no more than',),
+        'take `evaluator.isa = "auto"`, or what every machine has',
+        words=(*SEARCH, "--isa", "avx512"),
+        surroundings=cpu_without_avx512,
         begun=True,
     ),
     Case(
