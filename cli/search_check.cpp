@@ -101,14 +101,20 @@ void check_instruction_set(const coordinator::BackendSettings& settings) {
 }  // namespace
 
 void check_run_directory(const fs::path& directory) {
-    fs::path existing = fs::absolute(directory).lexically_normal();
-    while (!fs::exists(existing)) existing = existing.parent_path();
-    const auto refuse = [&](const char* found) {
+    std::error_code error;
+    fs::path existing = fs::absolute(directory, error).lexically_normal();
+    fs::file_status status = fs::status(existing, error);
+    while (status.type() == fs::file_type::not_found && existing.has_relative_path()) {
+        existing = existing.parent_path();
+        status = fs::status(existing, error);
+    }
+    const auto refuse = [&](const std::string& found) {
         throw coordinator::ConfigurationError{
             fmt::format("run.directory = \"{}\": {} {}: use another --run-directory",
                         directory.string(), existing.string(), found)};
     };
-    if (!fs::is_directory(existing)) refuse("is not a folder");
+    if (error) refuse("cannot be a folder: " + error.message());
+    if (!fs::is_directory(status)) refuse("is not a folder");
     if (::access(existing.c_str(), W_OK | X_OK) != 0) refuse("cannot be written by this user");
 }
 
