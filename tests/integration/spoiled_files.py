@@ -295,10 +295,3 @@ def flipped_score(folder: Path) -> None:
 def foreign_history(folder: Path) -> None:
     """An HDF5 file in place of the history, but one of documents."""
     write_documents(folder / "run" / "search.h5")
-
-
-def history_of_itself(folder: Path) -> None:
-    """A link that leads to itself: a file that nobody can read, root neither."""
-    path = folder / "run" / "search.h5"
-    path.unlink()
-    path.symlink_to("search.h5")
