@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <system_error>
 #include <utility>
 
 #include "cli/arguments.hpp"
@@ -17,9 +18,12 @@ std::filesystem::path history_argument(const std::string& word,
         throw UsageError{
             fmt::format("--run-directory goes with a configuration file, and {} is none", word)};
     }
-    if (std::filesystem::is_directory(named)) return named / "search.h5";
+    std::error_code error;  // what there is and cannot be looked at is refused where it is opened
+    const std::filesystem::file_status status = std::filesystem::status(named, error);
+    if (std::filesystem::is_directory(status)) return named / "search.h5";
     if (!word.ends_with(".toml")) {
-        const bool is_history = word.ends_with(".h5") || std::filesystem::exists(named);
+        const bool is_history =
+            word.ends_with(".h5") || status.type() != std::filesystem::file_type::not_found;
         return is_history ? named : named / "search.h5";
     }
     const coordinator::Configuration configuration =

@@ -20,6 +20,7 @@
 #include "cli/run_inputs.hpp"
 #include "coordinator/configuration.hpp"
 #include "coordinator/toml_document.hpp"
+#include "coordinator/utf8_text.hpp"
 #include "worker/child_process.hpp"
 
 namespace longrope::cli {
@@ -111,6 +112,18 @@ void write_new_file(const fs::path& file, const std::string& text, bool force) {
     }
 }
 
+/// What a configuration could not hold is not written into one.
+void check_text(const std::string& flag, const std::string& text) {
+    const bool control = std::ranges::any_of(text, [](char character) {
+        const auto byte = static_cast<unsigned char>(character);
+        return byte < 0x20 || byte == 0x7f;
+    });
+    if (!text.empty() && !control && coordinator::is_storable_text(text)) return;
+    throw UsageError{
+        fmt::format("--{}: found {}, expected a path in UTF-8 without control characters", flag,
+                    coordinator::toml_string(coordinator::storable_text(text)))};
+}
+
 std::uint64_t target_of(const cxxopts::ParseResult& parsed, const coordinator::RunFacts& facts) {
     const auto text = parsed["target"].as<std::string>();
     constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
@@ -153,6 +166,9 @@ ExitCode run_init(const Words& words) {
             throw UsageError{
                 fmt::format("longrope init needs --{}; see longrope init --help", needed)};
         }
+    }
+    for (const char* path : {"model", "documents", "run-directory"}) {
+        if (parsed->count(path) > 0) check_text(path, (*parsed)[path].as<std::string>());
     }
     coordinator::Configuration configuration;
     configuration.model.path = (*parsed)["model"].as<std::string>();

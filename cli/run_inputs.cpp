@@ -12,6 +12,7 @@
 #include "evaluator/documents.hpp"
 #include "evaluator/documents_probe.hpp"
 #include "evaluator/evaluator.hpp"
+#include "evaluator/input_file.hpp"
 #include "evaluator/model/model_config.hpp"
 #include "evaluator/model/model_folder.hpp"
 #include "evaluator/model/model_tensors.hpp"
@@ -62,7 +63,7 @@ void add_document_facts(coordinator::RunFacts& facts, const evaluator::Documents
     for (std::uint32_t i = 0; i < documents.count(); ++i) {
         if (!coordinator::is_storable_text(documents.title(i))) {
             throw evaluator::EvaluatorError{
-                fmt::format("{}: titles[{}] is not UTF-8: write the file with "
+                fmt::format("{}: titles[{}] is not UTF-8; make it with "
                             "scripts/tokenize_documents.py",
                             file, i)};
         }
@@ -148,7 +149,7 @@ void read_stage_models(const coordinator::Configuration& configuration,
 }  // namespace
 
 bool is_model_there(const std::string& folder) {
-    return std::filesystem::exists(std::filesystem::path{folder} / "config.json");
+    return evaluator::is_there(std::filesystem::path{folder} / "config.json");
 }
 
 coordinator::RunFacts read_facts(const coordinator::Configuration& configuration) {
@@ -177,7 +178,7 @@ coordinator::RunFacts planned_facts(const coordinator::Configuration& configurat
     coordinator::RunFacts facts;
     add_model_facts(facts, evaluator::read_model_config(configuration.model.path));
     const std::string& file = configuration.documents.path;
-    if (std::filesystem::exists(file)) {
+    if (evaluator::is_there(file)) {
         evaluator::probe_documents(file);
         add_document_facts(facts, evaluator::Documents{file}, file);
     } else {

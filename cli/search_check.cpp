@@ -9,15 +9,21 @@
 #include <filesystem>
 #include <iostream>
 #include <optional>
+#include <string>
+#include <system_error>
 #include <vector>
 
+#include "cli/gpu_devices.hpp"
 #include "cli/machine.hpp"
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
+#include "coordinator/coordinate.hpp"
 #include "coordinator/history_file.hpp"
 #include "coordinator/run_plan.hpp"
 #include "coordinator/tasks_left.hpp"
 #include "evaluator/cost_estimate.hpp"
+#include "evaluator/cpu/instruction_set.hpp"
+#include "evaluator/evaluator.hpp"
 #include "evaluator/model/model_folder.hpp"
 
 namespace longrope::cli {
@@ -32,6 +38,12 @@ struct StageEstimate {
     std::uint64_t bytes_per_evaluator = 0;
     double seconds = 0.0;  ///< for what is left, on all ranks
 };
+
+/// The instruction set whose speed is assumed.
+std::string assumed_instruction_set(const coordinator::BackendSettings& settings,
+                                    const Machine& machine) {
+    return settings.isa == "auto" ? machine.instruction_set : settings.isa;
+}
 
 std::vector<StageEstimate> estimate(const coordinator::Configuration& configuration,
                                     const coordinator::RunPlan& plan, const EstimatedJob& job) {
@@ -58,9 +70,7 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
                 flop += cost.flop.total() / static_cast<double>(estimate.plan.lengths.size());
                 estimate.bytes_per_evaluator = cost.peak_bytes;  // of the longest, the last
             }
-            const std::string isa = configuration.evaluator.isa == "auto"
-                                        ? machine.instruction_set
-                                        : configuration.evaluator.isa;
+            const std::string isa = assumed_instruction_set(configuration.evaluator, machine);
             double cores = workers * threads;
             // Ranks beyond the cores share them.
             if (!job.elsewhere) cores = std::min(cores, static_cast<double>(machine.cores));
@@ -72,17 +82,39 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
     return estimates;
 }
 
+/// Whether the evaluators of this machine compute on its CPU.
+bool is_on_cpu(const coordinator::BackendSettings& settings) {
+    if (settings.backend != "auto") return settings.backend == "cpu";
+    return settings.precision != "bf16" || !gpu_devices().reason.empty();
+}
+
+/// What every evaluator would refuse as it starts, as a search ends that has lost them all.
+void check_instruction_set(const coordinator::BackendSettings& settings) {
+    if (settings.isa == "auto" || !is_on_cpu(settings)) return;
+    try {
+        static_cast<void>(evaluator::cpu::choose_instruction_set(settings.isa));
+    } catch (const evaluator::EvaluatorError& error) {
+        throw coordinator::NoWorkers{fmt::format("no worker is left: {}", error.what())};
+    }
+}
+
 }  // namespace
 
 void check_run_directory(const fs::path& directory) {
-    fs::path existing = fs::absolute(directory).lexically_normal();
-    while (!fs::exists(existing)) existing = existing.parent_path();
-    const auto refuse = [&](const char* found) {
+    std::error_code error;
+    fs::path existing = fs::absolute(directory, error).lexically_normal();
+    fs::file_status status = fs::status(existing, error);
+    while (status.type() == fs::file_type::not_found && existing.has_relative_path()) {
+        existing = existing.parent_path();
+        status = fs::status(existing, error);
+    }
+    const auto refuse = [&](const std::string& found) {
         throw coordinator::ConfigurationError{
             fmt::format("run.directory = \"{}\": {} {}: use another --run-directory",
                         directory.string(), existing.string(), found)};
     };
-    if (!fs::is_directory(existing)) refuse("is not a folder");
+    if (error) refuse("cannot be a folder: " + error.message());
+    if (!fs::is_directory(status)) refuse("is not a folder");
     if (::access(existing.c_str(), W_OK | X_OK) != 0) refuse("cannot be written by this user");
 }
 
@@ -93,6 +125,9 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
     const coordinator::RunFacts facts = read_facts(configuration);
     const coordinator::RunPlan plan{configuration, facts,
                                     coordinator::read_history(directory / "search.h5")};
+    if (!job.elsewhere && !plan.complete() && !plan.missing_model()) {
+        check_instruction_set(configuration.evaluator);
+    }
     const std::vector<StageEstimate> estimates = estimate(configuration, plan, job);
     boost::json::array stages;
     std::string text = fmt::format(
@@ -154,13 +189,12 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                                              {"stages", std::move(stages)}})
                   << "\n";
     } else {
-        const Machine machine = this_machine();
+        const std::string isa = assumed_instruction_set(configuration.evaluator, this_machine());
         std::cout << text
                   << fmt::format(
                          "The time assumes {:.0f} GFLOP/s per core ({}) and nothing else on the "
                          "machine; nothing was computed.\n",
-                         assumed_flops_per_core(machine.instruction_set) / 1e9,
-                         machine.instruction_set);
+                         assumed_flops_per_core(isa) / 1e9, isa);
     }
     std::cout.flush();
     return ExitCode::done;

@@ -72,7 +72,10 @@ ExitCode run_verify(const Words& words) {
         return ExitCode::done;
     } catch (const coordinator::HistoryError& error) {
         if (!json) {
-            throw coordinator::HistoryError{fmt::format("{}: {}", file.string(), error.what())};
+            throw coordinator::HistoryError{
+                fmt::format("{}: {}.\nThe history was edited or is damaged: bring back a copy of "
+                            "it, or search anew in another run directory.",
+                            file.string(), error.what())};
         }
         std::cout << boost::json::serialize(boost::json::object{{"file", file.string()},
                                                                 {"verified", false},

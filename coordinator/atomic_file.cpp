@@ -144,13 +144,17 @@ bool create_file_atomically(const std::filesystem::path& file, std::span<const s
 }
 
 std::optional<std::vector<std::byte>> read_whole_file(const std::filesystem::path& file) {
-    const int opened = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    // A pipe would let us wait for who writes to it.
+    const int opened = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (opened < 0 && errno == ENOENT) return std::nullopt;
     const FileDescriptor descriptor{opened, fmt::format("open {}", file.string())};
     struct stat status {};
     if (::fstat(descriptor.get(), &status) != 0) throw_errno(fmt::format("stat {}", file.string()));
     if (!S_ISREG(status.st_mode)) {
-        throw HistoryError{fmt::format("cannot read {}: not a regular file", file.string())};
+        throw HistoryError{fmt::format(
+            "cannot read {}: found {}, expected a regular file: move it away, or use "
+            "another run directory",
+            file.string(), S_ISDIR(status.st_mode) ? "a folder" : "a pipe, a socket or a device")};
     }
     std::vector<std::byte> content(static_cast<std::size_t>(status.st_size));
     std::size_t filled = 0;

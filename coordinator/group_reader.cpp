@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "storage/type_name.hpp"
+
 namespace longrope::coordinator {
 
 using storage::check_hdf5;
@@ -12,26 +14,9 @@ using storage::Hdf5Dataset;
 using storage::Hdf5Group;
 using storage::Hdf5Space;
 using storage::Hdf5Type;
+using storage::type_name;
 
 namespace {
-
-/// "float64", "uint8", "text of 12 bytes": a type in the words of the format's page.
-std::string describe(hid_t type) {
-    const std::size_t bytes = H5Tget_size(type);
-    switch (H5Tget_class(type)) {
-        case H5T_INTEGER:
-            return fmt::format("{}int{}", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", 8 * bytes);
-        case H5T_FLOAT:
-            return fmt::format("float{}", 8 * bytes);
-        case H5T_STRING:
-            return H5Tis_variable_str(type) > 0 ? "variable-length text"
-                                                : fmt::format("text of {} bytes", bytes);
-        case H5T_COMPOUND:
-            return "a compound";
-        default:
-            return "another type";
-    }
-}
 
 herr_t append_attribute_name(hid_t /*object*/, const char* name, const H5A_info_t* /*info*/,
                              void* names) {
@@ -128,33 +113,34 @@ std::string GroupReader::text_attribute(const std::string& name) const {
 }
 
 void GroupReader::read_number_attribute(const std::string& name, hid_t type, void* to) const {
-    if (!has_attribute(name)) refuse("@" + name, "nothing", "an attribute of " + describe(type));
+    if (!has_attribute(name)) refuse("@" + name, "nothing", "an attribute of " + type_name(type));
     const std::string action = "read attribute " + path_of("@" + name);
     const Hdf5Attribute attribute{H5Aopen(group_.get(), name.c_str(), H5P_DEFAULT), action};
     const Hdf5Type found{H5Aget_type(attribute.get()), action};
     const Hdf5Space space{H5Aget_space(attribute.get()), action};
     require_number("@" + name, found.get(), type);
     if (H5Sget_simple_extent_type(space.get()) != H5S_SCALAR) {
-        refuse("@" + name, "an array", "a single " + describe(type));
+        refuse("@" + name, "an array", "a single " + type_name(type));
     }
     check_hdf5(H5Aread(attribute.get(), type, to), action);
 }
 
 void GroupReader::require_number(const std::string& what, hid_t found, hid_t expected) const {
     if (check_hdf5(H5Tequal(found, expected), "compare types") > 0) return;
-    refuse(what, describe(found), describe(expected) + ", little-endian");
+    refuse(what, type_name(found), type_name(expected) + ", little-endian");
 }
 
 void GroupReader::require_text(const std::string& what, hid_t found) const {
     const bool fixed = H5Tget_class(found) == H5T_STRING && H5Tis_variable_str(found) == 0;
-    if (!fixed) refuse(what, describe(found), "fixed-length text");
+    if (!fixed) refuse(what, type_name(found), "fixed-length text");
     if (H5Tget_size(found) > file_bytes_) {
-        refuse(what, describe(found), fmt::format("at most the file's {} bytes", file_bytes_));
+        refuse(what, type_name(found), fmt::format("at most the file's {} bytes", file_bytes_));
     }
 }
 
 void GroupReader::require_compound(const std::string& what, hid_t found) const {
-    if (H5Tget_class(found) != H5T_COMPOUND) refuse(what, describe(found), "a compound of scalars");
+    if (H5Tget_class(found) != H5T_COMPOUND)
+        refuse(what, type_name(found), "a compound of scalars");
 }
 
 Hdf5Type GroupReader::column(const Opened& opened, const std::string& table,

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "coordinator/history_digest.hpp"
 #include "coordinator/history_encoding.hpp"
 #include "storage/hdf5_handle.hpp"
+#include "storage/unreadable_file.hpp"
 
 namespace longrope::coordinator {
 
@@ -111,9 +111,14 @@ RunHistory read_root(const GroupReader& root, const std::string& file) {
                     fmt::format("\"{}\"", history_format_name));
     }
     const auto version = root.number_attribute<std::uint32_t>("format_version");
-    if (version == 0 || version > history_format_version) {
-        root.refuse("@format_version", fmt::format("{}", version),
-                    fmt::format("1 to {}: a newer program wrote this", history_format_version));
+    if (version > history_format_version) {
+        throw NewerHistory{
+            fmt::format("{}: /@format_version: found {}, expected 1 to {}: a newer program wrote "
+                        "this, use that one",
+                        file, version, history_format_version)};
+    }
+    if (version == 0) {
+        root.refuse("@format_version", "0", fmt::format("1 to {}", history_format_version));
     }
     const std::string digest = root.text_attribute("content_sha256");
 
@@ -136,15 +141,10 @@ RunHistory read_root(const GroupReader& root, const std::string& file) {
 }  // namespace
 
 RunHistory decode_history(std::span<const std::byte> image, const std::string& file) {
-    constexpr std::array<unsigned char, 8> signature{0x89, 'H', 'D', 'F', '\r', '\n', 0x1A, '\n'};
-    if (image.empty()) {
-        throw HistoryError{fmt::format("{}: found an empty file, expected a history", file)};
-    }
-    if (image.size() < signature.size() ||
-        !std::ranges::equal(std::as_bytes(std::span{signature}), image.first(signature.size()))) {
-        throw HistoryError{
-            fmt::format("{}: found {} bytes without HDF5's signature, expected a history in HDF5",
-                        file, image.size())};
+    // What begins otherwise does not come near HDF5, which would look for a beginning further on.
+    const std::string unreadable = storage::describe_unreadable(image, image.size());
+    if (unreadable != "damaged") {
+        throw HistoryError{fmt::format("{}: {}, expected a history (HDF5)", file, unreadable)};
     }
     // HDF5 1.10 loses memory of its own on some damaged files and complains on stderr at exit. Its
     // exit handler has nothing to do here; the call counts if it is the process's first to HDF5.
@@ -154,7 +154,7 @@ RunHistory decode_history(std::span<const std::byte> image, const std::string& f
         const storage::Hdf5File opened = open_file_image(image);
         return read_root(GroupReader{opened.get(), file, image.size()}, file);
     } catch (const storage::StorageError& error) {
-        throw HistoryError{fmt::format("{}: truncated or damaged: {}", file, error.what())};
+        throw HistoryError{fmt::format("{}: damaged: {}", file, error.what())};
     }
 }
 

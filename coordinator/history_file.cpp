@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/history_file.hpp"
 
+#include <fmt/format.h>
+
 #include <cstddef>
 #include <vector>
 
@@ -18,7 +20,16 @@ void write_history(const std::filesystem::path& file, const RunHistory& history,
 std::optional<RunHistory> read_history(const std::filesystem::path& file) {
     const std::optional<std::vector<std::byte>> content = read_whole_file(file);
     if (!content) return std::nullopt;
-    return decode_history(*content, file.string());
+    try {
+        return decode_history(*content, file.string());
+    } catch (const NewerHistory&) {
+        throw;
+    } catch (const HistoryError& error) {
+        throw HistoryError{
+            fmt::format("{}.\nNothing was changed: bring back a copy of the history, or search "
+                        "anew in another run directory.",
+                        error.what())};
+    }
 }
 
 }  // namespace longrope::coordinator

@@ -12,6 +12,19 @@
 namespace longrope::coordinator {
 namespace {
 
+// What is smaller still could be 0 among weights that add up to 1.
+constexpr double smallest_share = 1e-300;
+
+double largest_weight(const std::vector<ScoredLength>& lengths) {
+    return std::ranges::max_element(lengths, {}, &ScoredLength::weight)->weight;
+}
+
+double sum_of_weights(const std::vector<ScoredLength>& lengths) {
+    double sum = 0.0;
+    for (const ScoredLength& length : lengths) sum += length.weight;
+    return sum;
+}
+
 std::string_view trimmed(std::string_view text) {
     const std::size_t first = text.find_first_not_of(" \t");
     if (first == std::string_view::npos) return {};
@@ -52,6 +65,11 @@ std::optional<std::vector<ScoredLength>> parse_objective(std::string_view text) 
     std::ranges::sort(lengths, {}, &ScoredLength::tokens);
     const auto twice = std::ranges::adjacent_find(lengths, {}, &ScoredLength::tokens);
     if (twice != lengths.end()) return std::nullopt;
+    const double largest = largest_weight(lengths);
+    const auto vanishes = [largest](const ScoredLength& length) {
+        return length.weight / largest < smallest_share;
+    };
+    if (std::ranges::any_of(lengths, vanishes)) return std::nullopt;
     return lengths;
 }
 
@@ -64,8 +82,12 @@ std::string objective_text(const std::vector<ScoredLength>& lengths) {
 }
 
 std::vector<ScoredLength> normalised(std::vector<ScoredLength> lengths) {
-    double sum = 0.0;
-    for (const ScoredLength& length : lengths) sum += length.weight;
+    double sum = sum_of_weights(lengths);
+    if (!std::isfinite(sum)) {
+        const double largest = largest_weight(lengths);
+        for (ScoredLength& length : lengths) length.weight /= largest;
+        sum = sum_of_weights(lengths);
+    }
     for (ScoredLength& length : lengths) length.weight /= sum;
     return lengths;
 }

@@ -19,14 +19,14 @@ struct ScoredLength {
 
 /// Reads "256 = 0.5, 2048 = 0.5". A list is then scored by exp(sum of weight * mean negative
 /// log-likelihood per token at that length).
-/// @returns the lengths, ascending, with the weights as given; nothing for another text, for a
-///          length below 2 or given twice, and for a weight that is not a finite number above 0
+/// @returns the lengths, ascending, weights as given; nothing for another text, for a length below 2
+///          or given twice, and for a weight not finite and above 0, or below 1e-300 of the largest
 [[nodiscard]] std::optional<std::vector<ScoredLength>> parse_objective(std::string_view text);
 
 /// The text that `parse_objective` reads.
 [[nodiscard]] std::string objective_text(const std::vector<ScoredLength>& lengths);
 
-/// The same lengths with weights that add up to 1.
+/// The same lengths, at least one, with weights that add up to 1 however large they were.
 [[nodiscard]] std::vector<ScoredLength> normalised(std::vector<ScoredLength> lengths);
 
 }  // namespace longrope::coordinator

@@ -95,7 +95,8 @@ std::optional<SeenLock> look(const FileDescriptor& descriptor, const std::filesy
 
 /// @returns nullopt if there is no lock
 std::optional<SeenLock> look(const std::filesystem::path& file) {
-    const int opened = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    // A pipe, which is no lock, would let us wait for who writes to it.
+    const int opened = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (opened < 0 && errno == ENOENT) return std::nullopt;
     return look(FileDescriptor{opened, fmt::format("open {}", file.string())}, file);
 }

@@ -185,8 +185,10 @@ std::vector<Setting> declare_settings() {
          },
          "\"\""},
         {"stage", "objective", "",
-         Grammar{"lengths and weights such as { \"256\" = 0.5, \"2048\" = 0.5 }",
-                 canonical_objective, false, true},
+         Grammar{
+             "lengths and weights such as { \"256\" = 0.5, \"2048\" = 0.5 }, each weight above 0 "
+             "and at least 1e-300 of the largest",
+             canonical_objective, false, true},
          identity, optional,
          "lengths in tokens that a list is scored at, the target among them, and how much the "
          "mean negative log-likelihood of each counts; empty: the target alone",

@@ -162,6 +162,25 @@ double attention_scale_of(const Configuration& configuration, const StageSetting
     return scale->value(window, static_cast<double>(stage.target_tokens));
 }
 
+/// @throws ConfigurationError naming the settings that leave no factors to search
+genome::SearchSpace space_of(const StageSettings& stage, std::size_t dimensions, double ratio,
+                             const std::vector<std::uint32_t>& choices) {
+    const auto unusable = [&stage](const std::string& why, const char* remedy) {
+        return ConfigurationError{fmt::format(
+            "stage \"{}\": bound = \"{}\", grid_step = {} and target_tokens = {} give no factors "
+            "to "
+            "search: {}: {}",
+            stage.name, stage.bound, stage.grid_step, stage.target_tokens, why, remedy)};
+    };
+    try {
+        genome::SearchSpace space{dimensions, stage.grid_step, bound_of(stage, ratio), choices};
+        if (!space.is_single_point()) return space;
+    } catch (const genome::InvalidGenome& error) {
+        throw unusable(error.what(), "lower the bound or the target, or raise the grid step");
+    }
+    throw unusable("a single point is left, all factors 1", "raise the bound");
+}
+
 /// All of a plan but its documents.
 /// @param base  its record; without stage where the stage builds on none
 StagePlan plan_search(const Configuration& configuration, const StageSettings& stage,
@@ -173,14 +192,7 @@ StagePlan plan_search(const Configuration& configuration, const StageSettings& s
         stage.start_tokens == "gene" ? start_token_choices : std::vector<std::uint32_t>{0};
 
     SearchSettings search{.method = stage.method == "reference" ? Method::reference : Method::paper,
-                          .space = genome::SearchSpace{rotary.rotary_pairs, stage.grid_step,
-                                                       bound_of(stage, ratio), choices}};
-    if (search.space.is_single_point()) {
-        throw ConfigurationError{
-            fmt::format("stage \"{}\": bound = \"{}\" with grid_step = {} leaves a single point, "
-                        "all factors 1: raise the bound",
-                        stage.name, stage.bound, stage.grid_step)};
-    }
+                          .space = space_of(stage, rotary.rotary_pairs, ratio, choices)};
     search.population = stage.population;
     search.parents = stage.parents;
     search.mutations = stage.mutations;

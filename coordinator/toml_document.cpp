@@ -22,16 +22,18 @@ namespace {
 constexpr std::size_t largest_file = std::size_t{1} << 20;  // bytes; ours have a few thousand
 
 std::string read_text(const std::filesystem::path& file) {
-    std::error_code ignored;
-    const auto status = std::filesystem::status(file, ignored);
-    if (!std::filesystem::exists(status)) {
+    std::error_code error;
+    const auto status = std::filesystem::status(file, error);
+    const auto refuse = [&file](const std::string& found) {
         throw ConfigurationError{
-            fmt::format("{}: no such file. The configuration is a TOML file.", file.string())};
-    }
-    if (std::filesystem::is_directory(status)) {
-        throw ConfigurationError{
-            fmt::format("{}: is a directory. The configuration is a TOML file.", file.string())};
-    }
+            fmt::format("{}: {}. The configuration is a TOML file.", file.string(), found)};
+    };
+    if (status.type() == std::filesystem::file_type::not_found) refuse("no such file");
+    if (error) refuse("cannot read: " + error.message());
+    if (std::filesystem::is_directory(status)) refuse("is a directory");
+    // To read a pipe could be to wait for ever, and a stopped search is started from its file
+    // again.
+    if (!std::filesystem::is_regular_file(status)) refuse("is a pipe, a socket or a device");
     errno = 0;
     std::ifstream stream{file, std::ios::binary};
     std::string text;

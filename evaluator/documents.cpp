@@ -89,10 +89,15 @@ Documents::Documents(const std::filesystem::path& file) : file_{file} {
     try {
         const DocumentsReader reader{file};
         const std::int64_t version = reader.integer_attribute("format_version");
-        if (version < 1 || version > newest_format) {
-            reader.refuse(fmt::format("format_version = {}, expected 1 to {}{}", version,
-                                      newest_format,
-                                      version > newest_format ? ": a newer program wrote it" : ""));
+        if (version > newest_format) {
+            throw EvaluatorError{fmt::format(
+                "{}: format_version = {}, expected 1 to {}: a newer program wrote it; use that "
+                "one, or {}",
+                file.string(), version, newest_format, documents_remedy)};
+        }
+        if (version < 1) {
+            reader.refuse(
+                fmt::format("format_version = {}, expected 1 to {}", version, newest_format));
         }
         const std::int64_t bos = reader.integer_attribute("bos_token_id");
         if (bos < -1 || bos > std::numeric_limits<std::int32_t>::max()) {
@@ -113,10 +118,8 @@ Documents::Documents(const std::filesystem::path& file) : file_{file} {
             }
         }
     } catch (const storage::StorageError& error) {
-        throw EvaluatorError{fmt::format("{}: {}", file.string(), error.what())};
-    } catch (const std::filesystem::filesystem_error& error) {
         throw EvaluatorError{
-            fmt::format("{}: cannot be read: {}", file.string(), error.code().message())};
+            fmt::format("{}: damaged: {}; {}", file.string(), error.what(), documents_remedy)};
     }
 
     Sha256 digest;

@@ -4,10 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fstream>
+#include <span>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
 #include "evaluator/evaluator.hpp"
+#include "evaluator/input_file.hpp"
+#include "storage/type_name.hpp"
+#include "storage/unreadable_file.hpp"
 
 namespace longrope::evaluator {
 
@@ -26,15 +34,29 @@ constexpr std::size_t longest_text = 4096;
 // its memory must not be allocated.
 constexpr std::uintmax_t largest_compression = 1032;
 
-Hdf5File open(const std::filesystem::path& path) {
-    if (std::filesystem::is_directory(path)) {  // HDF5 would tell its life
-        throw EvaluatorError{
-            fmt::format("{}: a folder, expected a documents file (HDF5)", path.string())};
+/// What a file that HDF5 does not open is, rather than where HDF5 stumbled.
+std::string found_instead(const std::filesystem::path& path, std::uintmax_t file_bytes) {
+    std::array<char, storage::superblock_bytes> head{};
+    std::ifstream stream{path, std::ios::binary};
+    stream.read(head.data(), head.size());
+    if (stream.bad() || !stream.is_open()) {
+        return fmt::format("cannot be read: {}", std::generic_category().message(errno));
     }
+    const auto filled = static_cast<std::size_t>(stream.gcount());
+    return storage::describe_unreadable(std::as_bytes(std::span{head}).first(filled), file_bytes);
+}
+
+Hdf5File open(const std::filesystem::path& path, std::uintmax_t file_bytes) {
     const Hdf5PropertyList access{H5Pcreate(H5P_FILE_ACCESS), "create a property list"};
     // Read by every evaluator at once, often on file systems without locks.
     check_hdf5(H5Pset_file_locking(access.get(), false, true), "switch file locks off");
-    return Hdf5File{H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), "open the documents"};
+    const hid_t opened = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
+    if (opened < 0) {
+        throw EvaluatorError{fmt::format("{}: {}, expected a documents file (HDF5): {}",
+                                         path.string(), found_instead(path, file_bytes),
+                                         documents_remedy)};
+    }
+    return Hdf5File{opened, "open the documents"};
 }
 
 bool is_fixed_text(const Hdf5Type& type) {
@@ -57,7 +79,10 @@ void read(const Hdf5Dataset& dataset, hid_t type, void* values, const char* name
 }  // namespace
 
 DocumentsReader::DocumentsReader(const std::filesystem::path& path)
-    : path_{path.string()}, file_{open(path)}, file_bytes_{std::filesystem::file_size(path)} {}
+    : path_{path.string()},
+      file_bytes_{
+          size_of_input(path, fmt::format("a documents file (HDF5): {}", documents_remedy))},
+      file_{open(path, file_bytes_)} {}
 
 std::vector<std::int32_t> DocumentsReader::int32_list(const char* name) const {
     return integers<std::int32_t>(name, H5T_NATIVE_INT32, "int32");
@@ -73,13 +98,14 @@ std::vector<std::uint8_t> DocumentsReader::uint8_list(const char* name) const {
 
 template <typename Value>
 std::vector<Value> DocumentsReader::integers(const char* name, hid_t native,
-                                             const char* type_name) const {
+                                             const char* expected) const {
     constexpr H5T_sign_t sign = std::is_signed_v<Value> ? H5T_SGN_2 : H5T_SGN_NONE;
     const Hdf5Dataset dataset = open_dataset(name);
     const Hdf5Type type{H5Dget_type(dataset.get()), fmt::format("read the type of {}", name)};
     if (H5Tget_class(type.get()) != H5T_INTEGER || H5Tget_size(type.get()) != sizeof(Value) ||
         H5Tget_sign(type.get()) != sign) {
-        refuse(fmt::format("dataset {} has another type, expected {}", name, type_name));
+        refuse(fmt::format("dataset {} has type {}, expected {}", name,
+                           storage::type_name(type.get()), expected));
     }
     std::vector<Value> values(length(dataset, name, sizeof(Value)));
     read(dataset, native, values.data(), name);
@@ -90,7 +116,8 @@ std::vector<std::string> DocumentsReader::text_list(const char* name) const {
     const Hdf5Dataset dataset = open_dataset(name);
     const Hdf5Type type{H5Dget_type(dataset.get()), fmt::format("read the type of {}", name)};
     if (!is_fixed_text(type)) {
-        refuse(fmt::format("dataset {} has another type, expected fixed-length UTF-8", name));
+        refuse(fmt::format("dataset {} has type {}, expected fixed-length UTF-8", name,
+                           storage::type_name(type.get())));
     }
     const std::size_t width = H5Tget_size(type.get());
     if (width == 0 || width > longest_text) {
@@ -115,7 +142,9 @@ std::int64_t DocumentsReader::integer_attribute(const char* name) const {
     const Hdf5Type type{H5Aget_type(attribute.get()), intent};
     const Hdf5Space space{H5Aget_space(attribute.get()), intent};
     if (H5Tget_class(type.get()) != H5T_INTEGER || H5Sget_simple_extent_npoints(space.get()) != 1) {
-        refuse(fmt::format("attribute {} has another type, expected one integer", name));
+        refuse(fmt::format("attribute {} has {} values of type {}, expected one integer", name,
+                           H5Sget_simple_extent_npoints(space.get()),
+                           storage::type_name(type.get())));
     }
     std::int64_t value = 0;
     check_hdf5(H5Aread(attribute.get(), H5T_NATIVE_INT64, &value), intent);
@@ -132,8 +161,10 @@ std::optional<std::string> DocumentsReader::text_attribute(const char* name) con
     if (!is_fixed_text(type) || width > longest_text ||
         H5Sget_simple_extent_npoints(space.get()) != 1) {
         refuse(fmt::format(
-            "attribute {} has another type, expected one fixed-length text of at most {} bytes",
-            name, longest_text));
+            "attribute {} has {} values of type {}, expected one fixed-length text of at most {} "
+            "bytes",
+            name, H5Sget_simple_extent_npoints(space.get()), storage::type_name(type.get()),
+            longest_text));
     }
     std::string value(width, '\0');
     check_hdf5(H5Aread(attribute.get(), type.get(), value.data()), intent);
@@ -141,7 +172,7 @@ std::optional<std::string> DocumentsReader::text_attribute(const char* name) con
 }
 
 void DocumentsReader::refuse(const std::string& what) const {
-    throw EvaluatorError{fmt::format("{}: {}", path_, what)};
+    throw EvaluatorError{fmt::format("{}: {}; {}", path_, what, documents_remedy)};
 }
 
 Hdf5Dataset DocumentsReader::open_dataset(const char* name) const {

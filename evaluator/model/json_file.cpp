@@ -6,19 +6,17 @@
 #include <boost/json/parser.hpp>
 #include <boost/json/serialize.hpp>
 #include <fstream>
-#include <system_error>
 #include <utility>
 
 #include "evaluator/evaluator.hpp"
+#include "evaluator/input_file.hpp"
+#include "evaluator/model/repeated_key.hpp"
 
 namespace longrope::evaluator {
 
 std::string read_text_file(const std::filesystem::path& file, std::uintmax_t limit_bytes) {
-    std::error_code error;
-    const std::uintmax_t size = std::filesystem::file_size(file, error);
-    if (error) {
-        throw EvaluatorError{fmt::format("{}: cannot be read: {}", file.string(), error.message())};
-    }
+    const std::uintmax_t size =
+        size_of_input(file, fmt::format("a text file of at most {} bytes", limit_bytes));
     if (size > limit_bytes) {
         throw EvaluatorError{
             fmt::format("{}: {} bytes, expected at most {}", file.string(), size, limit_bytes)};
@@ -33,17 +31,25 @@ std::string read_text_file(const std::filesystem::path& file, std::uintmax_t lim
 }
 
 boost::json::object parse_json_object(std::string_view text, const std::string& what) {
+    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
     boost::json::parser parser;
     boost::json::error_code error;
     const std::size_t consumed = parser.write(text.data(), text.size(), error);
     if (error) {
-        throw EvaluatorError{fmt::format("{}: not valid JSON: {} at byte {} of {}", what,
-                                         error.message(), consumed, text.size())};
+        throw EvaluatorError{
+            fmt::format("{}: not valid JSON: {} at byte {} of {}: correct it, or get it again",
+                        what, error.message(), consumed, text.size())};
     }
     boost::json::value value = parser.release();
     if (!value.is_object()) {
         throw EvaluatorError{
             fmt::format("{}: found {}, expected a JSON object", what, shown(value))};
+    }
+    if (const auto key = repeated_key(text)) {
+        throw EvaluatorError{fmt::format(
+            "{}: the key {} is given twice in one object, expected once: take one of them away",
+            what, shown(boost::json::value(*key)))};
     }
     return std::move(value.get_object());
 }

@@ -8,11 +8,13 @@
 #include <map>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "evaluator/digest.hpp"
 #include "evaluator/evaluator.hpp"
+#include "evaluator/input_file.hpp"
 #include "evaluator/model/json_file.hpp"
 #include "evaluator/model/safetensors.hpp"
 
@@ -24,6 +26,7 @@ namespace json = boost::json;
 
 constexpr const char* single_name = "model.safetensors";
 constexpr const char* index_name = "model.safetensors.index.json";
+constexpr const char* remedy = "get the model's files again";
 constexpr std::uintmax_t largest_index_bytes = 64U << 20U;
 constexpr std::uintmax_t largest_config_bytes = 16U << 20U;
 
@@ -100,9 +103,9 @@ struct ModelFolder::Contents {
         files.reserve(names.size());  // views point into elements: no reallocation from here on
         std::map<std::string, const SafetensorsFile*> by_name;
         for (const std::string& name : names) {
-            if (!std::filesystem::exists(folder / name)) {
-                throw EvaluatorError{fmt::format("{}: shard {} is missing from {}", index.string(),
-                                                 name, folder.string())};
+            if (!is_there(folder / name)) {
+                throw EvaluatorError{fmt::format("{}: shard {} is missing from {}: {}",
+                                                 index.string(), name, folder.string(), remedy)};
             }
             by_name.emplace(name, &files.emplace_back(folder / name));
         }
@@ -111,8 +114,8 @@ struct ModelFolder::Contents {
             const auto found = stored.find(tensor);
             if (found == stored.end()) {
                 throw EvaluatorError{
-                    fmt::format("{}: tensor {} should lie in {}, which has {} other tensors",
-                                index.string(), tensor, shard, stored.size())};
+                    fmt::format("{}: tensor {} should lie in {}, which has {} other tensors: {}",
+                                index.string(), tensor, shard, stored.size(), remedy)};
             }
             tensors.emplace(tensor, &found->second);
         }
@@ -121,17 +124,18 @@ struct ModelFolder::Contents {
 
 ModelFolder::ModelFolder(const std::filesystem::path& folder)
     : contents_{std::make_unique<Contents>()} {
-    if (!std::filesystem::is_directory(folder)) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(folder, error)) {
         throw EvaluatorError{fmt::format(
             "{}: not a folder, expected a Hugging Face model folder with config.json and {}",
-            folder.string(), single_name)};
+            folder.empty() ? "\"\"" : folder.string(), single_name)};
     }
     contents_->folder = folder;
     contents_->config = read_model_config(folder);
     contents_->config_text = read_text_file(folder / "config.json", largest_config_bytes);
-    if (std::filesystem::exists(folder / single_name)) {  // the order that transformers uses
+    if (is_there(folder / single_name)) {  // the order that transformers uses
         contents_->open_single();
-    } else if (std::filesystem::exists(folder / index_name)) {
+    } else if (is_there(folder / index_name)) {
         contents_->open_shards();
     } else {
         throw EvaluatorError{fmt::format(

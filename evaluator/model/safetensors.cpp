@@ -9,10 +9,10 @@
 #include <boost/interprocess/file_mapping.hpp>
 #include <boost/interprocess/mapped_region.hpp>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "evaluator/evaluator.hpp"
+#include "evaluator/input_file.hpp"
 #include "evaluator/model/json_file.hpp"
 
 namespace longrope::evaluator {
@@ -136,7 +136,7 @@ void check_tiling(const std::filesystem::path& file, std::vector<Extent> extents
         if (extent.begin != covered) {
             throw EvaluatorError{fmt::format(
                 "{}: tensor {} begins at byte {} of the data, {} ends at byte {}: {}, expected "
-                "tensors that lie end to end",
+                "tensors that lie end to end: get the file again",
                 file.string(), extent.tensor, extent.begin, before, covered,
                 extent.begin < covered ? "they overlap" : "a hole between them")};
         }
@@ -146,7 +146,7 @@ void check_tiling(const std::filesystem::path& file, std::vector<Extent> extents
     if (covered != data_size) {
         throw EvaluatorError{fmt::format(
             "{}: {} ends at byte {} of the data, but {} bytes follow the header: {} belong to no "
-            "tensor",
+            "tensor: get the file again",
             file.string(), before, covered, data_size, data_size - covered)};
     }
 }
@@ -163,15 +163,11 @@ struct SafetensorsFile::Mapping {
 };
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : path_{file} {
-    std::error_code error;
-    const std::uintmax_t size = std::filesystem::file_size(file, error);
-    if (error) {
-        throw EvaluatorError{fmt::format("{}: cannot be read: {}", file.string(), error.message())};
-    }
+    const std::uintmax_t size = size_of_input(file, "weights in the safetensors format");
     if (size < length_bytes) {
         throw EvaluatorError{
             fmt::format("{}: {} bytes, expected a safetensors file, which begins "
-                        "with {} bytes of header length",
+                        "with {} bytes of header length: get it again",
                         file.string(), size, length_bytes)};
     }
     try {
@@ -186,7 +182,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : path_{file
     if (header_size > largest_header || header_size > bytes.size() - length_bytes) {
         throw EvaluatorError{fmt::format(
             "{}: the header claims {} bytes, expected at most {} (the file has {} bytes): not a "
-            "safetensors file, or a truncated one",
+            "safetensors file, or a truncated one: get it again",
             file.string(), header_size,
             std::min<std::uint64_t>(largest_header, bytes.size() - length_bytes), bytes.size())};
     }

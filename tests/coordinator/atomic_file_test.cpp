@@ -2,6 +2,7 @@
 #include "coordinator/atomic_file.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -75,4 +76,8 @@ TEST_CASE("only regular files are read") {
     CHECK_THROWS_WITH_AS((void)read_whole_file(folder.path()), doctest::Contains("regular file"),
                          HistoryError);
     CHECK_FALSE(read_whole_file(folder.path() / "gone").has_value());
+    const std::filesystem::path pipe = folder.path() / "pipe";  // that nobody will write to
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    CHECK_THROWS_WITH_AS((void)read_whole_file(pipe), doctest::Contains("found a pipe"),
+                         HistoryError);
 }

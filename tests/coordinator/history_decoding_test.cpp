@@ -177,9 +177,13 @@ TEST_CASE("a foreign, newer or incomplete file is refused with place, found and 
 }
 
 TEST_CASE("what is no HDF5 file is refused in plain words") {
-    CHECK(refusal({}) == "search.h5: found an empty file, expected a history");
-    CHECK(refusal(std::vector<std::byte>(5000, std::byte{'x'}))
-              .find("found 5000 bytes without HDF5's signature") != std::string::npos);
+    CHECK(refusal({}) == "search.h5: an empty file, expected a history (HDF5)");
+    CHECK(refusal(std::vector<std::byte>(5000, std::byte{'x'})) ==
+          "search.h5: not an HDF5 file, expected a history (HDF5)");
+    const std::vector<std::byte> image = encode_history(sample_history());
+    CHECK(refusal({image.begin(), image.begin() + 1000}) ==
+          fmt::format("search.h5: truncated: 1000 of {} bytes are there, expected a history (HDF5)",
+                      image.size()));
 }
 
 TEST_CASE("a truncated file is refused at every length") {

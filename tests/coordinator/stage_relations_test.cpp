@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stages say of each other, and what follows where they say nothing.
 #include <doctest/doctest.h>
+#include <fmt/core.h>
 
 #include <string>
 
@@ -123,6 +124,24 @@ TEST_CASE("trainings are one file, or several in a row under the factors of name
     CHECK(contains(error_of("finetune = \"2048 = a.toml\"\n"), "and there is none"));
     CHECK(contains(error_of(next("finetune = \"2048 = a.toml, b.toml\"\n")),
                    "accepted: a file, or trainings such as"));
+}
+
+TEST_CASE("weights of an objective add up to 1 whatever their size, and none of them is lost") {
+    for (const char* weight : {"1e308", "1.7976931348623157e308", "1e-300", "5e-324"}) {
+        INFO(weight);
+        const std::string text = fmt::format("256 = {0}, 2048 = {0}", weight);
+        CHECK(normalised(*parse_objective(text)) ==
+              std::vector<ScoredLength>{{256, 0.5}, {2048, 0.5}});
+    }
+    const auto uneven = normalised(*parse_objective("256 = 1e308, 512 = 1e10, 2048 = 1.5e308"));
+    CHECK(uneven[0].weight == doctest::Approx(0.4));
+    CHECK(uneven[1].weight > 0.0);
+    CHECK(uneven[2].weight == doctest::Approx(0.6));
+    CHECK(parse_objective("256 = 1e-300, 2048 = 1"));
+    for (const char* text : {"256 = 1e-301, 2048 = 1", "256 = 1e-20, 2048 = 1e300"}) {
+        INFO(text);
+        CHECK_FALSE(parse_objective(text));
+    }
 }
 
 TEST_CASE("stages that do not fit each other are refused with what would") {

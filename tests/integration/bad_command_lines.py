@@ -419,6 +419,27 @@ INITIAL = [
         words=("init",),
     ),
     Case(
+        "`init` with a model of no name",
+        EXIT_USAGE,
+        ('--model: found "", expected a path in UTF-8 without control characters',),
+        "name it",
+        words=("init", "--model", "", "--documents", "documents.h5", "--target", "512"),
+    ),
+    Case(
+        "`init` with a run directory that is not UTF-8",
+        EXIT_USAGE,
+        ('--run-directory: found "a\ufffdb", expected a path in UTF-8 without control characters',),
+        "take another name",
+        words=(*INIT, "--target", "512", "--run-directory", "a\udcffb"),
+    ),
+    Case(
+        "`init` with a run directory of two lines",
+        EXIT_USAGE,
+        ('--run-directory: found "a\\u000Ab", expected a path in UTF-8',),
+        "take another name",
+        words=(*INIT, "--target", "512", "--run-directory", "a\nb"),
+    ),
+    Case(
         "`init` with a word",
         EXIT_USAGE,
         ('longrope init takes flags only, found "more"',),

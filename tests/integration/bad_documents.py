@@ -22,6 +22,8 @@ from spoiled_files import (
     documents,
     flipped_token,
     folder_instead,
+    link_to_itself,
+    pipe_instead,
     removed,
     replaced,
     truncated,
@@ -37,21 +39,24 @@ DOCUMENTS = [
     Case(
         "a documents file that is missing",
         EXIT_BAD_FILE,
-        ("documents.h5",),
-        "correct `documents.path`",
+        (
+            "documents.h5: no such file, expected a documents file (HDF5): "
+            "make it with scripts/tokenize_documents.py",
+        ),
+        "correct `documents.path`, or make the file",
         removed("documents.h5"),
     ),
     Case(
         "an empty documents file",
         EXIT_BAD_FILE,
-        ("documents.h5: cannot open the documents", "file signature not found"),
+        ("documents.h5: an empty file, expected a documents file (HDF5): make it with",),
         NEW_DOCUMENTS,
         content("documents.h5", b""),
     ),
     Case(
         "a documents file that is text",
         EXIT_BAD_FILE,
-        ("documents.h5: cannot open the documents", "file signature not found"),
+        ("documents.h5: not an HDF5 file, expected a documents file (HDF5): make it with",),
         NEW_DOCUMENTS,
         content("documents.h5", b"It was the best of times"),
     ),
@@ -63,9 +68,26 @@ DOCUMENTS = [
         folder_instead("documents.h5"),
     ),
     Case(
+        "a pipe in place of the documents file",
+        EXIT_BAD_FILE,
+        ("documents.h5: a pipe, a socket or a device, expected a documents file (HDF5)",),
+        "name the file",
+        pipe_instead("documents.h5"),
+    ),
+    Case(
+        "a documents file that is a link to itself",
+        EXIT_BAD_FILE,
+        (
+            "documents.h5: cannot be read: Too many levels of symbolic links, expected a documents "
+            "file",
+        ),
+        "name the file",
+        link_to_itself("documents.h5"),
+    ),
+    Case(
         "a documents file that is cut off",
         EXIT_BAD_FILE,
-        ("documents.h5: cannot open the documents", "truncated file"),
+        ("documents.h5: truncated: ", " bytes are there, expected a documents file", "make it"),
         NEW_DOCUMENTS,
         truncated("documents.h5", 0.5),
     ),
@@ -93,7 +115,10 @@ DOCUMENTS = [
     Case(
         "documents of a newer program",
         EXIT_BAD_FILE,
-        ("documents.h5: format_version = 9, expected 1 to 1: a newer program wrote it",),
+        (
+            "documents.h5: format_version = 9, expected 1 to 1: a newer program wrote it; use that "
+            "one, or make it with",
+        ),
         "take the newer program",
         attribute("format_version", numpy.int32(9)),
     ),
@@ -107,7 +132,7 @@ DOCUMENTS = [
     Case(
         "a dataset of another type",
         EXIT_BAD_FILE,
-        ("documents.h5: dataset tokens has another type, expected int32",),
+        ("documents.h5: dataset tokens has type float64, expected int32; make it with",),
         NEW_DOCUMENTS,
         values("tokens", numpy.zeros(1800)),
     ),

@@ -3,15 +3,28 @@
 
 from __future__ import annotations
 
-from bad_input import EVALUATE_MODEL, EXIT_BAD_FILE, EXIT_NOBODY_LEFT, NEW_MODEL, OTHER_MODEL, Case
+from bad_input import (
+    EVALUATE_MODEL,
+    EXIT_BAD_FILE,
+    EXIT_NOBODY_LEFT,
+    NEW_MODEL,
+    OTHER_MODEL,
+    SEARCH,
+    Case,
+)
+from bad_surroundings import cpu_without_avx512
 from spoiled_files import (
+    all_of,
     config_json,
     content,
     edit,
     folder_instead,
+    link_to_itself,
     not_numbers,
     overlapping,
+    pipe_instead,
     removed,
+    replaced,
     shard_index,
     tensor_entry,
     tensor_header,
@@ -48,9 +61,33 @@ MODEL_FILES = [
     Case(
         "a folder in place of the weights",
         EXIT_BAD_FILE,
-        ("model/model.safetensors: cannot be read: Is a directory",),
+        ("model/model.safetensors: a folder, expected weights in the safetensors format",),
         NEW_MODEL,
         folder_instead("model/model.safetensors"),
+    ),
+    Case(
+        "weights that are a link to itself",
+        EXIT_BAD_FILE,
+        (
+            "model/model.safetensors: cannot be read: Too many levels of symbolic links, expected "
+            "weights",
+        ),
+        NEW_MODEL,
+        link_to_itself("model/model.safetensors"),
+    ),
+    Case(
+        "a pipe in place of the weights",
+        EXIT_BAD_FILE,
+        ("model/model.safetensors: a pipe, a socket or a device, expected weights",),
+        NEW_MODEL,
+        pipe_instead("model/model.safetensors"),
+    ),
+    Case(
+        "a model folder that is a link to itself",
+        EXIT_BAD_FILE,
+        ("loop: not a folder, expected a Hugging Face model folder with config.json",),
+        "correct `model.path`",
+        all_of(link_to_itself("loop"), replaced('path = "model"', 'path = "loop"')),
     ),
     Case(
         "weights that are cut off",
@@ -76,7 +113,7 @@ MODEL_FILES = [
     Case(
         "weights that are longer than their tensors",
         EXIT_BAD_FILE,
-        ("model/model.safetensors: ", "64 belong to no tensor"),
+        ("model/model.safetensors: ", "64 belong to no tensor: get the file again"),
         NEW_MODEL,
         edit("model/model.safetensors", lambda file: file + bytes(64)),
     ),
@@ -90,7 +127,7 @@ MODEL_FILES = [
     Case(
         "a tensor named twice",
         EXIT_BAD_FILE,
-        (f"tensor {LAST_NORM}", "they overlap"),
+        (f'model.safetensors: header: the key "{LAST_NORM}" is given twice in one object',),
         NEW_MODEL,
         tensor_named_twice(LAST_NORM),
     ),
@@ -132,9 +169,18 @@ MODEL_FILES = [
         begun=True,
     ),
     Case(
+        "an instruction set that the CPU lacks",
+        EXIT_NOBODY_LEFT,
+        ('no worker is left: isa = "avx512" was asked for, but this CPU has no more than',),
+        'take `evaluator.isa = "auto"`, or what every machine has',
+        words=(*SEARCH, "--isa", "avx512"),
+        surroundings=cpu_without_avx512,
+        begun=True,
+    ),
+    Case(
         "a shard that is missing",
         EXIT_BAD_FILE,
-        ("model.safetensors.index.json: shard model-2.safetensors is missing from model",),
+        ("model.safetensors.index.json: shard model-2.safetensors is missing from model: get",),
         NEW_MODEL,
         shard_index({EMBEDDING: "part.safetensors", LAST_NORM: "model-2.safetensors"}),
     ),
@@ -148,23 +194,37 @@ MODEL_FILES = [
     Case(
         "a shard without its tensor",
         EXIT_BAD_FILE,
-        ("index.json: tensor other should lie in part.safetensors",),
+        ("index.json: tensor other should lie in part.safetensors", "get the model's files"),
         NEW_MODEL,
         shard_index({"other": "part.safetensors"}),
     ),
     Case(
         "an index that is no JSON",
         EXIT_BAD_FILE,
-        ("model/model.safetensors.index.json: not valid JSON",),
+        ("model/model.safetensors.index.json: not valid JSON", "get it again"),
         NEW_MODEL,
         shard_index({}, b"{"),
     ),
     Case(
         "a config.json that is no JSON",
         EXIT_BAD_FILE,
-        ("model/config.json: not valid JSON: incomplete JSON",),
+        ("model/config.json: not valid JSON: incomplete JSON", "correct it, or get it again"),
         NEW_MODEL,
         truncated("model/config.json", 0.5),
+    ),
+    Case(
+        "a key of config.json given twice",
+        EXIT_BAD_FILE,
+        ('model/config.json: the key "vocab_size" is given twice in one object, expected once',),
+        "take one of them away",
+        edit("model/config.json", lambda text: text.replace(b"{", b'{"vocab_size": 7, ', 1)),
+    ),
+    Case(
+        "a pipe in place of config.json",
+        EXIT_BAD_FILE,
+        ("model/config.json: a pipe, a socket or a device, expected a text file",),
+        NEW_MODEL,
+        pipe_instead("model/config.json"),
     ),
     Case(
         "a config.json nested without end",

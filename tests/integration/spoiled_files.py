@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,27 @@ def folder_instead(name: str) -> Spoil:
     def replace(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
         (folder / name).mkdir(parents=True)
+
+    return replace
+
+
+def pipe_instead(name: str) -> Spoil:
+    """A pipe that nobody writes to: who opens it to read waits for ever."""
+
+    def replace(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+
+    return replace
+
+
+def link_to_itself(name: str) -> Spoil:
+    """A link that leads to itself: a file that nobody can read, root neither."""
+
+    def replace(folder: Path) -> None:
+        path = folder / name
+        path.unlink(missing_ok=True)
+        path.symlink_to(path.name)
 
     return replace
 
@@ -273,10 +295,3 @@ def flipped_score(folder: Path) -> None:
 def foreign_history(folder: Path) -> None:
     """An HDF5 file in place of the history, but one of documents."""
     write_documents(folder / "run" / "search.h5")
-
-
-def history_of_itself(folder: Path) -> None:
-    """A link that leads to itself: a file that nobody can read, root neither."""
-    path = folder / "run" / "search.h5"
-    path.unlink()
-    path.symlink_to("search.h5")

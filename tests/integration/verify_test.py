@@ -65,6 +65,7 @@ class Verify(unittest.TestCase):
         ended = run_program("verify", str(file), folder=self.folder)
         self.assertEqual(ended.returncode, EXIT_BAD_FILE)
         self.assertIn(f"{file}: the configuration in the history cannot be read", ended.stderr)
+        self.assertIn("edited or is damaged: bring back a copy of it", ended.stderr)
         ended = run_program("verify", "--json", str(file), folder=self.folder)
         self.assertEqual(ended.returncode, EXIT_BAD_FILE)
         self.assertFalse(json.loads(ended.stdout)["verified"])

@@ -202,10 +202,18 @@ TEST_CASE("a configuration that cannot be used is refused, naming key, value and
     }
 }
 
+TEST_CASE("a byte-order mark before a configuration is skipped") {
+    const TemporaryFolder folder;
+    folder.write("config.json", std::string{"\xef\xbb\xbf"} + small_llama);
+    CHECK(read_model_config(folder.path()).hidden_size == 128);
+}
+
 TEST_CASE("a config.json that is missing or no JSON object is refused, naming the file") {
     const TemporaryFolder folder;
     const auto read = [&] { return read_model_config(folder.path()); };
-    CHECK_THROWS_WITH_AS(read(), doctest::Contains("config.json: cannot be read"), EvaluatorError);
+    CHECK_THROWS_WITH_AS(read(),
+                         doctest::Contains("config.json: no such file, expected a text file"),
+                         EvaluatorError);
     folder.write("config.json", "[1, 2]");
     CHECK_THROWS_WITH_AS(read(), doctest::Contains("found [1,2], expected a JSON object"),
                          EvaluatorError);
@@ -213,6 +221,15 @@ TEST_CASE("a config.json that is missing or no JSON object is refused, naming th
     CHECK_THROWS_WITH_AS(read(), doctest::Contains("not valid JSON"), EvaluatorError);
     folder.write("config.json", R"({"hidden_size": NaN})");
     CHECK_THROWS_WITH_AS(read(), doctest::Contains("not valid JSON"), EvaluatorError);
+    folder.write("config.json",
+                 R"({"a": {"b": 1, "c": {"b": 1}, "d": [{"b": 2}, {"b": 2}], "b": 2}})");
+    CHECK_THROWS_WITH_AS(read(), doctest::Contains("the key \"b\" is given twice in one object"),
+                         EvaluatorError);
+    folder.write("config.json", R"({"key": 1, "a": "key", "k\u0065y": 2})");
+    CHECK_THROWS_WITH_AS(read(), doctest::Contains("the key \"key\" is given twice"),
+                         EvaluatorError);
+    folder.write("config.json", R"({"a": {"b": 1, "c": {"b": 1}, "d": [{"b": 2}, {"b": 2}]}})");
+    CHECK_THROWS_WITH_AS(read(), doctest::Contains("architectures"), EvaluatorError);
     folder.write("config.json", R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 1e400})");
     CHECK_THROWS_AS(read(), EvaluatorError);
     folder.write("config.json", "{} {}");
