@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <boost/json.hpp>
 #include <numeric>
 #include <vector>
 

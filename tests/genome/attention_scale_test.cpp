@@ -58,7 +58,8 @@ TEST_CASE("attention scales survive the way through text") {
 }
 
 TEST_CASE("other texts are no attention scale") {
-    for (const char* text : {"", "Su", "0", "-1", "nan", "inf", "1.1x", " 1.1", "0.0099", "100.1", "1e300"}) {
+    for (const char* text :
+         {"", "Su", "0", "-1", "nan", "inf", "1.1x", " 1.1", "0.0099", "100.1", "1e300"}) {
         INFO("'", text, "'");
         CHECK_FALSE(AttentionScale::parse(text));
     }
