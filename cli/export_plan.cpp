@@ -350,10 +350,13 @@ void settle_start_tokens(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
                 list->origin, list->start_tokens,
                 carried ? "only the long list may have" : "no engine's format has")};
         }
-        if (parsed.count("no-verify") > 0) {
+        const bool has_documents = parsed.count("factors") == 0 || parsed.count("documents") > 0;
+        if (parsed.count("no-verify") > 0 || !has_documents) {
             throw UsageError{
-                "--drop-start-tokens: without start tokens the list must be scored again; leave "
-                "out --no-verify"};
+                fmt::format("--drop-start-tokens: without start tokens the list must be scored "
+                            "again; {}",
+                            has_documents ? "leave out --no-verify"
+                                          : "name documents to score it on with --documents")};
         }
         *dropped = std::exchange(list->start_tokens, 0);
     }

@@ -109,12 +109,27 @@ IMPORTS = [
     Case(
         "start tokens dropped unseen",
         EXIT_USAGE,
-        ("--drop-start-tokens: without start tokens the list must be scored again",),
+        ("the list must be scored again; leave out --no-verify",),
         "leave out `--no-verify`",
         FACTORS,
         words=(
             *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
             *("--start-tokens", "4", "--drop-start-tokens", "--no-verify"),
+            *("--documents", "documents.h5"),
+        ),
+    ),
+    Case(
+        "start tokens dropped without documents to score on",
+        EXIT_USAGE,
+        (
+            "--drop-start-tokens: without start tokens the list must be scored again",
+            "name documents to score it on with --documents",
+        ),
+        "add `--documents`",
+        FACTORS,
+        words=(
+            *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+            *("--start-tokens", "4", "--drop-start-tokens"),
         ),
     ),
     Case(
