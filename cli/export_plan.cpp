@@ -15,6 +15,7 @@
 #include "cli/factors_file.hpp"
 #include "cli/history_argument.hpp"
 #include "cli/run_inputs.hpp"
+#include "coordinator/objective.hpp"
 #include "coordinator/score_table.hpp"
 #include "genome/attention_scale.hpp"
 
@@ -190,6 +191,24 @@ FactorList ones(std::size_t pairs) {
     return list;
 }
 
+/// What the search of a stage minimised, in words.
+std::string objective_of(const coordinator::Configuration& configuration,
+                         const std::string& stage) {
+    const auto& stages = configuration.stages;
+    const auto found = std::ranges::find(stages, stage, &coordinator::StageSettings::name);
+    const auto lengths =
+        found == stages.end() ? std::nullopt : coordinator::parse_objective(found->objective);
+    if (!lengths || lengths->empty()) {
+        return "token-weighted negative log-likelihood at target_tokens";
+    }
+    std::vector<std::string> parts;
+    for (const coordinator::ScoredLength& length : coordinator::normalised(*lengths)) {
+        parts.push_back(fmt::format("{} at {} tokens", length.weight, length.tokens));
+    }
+    return fmt::format("weighted mean of the mean negative log-likelihoods per token: {}",
+                       fmt::join(parts, ", "));
+}
+
 /// A stage of a campaign may have weights of its own.
 void take_stage_weights(ExportPlan& plan, const std::string& stage) {
     const auto& stages = plan.configuration.stages;
@@ -219,8 +238,9 @@ void plan_from_history(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
             stage.name);
     }
     if (parsed.count("model") == 0) take_stage_weights(plan, stage.name);
-    plan.configuration.stages.clear();  // the weights of the others do not matter
     RopeExport& rope = plan.rope;
+    rope.objective = objective_of(plan.configuration, stage.name);
+    plan.configuration.stages.clear();  // the weights of the others do not matter
     rope.long_list = stage_list(stage);
     rope.theta = stage.theta;
     rope.rotary_dim = 2 * static_cast<std::uint32_t>(rope.long_list.factors.size());
@@ -231,7 +251,6 @@ void plan_from_history(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     rope.documents_digest = history.documents_digest;
     rope.run_uuid = history.run_uuid;
     rope.stage = stage.name;
-    rope.objective = "token-weighted negative log-likelihood at target_tokens";
     rope.seed = history.seed;
     rope.short_list = parsed.count("short-stage") > 0
                           ? short_list(history, stage, text_of(parsed, "short-stage"))

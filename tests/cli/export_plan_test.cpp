@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::uint32_t pairs = 4;
 
-coordinator::Configuration landscape() {
+coordinator::Configuration landscape(const std::string& objective) {
     coordinator::Configuration configuration;
     configuration.evaluator.backend = "synthetic";
     configuration.evaluator.synthetic.dimensions = pairs;
@@ -27,6 +27,7 @@ coordinator::Configuration landscape() {
     coordinator::StageSettings stage;
     stage.name = "2048";
     stage.target_tokens = 2048;
+    stage.objective = objective;
     configuration.stages = {stage};
     return configuration;
 }
@@ -70,9 +71,9 @@ coordinator::StageHistory stage(const std::string& name, double target,
 struct Run {
     TemporaryFolder folder;
 
-    explicit Run(std::vector<coordinator::StageHistory> stages) {
+    explicit Run(std::vector<coordinator::StageHistory> stages, const std::string& objective = "") {
         coordinator::RunHistory history;
-        const coordinator::Configuration configuration = landscape();
+        const coordinator::Configuration configuration = landscape(objective);
         const coordinator::RunFacts facts = read_facts(configuration);
         history.configuration = coordinator::to_toml(configuration);
         history.model_digest = facts.model_digest;
@@ -132,6 +133,16 @@ TEST_CASE("scores on validation documents stand in where nothing was held out") 
     REQUIRE(score.has_value());
     CHECK(score->documents_of == "validation");
     CHECK(score->nll == std::vector<double>{750.0, 750.0});
+}
+
+TEST_CASE("what a list was searched for is said: the target, or each length and its weight") {
+    const Run target{{stage("2048", 2048, long_factors, 0)}};
+    CHECK(target.plan({"--format", "json"}).rope.objective ==
+          "token-weighted negative log-likelihood at target_tokens");
+    const Run lengths{{stage("2048", 2048, long_factors, 0)}, "512 = 1, 2048 = 3"};
+    CHECK(lengths.plan({"--format", "json"}).rope.objective ==
+          "weighted mean of the mean negative log-likelihoods per token: 0.25 at 512 "
+          "tokens, 0.75 at 2048 tokens");
 }
 
 TEST_CASE("a recovery stage gives the short list, and is never taken for the long one") {
