@@ -184,9 +184,11 @@ FactorList short_list(const RunHistory& history, const StageHistory& from,
     return list;
 }
 
+constexpr const char* ones_origin = "ones";
+
 FactorList ones(std::size_t pairs) {
     FactorList list;
-    list.origin = "ones";
+    list.origin = ones_origin;
     list.factors.assign(pairs, 1.0);
     return list;
 }
@@ -330,14 +332,24 @@ void plan_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
 
 // --- Checks of both -----------------------------------------------------------------------------
 
-void check_lists(ExportPlan& plan) {
-    const RopeExport& rope = plan.rope;
-    if (rope.target_tokens() <= rope.original_window) {
+/// A list for up to the original window goes by itself into a file that holds one.
+void settle_list_for_short_texts(ExportPlan& plan, bool imported) {
+    RopeExport& rope = plan.rope;
+    if (rope.target_tokens() > rope.original_window) return;
+    const bool holds_one = plan.format == ExportFormat::csv || plan.format == ExportFormat::json;
+    if (!holds_one || rope.short_list.origin != ones_origin) {
         throw UsageError{
             fmt::format("{}: it is for {} tokens, and the original window has {}: the long list is "
-                        "for more. Give it as --short-stage beside another",
-                        rope.long_list.origin, rope.target_tokens(), rope.original_window)};
+                        "for more. Give it as {} beside another, or by itself to --format csv or "
+                        "json",
+                        rope.long_list.origin, rope.target_tokens(), rope.original_window,
+                        imported ? "--short-factors" : "--short-stage")};
     }
+    rope.short_list = {};
+}
+
+void check_model(const ExportPlan& plan) {
+    const RopeExport& rope = plan.rope;
     if (!plan.model) return;
     if (plan.model->rotary_dim != rope.rotary_dim) {
         throw UsageError{fmt::format("{}: {} rotary pairs, and the factors are {}",
@@ -403,7 +415,9 @@ std::vector<std::uint32_t> first_documents(const FactorList& list, std::uint64_t
 /// imported lists those of a split.
 void choose_documents(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     RopeExport& rope = plan.rope;
-    plan.short_tokens = rope.short_list.score ? rope.short_list.tokens : rope.original_window;
+    plan.short_tokens = rope.short_list.score
+                            ? rope.short_list.tokens
+                            : std::min(rope.original_window, rope.target_tokens());
     const bool imported = parsed.count("factors") > 0;
     const bool has_documents = !imported || parsed.count("documents") > 0;
     if (parsed.count("no-verify") > 0 || !has_documents) return;
@@ -527,13 +541,14 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
         throw UsageError{fmt::format("--format {}: the synthetic backend has no model folder",
                                      parsed["format"].as<std::string>())};
     }
-    if (plan.format == ExportFormat::csv && plan.rope.short_list.origin != "ones") {
+    if (plan.format == ExportFormat::csv && plan.rope.short_list.origin != ones_origin) {
         throw UsageError{
             fmt::format("--format csv: a file holds one list; leave out the short one ({}), or "
                         "export it by itself",
                         plan.rope.short_list.origin)};
     }
-    check_lists(plan);
+    settle_list_for_short_texts(plan, imported);
+    check_model(plan);
     settle_start_tokens(parsed, plan);
     choose_documents(parsed, plan);
     return plan;

@@ -82,7 +82,10 @@ IMPORTS = [
     Case(
         "factors for no more than the original window",
         EXIT_USAGE,
-        ("factors.csv: it is for 256 tokens, and the original window has 256",),
+        (
+            "factors.csv: it is for 256 tokens, and the original window has 256",
+            "Give it as --short-factors beside another, or by itself to --format csv or json",
+        ),
         "give factors for more as `--factors`, these as `--short-factors`",
         FACTORS,
         words=(*IMPORT, "--factors", "factors.csv", "--target-tokens", "256"),
