@@ -286,8 +286,8 @@ void plan_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     const evaluator::ModelConfig model =
         evaluator::read_model_config(plan.configuration.model.path);
     const bool repair = parsed.count("repair") > 0;
-    FactorsFile file =
-        read_factors_file(text_of(parsed, "factors"), "--factors", model.rotary_pairs());
+    FactorsFile file = read_factors_file(text_of(parsed, "factors"), "--factors",
+                                         model.rotary_pairs(), model.rope_theta);
     settle_dips(file, "--factors", repair);
     RopeExport& rope = plan.rope;
     rope.theta = model.rope_theta;
@@ -320,7 +320,7 @@ void plan_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     rope.short_list = ones(rope.long_list.factors.size());
     if (parsed.count("short-factors") > 0) {
         FactorsFile given = read_factors_file(text_of(parsed, "short-factors"), "--short-factors",
-                                              model.rotary_pairs());
+                                              model.rotary_pairs(), model.rope_theta);
         settle_dips(given, "--short-factors", repair);
         rope.short_list.origin = text_of(parsed, "short-factors");
         rope.short_list.factors = std::move(given.factors);
