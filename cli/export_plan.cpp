@@ -54,6 +54,9 @@ ExportFormat format_of(const cxxopts::ParseResult& parsed) {
 /// Whether files may be written where the user says.
 void check_output(const ExportPlan& plan) {
     const std::string where = fmt::format("--output {}", plan.output.string());
+    if (!plan.output.has_filename() && plan.format != ExportFormat::hugging_face) {
+        throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
+    }
     const fs::path folder = plan.output.has_parent_path() ? plan.output.parent_path() : ".";
     if (!fs::is_directory(folder)) {
         throw UsageError{
@@ -514,6 +517,9 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
     ExportPlan plan;
     plan.format = format_of(parsed);
     plan.output = text_of(parsed, "output");
+    if (plan.format == ExportFormat::hugging_face && !plan.output.has_filename()) {
+        plan.output = plan.output.parent_path();  // the folder NAME may be given as NAME/
+    }
     plan.copy_weights = parsed.count("copy") > 0;
     plan.replace = parsed.count("force") > 0;
     if (plan.output.empty()) {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "cli/arguments.hpp"
@@ -22,6 +23,9 @@ namespace json = boost::json;
 
 // A vector per layer of the largest models, or a log of the published code, is far below.
 constexpr std::uintmax_t largest_file_bytes = 256U << 20U;
+
+// Of UTF-8, as spreadsheets write it before the first number.
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 // Searches have none below 1, published models hardly (MiniCPM4 begins with 0.9978). The upper end
 // is that of config.json.
@@ -270,7 +274,8 @@ std::string content_of(const std::filesystem::path& file, const std::string& whe
 FactorsFile read_factors_file(const std::filesystem::path& file, const std::string& flag,
                               std::size_t pairs, double theta) {
     const std::string where = fmt::format("{} {}", flag, file.string());
-    const std::string content = content_of(file, where);
+    std::string content = content_of(file, where);
+    if (content.starts_with(byte_order_mark)) content.erase(0, byte_order_mark.size());
     const Reader reader{where, pairs, theta};
     const std::size_t first = content.find_first_not_of(" \t\r\n");
     if (first == std::string::npos || (content[first] != '{' && content[first] != '[')) {

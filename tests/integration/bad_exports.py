@@ -161,6 +161,14 @@ IMPORTS = [
         words=(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
     ),
     Case(
+        "a folder to write a file to",
+        EXIT_USAGE,
+        ("--output made/: it is a folder, expected a file to write",),
+        "leave out the slash, or take `--format hf`",
+        FACTORS,
+        words=(*IMPORT[:-1], "made/", "--format", "csv", "--factors", "factors.csv"),
+    ),
+    Case(
         "start tokens, which no engine knows",
         EXIT_USAGE,
         ("factors.csv: 4 start tokens, which no engine's format has; --drop-start-tokens",),

@@ -212,6 +212,11 @@ class Export(unittest.TestCase):
         native = json.loads((self.folder / "made.json").read_text())
         self.assertEqual(native["n_hat"], 16)
 
+    def test_a_folder_may_be_named_with_a_slash(self) -> None:
+        report = self.export("run", "--output", "made/", "--no-verify")
+        self.assertEqual(report["output"], "made")
+        self.assertTrue((self.folder / "made/config.json").is_file())
+
     def test_dips_are_told_and_repaired_on_demand(self) -> None:
         dipping = [1.0] * 14 + [3.0, 2.0]
         (self.folder / "made.csv").write_text("\n".join(map(str, dipping)))
