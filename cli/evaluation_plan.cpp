@@ -198,8 +198,8 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
     }
     if (default_list && from_run) methods.push_back(*from_run);
     if (parsed.count("factors") > 0) {
-        FactorsFile file =
-            read_factors_file(text_of(parsed, "factors"), "--factors", plan.facts.rotary_pairs);
+        FactorsFile file = read_factors_file(text_of(parsed, "factors"), "--factors",
+                                             plan.facts.rotary_pairs, plan.facts.theta);
         settle_dips(file, "--factors", parsed.count("repair") > 0);
         EvaluatedMethod custom{"factors", std::move(file.factors)};
         custom.start_tokens = file.start_tokens.value_or(0);

@@ -29,12 +29,14 @@ std::string list_text(const FactorList& list, const char* engines) {
 std::string report_text(const ExportPlan& plan, const std::string& written,
                         const std::vector<ExportedRow>& rows) {
     const RopeExport& rope = plan.rope;
-    std::string text =
-        fmt::format("Wrote {}\n  {} to {} tokens, attention scale {:.6f}{}\n", written,
-                    rope.original_window, rope.target_tokens(), rope.attention_scale,
-                    plan.format == ExportFormat::csv ? " (not in the file)" : "");
-    text += list_text(rope.long_list, "long list");
-    if (plan.format != ExportFormat::csv) text += list_text(rope.short_list, "short list");
+    std::string text = fmt::format(
+        "Wrote {}\n  {}{} tokens, attention scale {:.6f}{}\n", written,
+        rope.is_one_list() ? "" : fmt::format("{} to ", rope.original_window), rope.target_tokens(),
+        rope.attention_scale, plan.format == ExportFormat::csv ? " (not in the file)" : "");
+    text += list_text(rope.long_list, rope.is_one_list() ? "list" : "long list");
+    if (plan.format != ExportFormat::csv && !rope.is_one_list()) {
+        text += list_text(rope.short_list, "short list");
+    }
     if (rows.empty()) return text + "Read back as written; not scored.\n";
     std::size_t width = 10;
     for (const ExportedRow& row : rows) width = std::max(width, row.list.size());

@@ -78,7 +78,7 @@ ReloadedRope reload_export(const ExportPlan& plan) {
         case ExportFormat::json:
             break;
     }
-    const FactorsFile file = read_factors_file(plan.output, "--output", pairs);
+    const FactorsFile file = read_factors_file(plan.output, "--output", pairs, plan.rope.theta);
     // A CSV file says nothing of the scale: whoever loads it has to.
     const double scale = file.attention_scale.value_or(plan.rope.attention_scale);
     return {file.factors, file.short_factors, scale, scale, file.start_tokens.value_or(0)};

@@ -130,6 +130,7 @@ json::object native_export(const RopeExport& rope) {
                         {"short_origin", rope.short_list.origin},
                         {"lambda_long", json::value_from(rope.long_list.factors)},
                         {"lambda_short", json::value_from(rope.short_list.factors)}};
+    if (rope.is_one_list()) object["lambda_short"] = nullptr;
     if (const auto& score = rope.long_list.score) {
         double sum = 0.0;
         std::uint64_t tokens = 0;

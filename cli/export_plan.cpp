@@ -15,6 +15,7 @@
 #include "cli/factors_file.hpp"
 #include "cli/history_argument.hpp"
 #include "cli/run_inputs.hpp"
+#include "coordinator/objective.hpp"
 #include "coordinator/score_table.hpp"
 #include "genome/attention_scale.hpp"
 
@@ -53,6 +54,9 @@ ExportFormat format_of(const cxxopts::ParseResult& parsed) {
 /// Whether files may be written where the user says.
 void check_output(const ExportPlan& plan) {
     const std::string where = fmt::format("--output {}", plan.output.string());
+    if (!plan.output.has_filename() && plan.format != ExportFormat::hugging_face) {
+        throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
+    }
     const fs::path folder = plan.output.has_parent_path() ? plan.output.parent_path() : ".";
     if (!fs::is_directory(folder)) {
         throw UsageError{
@@ -183,11 +187,31 @@ FactorList short_list(const RunHistory& history, const StageHistory& from,
     return list;
 }
 
+constexpr const char* ones_origin = "ones";
+
 FactorList ones(std::size_t pairs) {
     FactorList list;
-    list.origin = "ones";
+    list.origin = ones_origin;
     list.factors.assign(pairs, 1.0);
     return list;
+}
+
+/// What the search of a stage minimised, in words.
+std::string objective_of(const coordinator::Configuration& configuration,
+                         const std::string& stage) {
+    const auto& stages = configuration.stages;
+    const auto found = std::ranges::find(stages, stage, &coordinator::StageSettings::name);
+    const auto lengths =
+        found == stages.end() ? std::nullopt : coordinator::parse_objective(found->objective);
+    if (!lengths || lengths->empty()) {
+        return "token-weighted negative log-likelihood at target_tokens";
+    }
+    std::vector<std::string> parts;
+    for (const coordinator::ScoredLength& length : coordinator::normalised(*lengths)) {
+        parts.push_back(fmt::format("{} at {} tokens", length.weight, length.tokens));
+    }
+    return fmt::format("weighted mean of the mean negative log-likelihoods per token: {}",
+                       fmt::join(parts, ", "));
 }
 
 /// A stage of a campaign may have weights of its own.
@@ -219,8 +243,9 @@ void plan_from_history(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
             stage.name);
     }
     if (parsed.count("model") == 0) take_stage_weights(plan, stage.name);
-    plan.configuration.stages.clear();  // the weights of the others do not matter
     RopeExport& rope = plan.rope;
+    rope.objective = objective_of(plan.configuration, stage.name);
+    plan.configuration.stages.clear();  // the weights of the others do not matter
     rope.long_list = stage_list(stage);
     rope.theta = stage.theta;
     rope.rotary_dim = 2 * static_cast<std::uint32_t>(rope.long_list.factors.size());
@@ -231,7 +256,6 @@ void plan_from_history(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     rope.documents_digest = history.documents_digest;
     rope.run_uuid = history.run_uuid;
     rope.stage = stage.name;
-    rope.objective = "token-weighted negative log-likelihood at target_tokens";
     rope.seed = history.seed;
     rope.short_list = parsed.count("short-stage") > 0
                           ? short_list(history, stage, text_of(parsed, "short-stage"))
@@ -265,8 +289,8 @@ void plan_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     const evaluator::ModelConfig model =
         evaluator::read_model_config(plan.configuration.model.path);
     const bool repair = parsed.count("repair") > 0;
-    FactorsFile file =
-        read_factors_file(text_of(parsed, "factors"), "--factors", model.rotary_pairs());
+    FactorsFile file = read_factors_file(text_of(parsed, "factors"), "--factors",
+                                         model.rotary_pairs(), model.rope_theta);
     settle_dips(file, "--factors", repair);
     RopeExport& rope = plan.rope;
     rope.theta = model.rope_theta;
@@ -299,7 +323,7 @@ void plan_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     rope.short_list = ones(rope.long_list.factors.size());
     if (parsed.count("short-factors") > 0) {
         FactorsFile given = read_factors_file(text_of(parsed, "short-factors"), "--short-factors",
-                                              model.rotary_pairs());
+                                              model.rotary_pairs(), model.rope_theta);
         settle_dips(given, "--short-factors", repair);
         rope.short_list.origin = text_of(parsed, "short-factors");
         rope.short_list.factors = std::move(given.factors);
@@ -311,14 +335,24 @@ void plan_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
 
 // --- Checks of both -----------------------------------------------------------------------------
 
-void check_lists(ExportPlan& plan) {
-    const RopeExport& rope = plan.rope;
-    if (rope.target_tokens() <= rope.original_window) {
+/// A list for up to the original window goes by itself into a file that holds one.
+void settle_list_for_short_texts(ExportPlan& plan, bool imported) {
+    RopeExport& rope = plan.rope;
+    if (rope.target_tokens() > rope.original_window) return;
+    const bool holds_one = plan.format == ExportFormat::csv || plan.format == ExportFormat::json;
+    if (!holds_one || rope.short_list.origin != ones_origin) {
         throw UsageError{
             fmt::format("{}: it is for {} tokens, and the original window has {}: the long list is "
-                        "for more. Give it as --short-stage beside another",
-                        rope.long_list.origin, rope.target_tokens(), rope.original_window)};
+                        "for more. Give it as {} beside another, or by itself to --format csv or "
+                        "json",
+                        rope.long_list.origin, rope.target_tokens(), rope.original_window,
+                        imported ? "--short-factors" : "--short-stage")};
     }
+    rope.short_list = {};
+}
+
+void check_model(const ExportPlan& plan) {
+    const RopeExport& rope = plan.rope;
     if (!plan.model) return;
     if (plan.model->rotary_dim != rope.rotary_dim) {
         throw UsageError{fmt::format("{}: {} rotary pairs, and the factors are {}",
@@ -350,10 +384,13 @@ void settle_start_tokens(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
                 list->origin, list->start_tokens,
                 carried ? "only the long list may have" : "no engine's format has")};
         }
-        if (parsed.count("no-verify") > 0) {
+        const bool has_documents = parsed.count("factors") == 0 || parsed.count("documents") > 0;
+        if (parsed.count("no-verify") > 0 || !has_documents) {
             throw UsageError{
-                "--drop-start-tokens: without start tokens the list must be scored again; leave "
-                "out --no-verify"};
+                fmt::format("--drop-start-tokens: without start tokens the list must be scored "
+                            "again; {}",
+                            has_documents ? "leave out --no-verify"
+                                          : "name documents to score it on with --documents")};
         }
         *dropped = std::exchange(list->start_tokens, 0);
     }
@@ -381,7 +418,9 @@ std::vector<std::uint32_t> first_documents(const FactorList& list, std::uint64_t
 /// imported lists those of a split.
 void choose_documents(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     RopeExport& rope = plan.rope;
-    plan.short_tokens = rope.short_list.score ? rope.short_list.tokens : rope.original_window;
+    plan.short_tokens = rope.short_list.score
+                            ? rope.short_list.tokens
+                            : std::min(rope.original_window, rope.target_tokens());
     const bool imported = parsed.count("factors") > 0;
     const bool has_documents = !imported || parsed.count("documents") > 0;
     if (parsed.count("no-verify") > 0 || !has_documents) return;
@@ -478,6 +517,9 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
     ExportPlan plan;
     plan.format = format_of(parsed);
     plan.output = text_of(parsed, "output");
+    if (plan.format == ExportFormat::hugging_face && !plan.output.has_filename()) {
+        plan.output = plan.output.parent_path();  // the folder NAME may be given as NAME/
+    }
     plan.copy_weights = parsed.count("copy") > 0;
     plan.replace = parsed.count("force") > 0;
     if (plan.output.empty()) {
@@ -505,13 +547,14 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
         throw UsageError{fmt::format("--format {}: the synthetic backend has no model folder",
                                      parsed["format"].as<std::string>())};
     }
-    if (plan.format == ExportFormat::csv && plan.rope.short_list.origin != "ones") {
+    if (plan.format == ExportFormat::csv && plan.rope.short_list.origin != ones_origin) {
         throw UsageError{
             fmt::format("--format csv: a file holds one list; leave out the short one ({}), or "
                         "export it by itself",
                         plan.rope.short_list.origin)};
     }
-    check_lists(plan);
+    settle_list_for_short_texts(plan, imported);
+    check_model(plan);
     settle_start_tokens(parsed, plan);
     choose_documents(parsed, plan);
     return plan;

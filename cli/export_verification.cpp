@@ -89,6 +89,9 @@ bool ExportedRow::differs() const {
 void require_same_lists(const ExportPlan& plan, const ReloadedRope& reloaded) {
     const RopeExport& rope = plan.rope;
     require_same("long list", rope.long_list.factors, reloaded.long_factors);
+    if (rope.is_one_list() && !reloaded.short_factors.empty()) {
+        throw std::runtime_error{"a short list is read back, none was written"};
+    }
     if (!reloaded.short_factors.empty()) {
         require_same("short list", rope.short_list.factors, reloaded.short_factors);
     }
@@ -108,10 +111,11 @@ std::vector<ExportedRow> rows_of(const ExportPlan& plan, const ReloadedRope& rel
     std::vector<ExportedRow> rows;
     if (plan.long_documents.empty()) return rows;
     const RopeExport& rope = plan.rope;
-    add_list(rows, "long list", rope.long_list, plan.dropped_long,
+    add_list(rows, rope.is_one_list() ? "list" : "long list", rope.long_list, plan.dropped_long,
              job_of(reloaded.long_factors, reloaded.long_attention_scale, reloaded.start_tokens,
                     rope.target_tokens(), plan.long_documents),
              rope.attention_scale);
+    if (rope.is_one_list()) return rows;
     if (!reloaded.short_factors.empty()) {
         add_list(rows, "short list", rope.short_list, plan.dropped_short,
                  job_of(reloaded.short_factors, reloaded.short_attention_scale, 0,

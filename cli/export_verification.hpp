@@ -32,8 +32,8 @@ inline constexpr double largest_difference = 1e-6;
 void require_same_lists(const ExportPlan& plan, const ReloadedRope& reloaded);
 
 /// What is to be scored: the reloaded long list at L' and at the short list's length, the reloaded
-/// short list at its own, and each list as it was searched where start tokens were dropped. Empty
-/// where there is nothing to score on.
+/// short list at its own, and each list as it was searched where start tokens were dropped; a list
+/// by itself at its own length alone. Empty where there is nothing to score on.
 [[nodiscard]] std::vector<ExportedRow> rows_of(const ExportPlan& plan,
                                                const ReloadedRope& reloaded);
 

@@ -8,11 +8,13 @@
 #include <cmath>
 #include <limits>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "cli/arguments.hpp"
 #include "evaluator/evaluator.hpp"
 #include "evaluator/model/json_file.hpp"
+#include "genome/attention_scale.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -22,10 +24,28 @@ namespace json = boost::json;
 // A vector per layer of the largest models, or a log of the published code, is far below.
 constexpr std::uintmax_t largest_file_bytes = 256U << 20U;
 
+// Of UTF-8, as spreadsheets write it before the first number.
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
+// Searches have none below 1, published models hardly (MiniCPM4 begins with 0.9978). The upper end
+// is that of config.json.
+constexpr double least_factor = 0.5;
+constexpr double most_factor = 1e9;
+constexpr const char* accepted_factor = "a rescale factor of 0.5 to 1e9";
+
+bool is_factor(double number) {
+    return number >= least_factor && number <= most_factor;
+}
+
+double number_or_nan(const json::value& value) {
+    return value.is_number() ? value.to_number<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
 /// Reads one file; `where_` begins every message.
 class Reader {
 public:
-    Reader(std::string where, std::size_t pairs) : where_{std::move(where)}, pairs_{pairs} {}
+    Reader(std::string where, std::size_t pairs, double theta)
+        : where_{std::move(where)}, pairs_{pairs}, theta_{theta} {}
 
     [[nodiscard]] FactorsFile text(const std::string& content) const {
         std::vector<std::pair<int, std::vector<double>>> rows;
@@ -100,9 +120,9 @@ private:
                 throw UsageError{
                     fmt::format("{}:{}: found \"{}\", expected a number", where_, number, cell)};
             }
-            if (!std::isfinite(*factor) || *factor <= 0.0) {
-                throw UsageError{
-                    fmt::format("{}:{}: {} is not a finite factor above 0", where_, number, cell)};
+            if (!is_factor(*factor)) {
+                throw UsageError{fmt::format("{}:{}: found {}, expected {}", where_, number, cell,
+                                             accepted_factor)};
             }
             factors.push_back(*factor);
         }
@@ -110,8 +130,7 @@ private:
     }
 
     [[nodiscard]] double number(const json::value& value, const std::string& what) const {
-        const double found = value.is_number() ? value.to_number<double>()
-                                               : std::numeric_limits<double>::quiet_NaN();
+        const double found = number_or_nan(value);
         if (std::isfinite(found) && found > 0.0) return found;
         refuse(fmt::format("{} is {}, expected a finite number above 0", what,
                            evaluator::shown(value)));
@@ -122,7 +141,12 @@ private:
         if (!value.is_array()) refuse(fmt::format("{} is no list of factors", what));
         std::vector<double> factors;
         for (const json::value& factor : value.get_array()) {
-            factors.push_back(number(factor, fmt::format("{}[{}]", what, factors.size())));
+            const double found = number_or_nan(factor);
+            if (!is_factor(found)) {
+                refuse(fmt::format("{}[{}] is {}, expected {}", what, factors.size(),
+                                   evaluator::shown(factor), accepted_factor));
+            }
+            factors.push_back(found);
         }
         return factors;
     }
@@ -136,7 +160,38 @@ private:
         refuse(fmt::format("{} is {}, expected an integer of 2 to {}", key, found, most));
     }
 
+    /// Refuses another value of a key that need not be there.
+    template <typename Value>
+    void require(const json::object& object, const char* key, const Value& accepted,
+                 const std::string& meaning) const {
+        const json::value* found = object.if_contains(key);
+        if (found == nullptr || *found == json::value(accepted)) return;
+        refuse(fmt::format("{} is {}, expected {}", key, evaluator::shown(*found), meaning));
+    }
+
+    void require_number(const json::object& object, const char* key, double accepted,
+                        const char* meaning) const {
+        const json::value* found = object.if_contains(key);
+        if (found == nullptr || number_or_nan(*found) == accepted) return;
+        refuse(fmt::format("{} is {}, expected {}, {}", key, evaluator::shown(*found), accepted,
+                           meaning));
+    }
+
+    [[nodiscard]] double attention_scale(const json::value& value, const char* key) const {
+        const double scale = number(value, key);
+        if (genome::AttentionScale::parse(fmt::format("{}", scale))) return scale;
+        refuse(fmt::format("{} is {}, expected a number of 0.01 to 100", key,
+                           evaluator::shown(value)));
+    }
+
     [[nodiscard]] FactorsFile native(const json::object& object) const {
+        require(object, "format", "longrope-factors", "\"longrope-factors\"");
+        require_number(object, "format_version", 1.0, "the version that this program reads");
+        require_number(object, "theta", theta_, "the rope_theta of the model");
+        require_number(object, "rotary_dim", 2.0 * static_cast<double>(pairs_),
+                       "the rotary dimension of the model");
+        require(object, "relative_to", nullptr,
+                "null: factors relative to the untouched model, not multipliers of other factors");
         FactorsFile file = vector(list(object.at("lambda_long"), "lambda_long"));
         if (object.contains("lambda_short") && !object.at("lambda_short").is_null()) {
             file.short_factors = vector(list(object.at("lambda_short"), "lambda_short")).factors;
@@ -150,7 +205,7 @@ private:
             file.start_tokens = static_cast<std::uint32_t>(start->get_int64());
         }
         if (const json::value* scale = object.if_contains("attention_scale")) {
-            file.attention_scale = number(*scale, "attention_scale");
+            file.attention_scale = attention_scale(*scale, "attention_scale");
         }
         if (object.contains("original_window")) {
             file.original_window = tokens(object, "original_window");
@@ -161,12 +216,14 @@ private:
 
     [[nodiscard]] FactorsFile hugging_face(const json::object& config,
                                            const json::object& section) const {
+        require_number(section.contains("rope_theta") ? section : config, "rope_theta", theta_,
+                       "that of the model");
         FactorsFile file = vector(list(section.at("long_factor"), "long_factor"));
         if (section.contains("short_factor")) {
             file.short_factors = vector(list(section.at("short_factor"), "short_factor")).factors;
         }
         if (const json::value* scale = section.if_contains("attention_factor")) {
-            file.attention_scale = number(*scale, "attention_factor");
+            file.attention_scale = attention_scale(*scale, "attention_factor");
         }
         for (const json::object* object : {&section, &config}) {  // the top level's wins
             if (object->contains("original_max_position_embeddings")) {
@@ -201,6 +258,7 @@ private:
 
     std::string where_;
     std::size_t pairs_;
+    double theta_;
 };
 
 std::string content_of(const std::filesystem::path& file, const std::string& where) {
@@ -214,10 +272,11 @@ std::string content_of(const std::filesystem::path& file, const std::string& whe
 }  // namespace
 
 FactorsFile read_factors_file(const std::filesystem::path& file, const std::string& flag,
-                              std::size_t pairs) {
+                              std::size_t pairs, double theta) {
     const std::string where = fmt::format("{} {}", flag, file.string());
-    const std::string content = content_of(file, where);
-    const Reader reader{where, pairs};
+    std::string content = content_of(file, where);
+    if (content.starts_with(byte_order_mark)) content.erase(0, byte_order_mark.size());
+    const Reader reader{where, pairs, theta};
     const std::size_t first = content.find_first_not_of(" \t\r\n");
     if (first == std::string::npos || (content[first] != '{' && content[first] != '[')) {
         return reader.text(content);

@@ -27,10 +27,13 @@ struct FactorsFile {
 /// - JSON: a list; what `longrope export --format json` writes; a config.json with the two lists of
 ///   "longrope"; or the log of the published code, of whose population the best is taken.
 /// @param flag   that named the file, for messages
+/// What JSON says of itself must be so: its format, and the rotation that its factors are for.
 /// @param pairs  of the model
+/// @param theta  of the model
 /// @throws UsageError naming flag, file, line or key, what was found and what is accepted
 [[nodiscard]] FactorsFile read_factors_file(const std::filesystem::path& file,
-                                            const std::string& flag, std::size_t pairs);
+                                            const std::string& flag, std::size_t pairs,
+                                            double theta);
 
 /// What is unusual in a list whose factors should not decrease: which is the first that does and
 /// how many there are; empty if nothing is. Source: LongRoPE (arXiv:2402.13753), section 3.2; its

@@ -28,7 +28,7 @@ struct FactorList {
 /// Everything that an export says, whatever the format.
 struct RopeExport {
     FactorList long_list;   ///< above the original window
-    FactorList short_list;  ///< up to it
+    FactorList short_list;  ///< up to it; no factors: the long list is by itself
     double theta = 0.0;
     std::uint32_t rotary_dim = 0;
     std::uint64_t original_window = 0;  ///< L, tokens
@@ -41,6 +41,8 @@ struct RopeExport {
 
     /// L', tokens.
     [[nodiscard]] std::uint64_t target_tokens() const noexcept { return long_list.tokens; }
+    /// Whether the list is for no more than the original window, and so has no other beside it.
+    [[nodiscard]] bool is_one_list() const noexcept { return short_list.factors.empty(); }
     /// m as engines work it out from the two windows: sqrt(1 + ln(L'/L) / ln L).
     [[nodiscard]] double assumed_attention_scale() const;
     /// Whether engines come to m by themselves.

@@ -3,9 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <boost/json/value.hpp>
 #include <string>
 #include <vector>
 
+#include "cli/export_formats.hpp"
+#include "cli/export_verification.hpp"
 #include "cli/run_inputs.hpp"
 #include "coordinator/history_file.hpp"
 #include "coordinator/score_table.hpp"
@@ -19,7 +22,7 @@ namespace {
 
 constexpr std::uint32_t pairs = 4;
 
-coordinator::Configuration landscape() {
+coordinator::Configuration landscape(const std::string& objective) {
     coordinator::Configuration configuration;
     configuration.evaluator.backend = "synthetic";
     configuration.evaluator.synthetic.dimensions = pairs;
@@ -27,6 +30,7 @@ coordinator::Configuration landscape() {
     coordinator::StageSettings stage;
     stage.name = "2048";
     stage.target_tokens = 2048;
+    stage.objective = objective;
     configuration.stages = {stage};
     return configuration;
 }
@@ -70,9 +74,9 @@ coordinator::StageHistory stage(const std::string& name, double target,
 struct Run {
     TemporaryFolder folder;
 
-    explicit Run(std::vector<coordinator::StageHistory> stages) {
+    explicit Run(std::vector<coordinator::StageHistory> stages, const std::string& objective = "") {
         coordinator::RunHistory history;
-        const coordinator::Configuration configuration = landscape();
+        const coordinator::Configuration configuration = landscape(objective);
         const coordinator::RunFacts facts = read_facts(configuration);
         history.configuration = coordinator::to_toml(configuration);
         history.model_digest = facts.model_digest;
@@ -134,6 +138,16 @@ TEST_CASE("scores on validation documents stand in where nothing was held out") 
     CHECK(score->nll == std::vector<double>{750.0, 750.0});
 }
 
+TEST_CASE("what a list was searched for is said: the target, or each length and its weight") {
+    const Run target{{stage("2048", 2048, long_factors, 0)}};
+    CHECK(target.plan({"--format", "json"}).rope.objective ==
+          "token-weighted negative log-likelihood at target_tokens");
+    const Run lengths{{stage("2048", 2048, long_factors, 0)}, "512 = 1, 2048 = 3"};
+    CHECK(lengths.plan({"--format", "json"}).rope.objective ==
+          "weighted mean of the mean negative log-likelihoods per token: 0.25 at 512 "
+          "tokens, 0.75 at 2048 tokens");
+}
+
 TEST_CASE("a recovery stage gives the short list, and is never taken for the long one") {
     const Run run{{stage("2048", 2048, long_factors, 0), stage("256", 256, short_factors, 0)}};
     const ExportPlan plan = run.plan({"--format", "json", "--short-stage", "256"});
@@ -141,13 +155,34 @@ TEST_CASE("a recovery stage gives the short list, and is never taken for the lon
     CHECK(plan.rope.short_list.factors == short_factors);
     CHECK(plan.rope.short_list.score.has_value());
     CHECK(plan.short_tokens == 256);
-    run.refuses(
-        {"--format", "json", "--stage", "256"},
-        "stage \"256\", individual 7: it is for 256 tokens, and the original window has 256");
     run.refuses({"--format", "json", "--short-stage", "2048"},
                 "--short-stage 2048: it is for 2048 tokens, and engines take the long list above");
     run.refuses({"--format", "csv", "--short-stage", "256"},
                 "--format csv: a file holds one list; leave out the short one (stage \"256\"");
+}
+
+TEST_CASE("a recovered list goes by itself into a file that holds one list") {
+    const Run run{{stage("2048", 2048, long_factors, 0), stage("256", 256, short_factors, 0)}};
+    for (const char* format : {"csv", "json"}) {
+        CAPTURE(format);
+        const ExportPlan plan = run.plan({"--format", format, "--stage", "256"});
+        CHECK(plan.rope.long_list.factors == short_factors);
+        CHECK(plan.rope.target_tokens() == 256);
+        CHECK(plan.rope.is_one_list());
+        // It is scored once, at its own length, against the history's score.
+        const auto rows = rows_of(plan, {short_factors, {}, 1.125, 1.125, 0});
+        REQUIRE(rows.size() == 1);
+        CHECK(rows.front().list == "list");
+        CHECK(rows.front().tokens == 256);
+        CHECK(rows.front().stored.has_value());
+    }
+    const auto native = native_export(run.plan({"--format", "json", "--stage", "256"}).rope);
+    CHECK(native.at("lambda_short").is_null());
+    CHECK(native.at("target_tokens") == 256);
+    run.refuses(
+        {"--format", "json", "--stage", "256", "--short-stage", "256"},
+        "stage \"256\", individual 7: it is for 256 tokens, and the original window has 256");
+    CHECK_FALSE(run.plan({"--format", "csv", "--stage", "2048"}).rope.is_one_list());
 }
 
 TEST_CASE("a recovery stage below the original window is scored at its own length") {

@@ -16,10 +16,14 @@ TEST_CASE("factors are read one a line or between commas, comments and blank lin
     const std::vector<double> expected{1.0, 1.5, 2.25, 8.0};
     for (const char* text :
          {"1\n1.5\n2.25\n8\n", "1,1.5,2.25,8", "# mine\n1, 1.5,\n\n2.25\n  # more\n 8",
-          "1\r\n1.5\r\n\r\n2.25\r\n8\r\n", "1.0e0\n15e-1\n   \n\t2.25\n8.000"}) {
+          "1\r\n1.5\r\n\r\n2.25\r\n8\r\n", "1.0e0\n15e-1\n   \n\t2.25\n8.000",
+          "\xEF\xBB\xBF"
+          "1\n1.5\n2.25\n8\n",
+          "\xEF\xBB\xBF[1, 1.5, 2.25, 8]"}) {
         INFO(text);
-        CHECK(read_factors_file(folder.write("factors.txt", text), "--factors", 4).factors ==
-              expected);
+        CHECK(
+            read_factors_file(folder.write("factors.txt", text), "--factors", 4, 10000.0).factors ==
+            expected);
     }
 }
 
@@ -31,28 +35,30 @@ TEST_CASE("a file that holds no factors is refused, naming file and line") {
         {"1\n\n# x\n1.5x\n", ":4: found \"1.5x\", expected a number"},
         {"1,,2\n", ":1: found \"\", expected a number"},
         {"1e999\n", ":1: found \"1e999\", expected a number"},
-        {"1\n0\n", ":2: 0 is not a finite factor above 0"},
-        {"-1\n", ":1: -1 is not a finite factor above 0"},
-        {"nan\n", ":1: nan is not a finite factor above 0"},
-        {"inf\n", ":1: inf is not a finite factor above 0"},
+        {"1\n0\n", ":2: found 0, expected a rescale factor of 0.5 to 1e9"},
+        {"1\n1e308\n", ":2: found 1e308, expected a rescale factor of 0.5 to 1e9"},
+        {"0.001\n", ":1: found 0.001, expected a rescale factor of 0.5 to 1e9"},
+        {"-1\n", ":1: found -1, expected a rescale factor of 0.5 to 1e9"},
+        {"nan\n", ":1: found nan, expected a rescale factor of 0.5 to 1e9"},
+        {"inf\n", ":1: found inf, expected a rescale factor of 0.5 to 1e9"},
         {"", ": the file holds no factor"},
         {"# nothing\n \n", ": the file holds no factor"},
     };
     for (const auto& [text, message] : cases) {
         INFO(text);
         CHECK_THROWS_WITH_AS(
-            (void)read_factors_file(folder.write("factors.txt", text), "--factors", 2),
+            (void)read_factors_file(folder.write("factors.txt", text), "--factors", 2, 10000.0),
             ("--factors " + name + message).c_str(), UsageError);
     }
-    CHECK_THROWS_WITH_AS((void)read_factors_file("/nowhere/f", "--factors", 2),
+    CHECK_THROWS_WITH_AS((void)read_factors_file("/nowhere/f", "--factors", 2, 10000.0),
                          "--factors /nowhere/f: the file cannot be read", UsageError);
-    CHECK_THROWS_AS((void)read_factors_file(folder.path(), "--factors", 2), UsageError);
+    CHECK_THROWS_AS((void)read_factors_file(folder.path(), "--factors", 2, 10000.0), UsageError);
 }
 
 TEST_CASE("a line per layer is one vector if the layers agree, and refused if they do not") {
     const TemporaryFolder folder;
     const auto read = [&](const char* text) {
-        return read_factors_file(folder.write("layers.csv", text), "--factors", 3).factors;
+        return read_factors_file(folder.write("layers.csv", text), "--factors", 3, 10000.0).factors;
     };
     CHECK(read("1,2,3\n1,2,3\n1,2,3\n") == std::vector<double>{1.0, 2.0, 3.0});
     CHECK(read("1,2,3\n") == std::vector<double>{1.0, 2.0, 3.0});
@@ -66,7 +72,7 @@ TEST_CASE("a line per layer is one vector if the layers agree, and refused if th
 TEST_CASE("JSON of every kind that is passed around is read") {
     const TemporaryFolder folder;
     const auto read = [&](const std::string& text) {
-        return read_factors_file(folder.write("factors.json", text), "--factors", 2);
+        return read_factors_file(folder.write("factors.json", text), "--factors", 2, 10000.0);
     };
     const std::vector<double> expected{1.0, 2.5};
     CHECK(read("[1, 2.5]").factors == expected);
@@ -74,7 +80,9 @@ TEST_CASE("JSON of every kind that is passed around is read") {
 
     const FactorsFile native = read(
         R"({"lambda_long": [1, 2.5], "lambda_short": [1, 1.5], "n_hat": 4,
-            "attention_scale": 1.125, "original_window": 256, "target_tokens": 2048})");
+            "attention_scale": 1.125, "original_window": 256, "target_tokens": 2048,
+            "format": "longrope-factors", "format_version": 1, "theta": 10000, "rotary_dim": 4,
+            "relative_to": null})");
     CHECK(native.factors == expected);
     CHECK(native.short_factors == std::vector<double>{1.0, 1.5});
     CHECK(native.start_tokens == 4U);
@@ -109,13 +117,33 @@ TEST_CASE("JSON that holds no factors is refused, naming the key") {
     const std::vector<std::pair<std::string, std::string>> cases{
         {"[1, 2", "not valid JSON"},
         {"[1, 2, 3]", "3 factors; the model has 2 rotary pairs"},
-        {"[1, \"2\"]", "the list[1] is \"2\", expected a finite number above 0"},
+        {"[1, \"2\"]", "the list[1] is \"2\", expected a rescale factor of 0.5 to 1e9"},
         {"[1, -2]", "the list[1] is -2"},
         {"{}", "found an object without lambda_long, long_factor or population"},
         {R"({"lambda_long": 3})", "lambda_long is no list of factors"},
         {R"({"lambda_long": [1, 2], "n_hat": -1})", "n_hat is -1, expected a number of tokens"},
         {R"({"lambda_long": [1, 2], "target_tokens": 0.5})", "target_tokens is"},
+        {R"({"lambda_long": [1, 1e300]})", "lambda_long[1] is 1E300, expected a rescale factor"},
+        {R"({"lambda_long": [1, 2], "attention_scale": 1e9})",
+         "attention_scale is 1E9, expected a number of 0.01 to 100"},
+        {R"({"lambda_long": [1, 2], "format": "foo"})",
+         "format is \"foo\", expected \"longrope-factors\""},
+        {R"({"lambda_long": [1, 2], "format_version": 99})",
+         "format_version is 99, expected 1, the version that this program reads"},
+        {R"({"lambda_long": [1, 2], "theta": 500000})",
+         "theta is 500000, expected 10000, the rope_theta of the model"},
+        {R"({"lambda_long": [1, 2], "theta": "10000"})", "theta is \"10000\", expected 10000"},
+        {R"({"lambda_long": [1, 2], "rotary_dim": 64})",
+         "rotary_dim is 64, expected 4, the rotary dimension of the model"},
+        {R"({"lambda_long": [1, 2], "relative_to": "256k"})",
+         "relative_to is \"256k\", expected null: factors relative to the untouched model"},
         {R"({"long_factor": [1, 2], "attention_factor": 0})", "attention_factor is 0"},
+        {R"({"long_factor": [1, 2], "attention_factor": 1000})",
+         "attention_factor is 1000, expected a number of 0.01 to 100"},
+        {R"({"rope_theta": 500000, "rope_scaling": {"long_factor": [1, 2]}})",
+         "rope_theta is 500000, expected 10000, that of the model"},
+        {R"({"rope_parameters": {"long_factor": [1, 2], "rope_theta": 500000}})",
+         "rope_theta is 500000, expected 10000, that of the model"},
         {R"({"population": []})", "population is no list"},
         {R"({"population": [[1, 2]]})", "the best of the population is no list of factors"},
         {R"({"population": [3]})", "is not a pair of factors and perplexity"},
@@ -123,9 +151,16 @@ TEST_CASE("JSON that holds no factors is refused, naming the key") {
     for (const auto& [text, message] : cases) {
         INFO(text);
         CHECK_THROWS_WITH_AS(
-            (void)read_factors_file(folder.write("factors.json", text), "--factors", 2),
+            (void)read_factors_file(folder.write("factors.json", text), "--factors", 2, 10000.0),
             doctest::Contains(message.c_str()), UsageError);
     }
+}
+
+TEST_CASE("factors a little below 1, as published models have them, are read") {
+    const TemporaryFolder folder;
+    CHECK(read_factors_file(folder.write("factors.txt", "0.9977997200264581\n1.25\n"), "--factors",
+                            2, 10000.0)
+              .factors == std::vector<double>{0.9977997200264581, 1.25});
 }
 
 TEST_CASE("dips are told, and a running maximum takes them away") {

@@ -300,7 +300,7 @@ EVALUATION = [
     Case(
         "a factor that is not above 0",
         EXIT_USAGE,
-        ("--factors factors:2: -1 is not a finite factor above 0",),
+        ("--factors factors:2: found -1, expected a rescale factor of 0.5 to 1e9",),
         "correct the line",
         content("factors", b"1\n-1\n"),
         (*EVALUATE, "--factors", "factors"),

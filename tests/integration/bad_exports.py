@@ -3,11 +3,54 @@
 
 from __future__ import annotations
 
+import json
+
 from bad_input import EXIT_BAD_FILE, EXIT_USAGE, Case
 from spoiled_files import content
 
 IMPORT = ("export", "--model", "model", "--output", "made")
 FACTORS = content("factors.csv", b"1\n" * 15 + b"8\n")
+
+
+def native(**spoiled: object) -> bytes:
+    """What `--format json` writes, in part, with keys of another value."""
+    factors = {"lambda_long": [1] * 15 + [8], "original_window": 256, "target_tokens": 512}
+    return json.dumps(factors | spoiled).encode()
+
+
+# What is wrong, key and value, the message, what to do.
+NOT_MEANT = (
+    (
+        "a file of another format",
+        *("format", "foo", 'format is "foo", expected "longrope-factors"'),
+        "take what `--format json` wrote",
+    ),
+    (
+        "a file of a later version",
+        *("format_version", 99, "format_version is 99, expected 1"),
+        "write it with this version of the program",
+    ),
+    (
+        "factors for another RoPE base",
+        *("theta", 500000, "theta is 500000, expected 10000, the rope_theta of the model"),
+        "take the factors of this model",
+    ),
+    (
+        "factors for another rotary dimension",
+        *("rotary_dim", 64, "rotary_dim is 64, expected 32, the rotary dimension of the model"),
+        "take the factors of this model",
+    ),
+    (
+        "multipliers of other factors",
+        *("relative_to", "256k", 'relative_to is "256k", expected null'),
+        "multiply them with the factors that they are relative to",
+    ),
+    (
+        "an attention scale that cannot be meant",
+        *("attention_scale", 1e9, "attention_scale is 1E9, expected a number of 0.01 to 100"),
+        "correct it",
+    ),
+)
 
 # Every one is given a model of 16 rotary pairs, and documents that fill 601 positions.
 IMPORTS = [
@@ -82,7 +125,10 @@ IMPORTS = [
     Case(
         "factors for no more than the original window",
         EXIT_USAGE,
-        ("factors.csv: it is for 256 tokens, and the original window has 256",),
+        (
+            "factors.csv: it is for 256 tokens, and the original window has 256",
+            "Give it as --short-factors beside another, or by itself to --format csv or json",
+        ),
         "give factors for more as `--factors`, these as `--short-factors`",
         FACTORS,
         words=(*IMPORT, "--factors", "factors.csv", "--target-tokens", "256"),
@@ -94,6 +140,33 @@ IMPORTS = [
         "take the factors of this model",
         content("factors.csv", b"1\n2\n"),
         words=(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+    ),
+    *(
+        Case(
+            wrong,
+            EXIT_USAGE,
+            (f"--factors factors.json: {told}",),
+            remedy,
+            content("factors.json", native(**{key: value})),
+            words=(*IMPORT, "--factors", "factors.json"),
+        )
+        for wrong, key, value, told, remedy in NOT_MEANT
+    ),
+    Case(
+        "a factor that cannot be meant",
+        EXIT_USAGE,
+        ("--factors factors.csv:2: found 0.001, expected a rescale factor of 0.5 to 1e9",),
+        "factors divide frequencies: write 8 where a pair turns eight times as slowly",
+        content("factors.csv", b"1\n0.001\n"),
+        words=(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+    ),
+    Case(
+        "a folder to write a file to",
+        EXIT_USAGE,
+        ("--output made/: it is a folder, expected a file to write",),
+        "leave out the slash, or take `--format hf`",
+        FACTORS,
+        words=(*IMPORT[:-1], "made/", "--format", "csv", "--factors", "factors.csv"),
     ),
     Case(
         "start tokens, which no engine knows",
@@ -109,12 +182,27 @@ IMPORTS = [
     Case(
         "start tokens dropped unseen",
         EXIT_USAGE,
-        ("--drop-start-tokens: without start tokens the list must be scored again",),
+        ("the list must be scored again; leave out --no-verify",),
         "leave out `--no-verify`",
         FACTORS,
         words=(
             *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
             *("--start-tokens", "4", "--drop-start-tokens", "--no-verify"),
+            *("--documents", "documents.h5"),
+        ),
+    ),
+    Case(
+        "start tokens dropped without documents to score on",
+        EXIT_USAGE,
+        (
+            "--drop-start-tokens: without start tokens the list must be scored again",
+            "name documents to score it on with --documents",
+        ),
+        "add `--documents`",
+        FACTORS,
+        words=(
+            *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+            *("--start-tokens", "4", "--drop-start-tokens"),
         ),
     ),
     Case(

@@ -212,6 +212,11 @@ class Export(unittest.TestCase):
         native = json.loads((self.folder / "made.json").read_text())
         self.assertEqual(native["n_hat"], 16)
 
+    def test_a_folder_may_be_named_with_a_slash(self) -> None:
+        report = self.export("run", "--output", "made/", "--no-verify")
+        self.assertEqual(report["output"], "made")
+        self.assertTrue((self.folder / "made/config.json").is_file())
+
     def test_dips_are_told_and_repaired_on_demand(self) -> None:
         dipping = [1.0] * 14 + [3.0, 2.0]
         (self.folder / "made.csv").write_text("\n".join(map(str, dipping)))
@@ -333,6 +338,28 @@ class Landscape(unittest.TestCase):
         self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
         if self.search.state() != "complete":
             self.assertIn('stage "long" is not complete', answer.stderr)
+
+    def test_a_recovered_list_is_exported_by_itself(self) -> None:
+        toml = (self.search.folder / "search.toml").read_text()
+        stage = toml[toml.index("[[stage]]") :]
+        short = stage.replace('"long"', '"short"').replace("= 2048", "= 256")
+        short += 'kind = "recovery"\nbase = "long"\n'
+        (self.search.folder / "search.toml").write_text(toml + short)
+        self.search.complete()
+        with h5py.File(self.search.history) as file:
+            recovered = list(file["stages/short/best/factors"][:])
+        for format_name, more in (("csv", ("--drop-start-tokens",)), ("json", ())):
+            words = ("--format", format_name, "--stage", "short", "--force", *more)
+            answer = self.ask(*words)
+            self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+            self.assertIn("  256 tokens, attention scale", answer.stdout)
+            self.assertRegex(answer.stdout, r"list[^\n]* +256 +\d+\.\d+ +\d+\.\d+ +[^\n]*heldout")
+            text = (self.search.folder / "made.txt").read_text()
+            if format_name == "csv":
+                self.assertEqual([float(line) for line in text.splitlines()], recovered)
+        native = json.loads(text)
+        self.assertEqual((native["lambda_long"], native["lambda_short"]), (recovered, None))
+        self.assertEqual(native["target_tokens"], 256)
 
     def test_of_several_stages_one_is_named(self) -> None:
         toml = (self.search.folder / "search.toml").read_text()
