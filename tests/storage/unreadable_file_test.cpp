@@ -22,7 +22,7 @@ namespace {
 
 /// The bytes of a file that HDF5 writes between these versions of its format.
 std::string written(H5F_libver_t oldest, H5F_libver_t newest) {
-    const std::filesystem::path path = std::filesystem::temporary_directory_path() /
+    const std::filesystem::path path = std::filesystem::temp_directory_path() /
                                        fmt::format("longrope-unreadable-{}.h5", ::getpid());
     {
         const Hdf5PropertyList access{H5Pcreate(H5P_FILE_ACCESS), "create a property list"};
