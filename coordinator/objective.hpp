@@ -19,8 +19,8 @@ struct ScoredLength {
 
 /// Reads "256 = 0.5, 2048 = 0.5". A list is then scored by exp(sum of weight * mean negative
 /// log-likelihood per token at that length).
-/// @returns the lengths, ascending, weights as given; nothing for another text, for a length below 2
-///          or given twice, and for a weight not finite and above 0, or below 1e-300 of the largest
+/// @returns the lengths, ascending, weights as given; nothing for another text, a length below 2
+///          or given twice, and a weight not finite and above 0, or below 1e-300 of the largest
 [[nodiscard]] std::optional<std::vector<ScoredLength>> parse_objective(std::string_view text);
 
 /// The text that `parse_objective` reads.

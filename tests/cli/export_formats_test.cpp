@@ -178,12 +178,12 @@ TEST_CASE("CSV is read back to the last bit, our own JSON to the last digits") {
     rope.long_list.score = {"heldout", {1, 5}, {200.0, 300.0}, {100, 100}};
     const TemporaryFolder folder;
     const FactorsFile csv =
-        read_factors_file(folder.write("long.csv", factors_csv(rope)), "--factors", 8);
+        read_factors_file(folder.write("long.csv", factors_csv(rope)), "--factors", 8, rope.theta);
     CHECK(csv.factors == rope.long_list.factors);
     const json::object native = native_export(rope);
     CHECK(native.at("score").at("perplexity") == std::exp(2.5));
     const FactorsFile read =
-        read_factors_file(folder.write("long.json", json_text(native)), "--factors", 8);
+        read_factors_file(folder.write("long.json", json_text(native)), "--factors", 8, rope.theta);
     CHECK(are_same(read.factors, rope.long_list.factors));
     CHECK(are_same(read.short_factors, rope.short_list.factors));
     CHECK(read.start_tokens == 4U);

@@ -2,6 +2,7 @@
 #include "coordinator/history_decoding.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <hdf5.h>
 #include <hdf5_hl.h>
 

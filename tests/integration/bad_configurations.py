@@ -319,7 +319,7 @@ CONFIGURATION = [
         "a bound without end",
         EXIT_CONFIGURATION,
         (
-            'stage "long": bound = "1e+308s", grid_step = 0.01 and target_tokens = 2048 give no',
+            'stage "long": bound = "1e+308s", grid_step = 0.001 and target_tokens = 2048 give no',
             "the largest rescale factor is inf; it must be finite: lower the bound",
         ),
         "lower the bound",
@@ -337,7 +337,7 @@ CONFIGURATION = [
         EXIT_CONFIGURATION,
         ('stage "long": bound = ', "target_tokens = 2147483647", "at most 2^32", "or the target"),
         "lower the target, or raise the grid step",
-        replaced("target_tokens = 2048", "target_tokens = 2147483647\ngrid_step = 0.001"),
+        replaced("target_tokens = 2048", "target_tokens = 2147483647"),
     ),
     Case(
         "a bound that leaves nothing",
