@@ -223,10 +223,15 @@ and job LONGROPE_EVALUATOR_PRECISION=bf16 in the environment. For CPUs alone: GP
 
 # Sets bytes (on the host), work and longest as estimate_on_cpus does, but on GPU_DEVICE.
 estimate_on_gpus() {
-    local planned values misfit
+    local planned values misfit said status=0
     config_uses_gpus || fail $? "no estimate for GPU_DEVICE=$GPU_DEVICE; nothing was submitted: $why_not"
-    planned=$("$LONGROPE" estimate --json "--device=$GPU_DEVICE" "$config") ||
-        fail $? "no estimate for GPU_DEVICE=$GPU_DEVICE (above); nothing was submitted"
+    said=$(mktemp)
+    planned=$("$LONGROPE" estimate --json "--device=$GPU_DEVICE" "$config" 2>"$said") || status=$?
+    # 3 with an estimate: a stage does not fit; it counts only while it is left.
+    [ $status -ne 3 ] || [ -z "$planned" ] || status=0
+    [ $status -eq 0 ] || cat "$said" >&2
+    rm -f "$said"
+    [ $status -eq 0 ] || fail $status "no estimate for GPU_DEVICE=$GPU_DEVICE (above); nothing was submitted"
     values=$("$PYTHON" -c '
 import json, math, sys
 stages = [stage for stage in json.loads(sys.argv[1])["stages"] if stage["tasks_left"]]
@@ -239,6 +244,7 @@ for stage in stages:
         misfit = misfit or (
             "stage {} ({} tokens) needs {} bytes ({:.1f} GiB) of GPU memory, but {} has {} ({:.1f} GiB)".format(
                 stage["name"], stage["positions"], needed, needed / 2**30, sys.argv[3], had, had / 2**30))
+        continue
     # Where weights are streamed, all matrices are page-locked and two layers of them on the device.
     pinned = memory["pinned_host_bytes"]
     mapped = max(memory["matrix_bytes"], pinned) + memory["table_bytes"] + memory["vector_bytes"]
