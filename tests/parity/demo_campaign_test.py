@@ -123,7 +123,9 @@ class DemoCampaign(unittest.TestCase):
             "At 256, the recovered list, tuned, against the untouched model: ", done.stdout
         )
         again = self.run_script()
-        self.assertEqual((again.returncode, again.stdout), (0, done.stdout), again.stderr)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        table = done.stdout[done.stdout.index("| model") :]  # before it, what the searches found
+        self.assertEqual(again.stdout, table)
         self.assertNotIn("campaign_table: ", again.stderr)
 
 
