@@ -25,6 +25,7 @@
 #include "evaluator/cpu/instruction_set.hpp"
 #include "evaluator/evaluator.hpp"
 #include "evaluator/model/model_folder.hpp"
+#include "evaluator/precision.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -90,9 +91,10 @@ bool is_on_cpu(const coordinator::BackendSettings& settings) {
 
 /// What every evaluator would refuse as it starts, as a search ends that has lost them all.
 void check_instruction_set(const coordinator::BackendSettings& settings) {
-    if (settings.isa == "auto" || !is_on_cpu(settings)) return;
+    if (!is_on_cpu(settings)) return;
     try {
-        static_cast<void>(evaluator::cpu::choose_instruction_set(settings.isa));
+        evaluator::cpu::require_precision(evaluator::cpu::choose_instruction_set(settings.isa),
+                                          evaluator::parse_precision(settings.precision));
     } catch (const evaluator::EvaluatorError& error) {
         throw coordinator::NoWorkers{fmt::format("no worker is left: {}", error.what())};
     }

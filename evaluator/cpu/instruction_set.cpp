@@ -36,6 +36,16 @@ InstructionSet choose_instruction_set(const std::string& setting) {
         "isa = \"{}\" is unknown: use \"auto\", \"baseline\", \"avx2\" or \"avx512\"", setting)};
 }
 
+void require_precision(InstructionSet set, Precision precision) {
+    __builtin_cpu_init();
+    const bool avx512 = set == InstructionSet::avx512;
+    if (precision != Precision::bf16 || (avx512 && __builtin_cpu_supports("avx512bf16"))) return;
+    throw EvaluatorError{fmt::format(
+        "precision = \"bf16\" needs AVX512_BF16, but the instruction set is {}{}: use precision = "
+        "\"f32\"",
+        instruction_set_name(set), avx512 ? " on a CPU without AVX512_BF16" : "")};
+}
+
 const KernelSet& kernels_of(InstructionSet set, Precision precision) noexcept {
     if (precision == Precision::bf16 && set == InstructionSet::avx512) {
         return avx512_bf16_kernels();

@@ -25,6 +25,9 @@ enum class InstructionSet : std::uint8_t {
 /// @throws EvaluatorError if the name is unknown or this CPU lacks it, naming both
 [[nodiscard]] InstructionSet choose_instruction_set(const std::string& setting);
 
+/// @throws EvaluatorError if products in this precision need instructions that are not there
+void require_precision(InstructionSet set, Precision precision);
+
 /// With bf16, which is for CPUs with AVX512_BF16 alone, attention multiplies bfloat16 too.
 [[nodiscard]] const KernelSet& kernels_of(InstructionSet set,
                                           Precision precision = Precision::f32) noexcept;

@@ -103,14 +103,7 @@ struct MatrixLibrary::Handles {
 MatrixLibrary::MatrixLibrary(InstructionSet set, Precision precision, std::uint32_t threads)
     : set_{set}, precision_{precision} {
     restrict_library(set);
-    if (precision == Precision::bf16 &&
-        (set != InstructionSet::avx512 || __builtin_cpu_supports("avx512bf16") == 0)) {
-        throw EvaluatorError{fmt::format(
-            "precision = \"bf16\" needs AVX512_BF16, but the instruction set is {}{}: use "
-            "precision = \"f32\"",
-            instruction_set_name(set),
-            set == InstructionSet::avx512 ? " on a CPU without AVX512_BF16" : "")};
-    }
+    require_precision(set, precision);
     handles_ = std::make_unique<Handles>();
     for (std::uint32_t i = 0; i < threads; ++i) {
         handles_->threads.push_back({dnnl::stream{handles_->engine}, {}});

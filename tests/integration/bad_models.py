@@ -12,7 +12,7 @@ from bad_input import (
     SEARCH,
     Case,
 )
-from bad_surroundings import cpu_without_avx512
+from bad_surroundings import cpu_without_avx512, cpu_without_bf16
 from spoiled_files import (
     all_of,
     config_json,
@@ -175,6 +175,15 @@ MODEL_FILES = [
         'take `evaluator.isa = "auto"`, or what every machine has',
         words=(*SEARCH, "--isa", "avx512"),
         surroundings=cpu_without_avx512,
+        begun=True,
+    ),
+    Case(
+        "a precision that the CPU lacks",
+        EXIT_NOBODY_LEFT,
+        ('no worker is left: precision = "bf16" needs AVX512_BF16, but the instruction set is',),
+        'take `evaluator.precision = "f32"`; `--check --ranks N` plans for other machines',
+        words=(*SEARCH, "--precision", "bf16"),
+        surroundings=cpu_without_bf16,
         begun=True,
     ),
     Case(

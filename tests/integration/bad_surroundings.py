@@ -48,6 +48,13 @@ def cpu_without_avx512(_: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def cpu_without_bf16(_: Path) -> Iterator[None]:
+    if " avx512_bf16 " in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        raise unittest.SkipTest("this CPU has AVX512_BF16")
+    yield
+
+
+@contextlib.contextmanager
 def read_only_run_directory(folder: Path) -> Iterator[None]:
     """Permission bits for an ordinary user; root, whom they do not stop, gets a read-only mount."""
     run = folder / "run"
