@@ -21,6 +21,7 @@
 #include "cli/job.hpp"
 #include "cli/search_command.hpp"
 #include "cli/status_command.hpp"
+#include "cli/stop_signals.hpp"
 #include "cli/verify_command.hpp"
 #include "cli/version.hpp"
 #include "worker/child_process.hpp"
@@ -76,6 +77,8 @@ bool runs_on_ranks(std::string_view verb) {
 }
 
 int run_job(int argc, char** argv, std::string_view verb, const Words& words) {
+    // Before MPI begins, which takes a while: a signal stops a search in good order from the start.
+    if (verb == "search") catch_stop_signals();
     Job job{&argc, &argv};
     if (!job.is_coordinator()) return job.work();
     ExitCode code = ExitCode::done;

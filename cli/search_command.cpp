@@ -84,7 +84,6 @@ std::optional<std::chrono::steady_clock::time_point> end_of_slurm_job(Reporter& 
 
 ExitCode search(Job& job, const coordinator::Configuration& configuration,
                 const std::string& as_given, ProgressStyle style) {
-    catch_stop_signals();  // before a large model is read: a signal stops the search in good order
     const fs::path directory{configuration.run.directory};
     check_run_directory(directory);
     const coordinator::RunFacts facts = read_facts(configuration);
@@ -187,6 +186,7 @@ ExitCode run_search(Job& job, const Words& words) {
     const coordinator::Configuration configuration =
         coordinator::read_configuration(file, overrides_of(*parsed));
     if (parsed->count("check") > 0) {
+        release_stop_signals();  // nothing is computed that would be lost
         if (names_device(*parsed)) {
             return print_gpu_estimate(configuration, *parsed, parsed->count("json") > 0);
         }

@@ -19,12 +19,21 @@ extern "C" void note_signal(int signal) {
     caught = signal;
 }
 
+void handle_stop_signals(void (*handler)(int)) {
+    struct sigaction action {};
+    action.sa_handler = handler;
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+}
+
 }  // namespace
 
 void catch_stop_signals() {
-    struct sigaction action {};
-    action.sa_handler = note_signal;
-    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+    handle_stop_signals(note_signal);
+}
+
+void release_stop_signals() {
+    handle_stop_signals(SIG_DFL);
+    if (caught != 0) ::raise(caught);
 }
 
 std::optional<std::string> requested_stop() {

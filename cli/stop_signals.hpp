@@ -10,6 +10,9 @@ namespace longrope::cli {
 /// second SIGINT ends it at once with status 130.
 void catch_stop_signals();
 
+/// From now on they end the process again, as one does that was caught before.
+void release_stop_signals();
+
 /// Which signal asked for a stop, if one did.
 [[nodiscard]] std::optional<std::string> requested_stop();
 

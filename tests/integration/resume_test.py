@@ -53,6 +53,8 @@ class Resume(unittest.TestCase):
         self.assertEqual(run.state(), "running")
         said = run_program("status", "run", folder=run.folder).stdout
         self.assertIn("interrupted: no coordinator is at work; the same command goes on", said)
+        asked = run_program("status", "--should-requeue", "run", folder=run.folder)
+        self.assertEqual(asked.returncode, 0, "a job that was killed is not queued again")
         return len(stored)
 
     def kill_at_each(
