@@ -3,7 +3,7 @@
 
 Usage, in a test:
     llama2_search(folder, [65536, 131072])
-    run_program("search", "--check", "search.toml", folder=folder)
+    run_program("search", "--check", "--ranks", "1", "search.toml", folder=folder)
 
 The 13 GB of weights take no room: the file has a header, and nothing was ever written behind it.
 """
