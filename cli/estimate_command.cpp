@@ -130,9 +130,8 @@ ExitCode run_estimate(const Words& words) {
     cxxopts::Options options{
         "longrope estimate",
         "What a search would take on GPUs that need not be there: memory, FLOP and time of an\n"
-        "evaluation, GPU-hours, utilisation. Reads of the model config.json alone.\nExit status 3 "
-        "if a "
-        "stage does not fit, after what its evaluator needs was printed.\n"};
+        "evaluation, GPU-hours, utilisation. Reads of the model config.json alone.\n"
+        "Exit status 3 if a stage does not fit, after what its evaluator needs was printed.\n"};
     options.positional_help("CONFIG");
     options.add_options()("CONFIG", "configuration file (TOML)",
                           cxxopts::value<std::vector<std::string>>());

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cli/run_inputs.hpp"
 #include "cli/shell_word.hpp"
 #include "coordinator/trainings.hpp"
 
@@ -13,7 +14,7 @@ namespace longrope::cli {
 namespace {
 
 bool is_to_be_made(const TrainingStep& step) {
-    return !std::filesystem::exists(std::filesystem::path{step.output} / "config.json");
+    return !is_model_there(step.output);
 }
 
 }  // namespace
