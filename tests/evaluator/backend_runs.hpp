@@ -55,7 +55,11 @@ struct Backend {
 };
 
 inline std::vector<Backend> backends() {
-    return {{"cpu", [](const evaluator::ModelConfig& /*config*/) { return cpu_ops(); }},
+    return {{"reference",
+             [](const evaluator::ModelConfig& /*config*/) {
+                 return evaluator::reference::make_reference_ops(evaluator::Precision::f32);
+             }},
+            {"cpu", [](const evaluator::ModelConfig& /*config*/) { return cpu_ops(); }},
             {"cuda on the emulator", [](const evaluator::ModelConfig& config) {
                  return cuda_emulator::emulated_ops(config, 1000);
              }}};
