@@ -117,6 +117,7 @@ class Blackbox(CrashTest):
     )
     seed = SEED
     seconds = SECONDS
+    least_runs = 5  # on a slow machine too
     most_runs = sys.maxsize
 
     @needs_mpirun()
@@ -124,12 +125,15 @@ class Blackbox(CrashTest):
         reference = self.uninterrupted()
         end = time.monotonic() + self.seconds
         for number in itertools.takewhile(
-            lambda number: number <= self.most_runs and time.monotonic() < end, itertools.count(1)
+            lambda number: number <= self.most_runs
+            and (number <= self.least_runs or time.monotonic() < end),
+            itertools.count(1),
         ):
             with self.subTest(seed=self.seed, run=number):
                 draw = random.Random(f"{self.seed} {number}")
                 self.attack_search(draw, f"{number}", reference)
             self.tally.counts["runs"] = number
+        self.assertGreater(self.tally.counts["results stored"], 0, "nothing could have been lost")
 
     def attack_search(self, draw: random.Random, name: str, reference: Content) -> None:
         run = self.new_run(
