@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -15,8 +14,8 @@
 #include "cli/factors_file.hpp"
 #include "cli/history_argument.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/stage_lists.hpp"
 #include "coordinator/objective.hpp"
-#include "coordinator/score_table.hpp"
 #include "genome/attention_scale.hpp"
 
 namespace longrope::cli {
@@ -24,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using coordinator::RunHistory;
-using coordinator::ScoreTable;
 using coordinator::StageHistory;
 
 constexpr std::array<std::pair<std::string_view, ExportFormat>, 4> formats{
@@ -51,140 +49,27 @@ ExportFormat format_of(const cxxopts::ParseResult& parsed) {
     throw UsageError{fmt::format("--format {}: expected hf, vllm, gguf, csv or json", name)};
 }
 
-/// Whether files may be written where the user says.
+/// What can be said of the output before anything is read; a single file is checked against what
+/// was read, too.
 void check_output(const ExportPlan& plan) {
     const std::string where = fmt::format("--output {}", plan.output.string());
-    if (!plan.output.has_filename() && plan.format != ExportFormat::hugging_face) {
-        throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
+    if (plan.format != ExportFormat::hugging_face) {
+        if (plan.copy_weights) throw UsageError{"--copy goes with --format hf"};
+        if (!plan.output.has_filename()) {
+            throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
+        }
+        return;
     }
+    if (plan.replace) throw UsageError{"--force goes with --format vllm, csv and json"};
     const fs::path folder = plan.output.has_parent_path() ? plan.output.parent_path() : ".";
     if (!fs::is_directory(folder)) {
         throw UsageError{
             fmt::format("{}: the folder {} does not exist: make it first", where, folder.string())};
     }
-    if (plan.format == ExportFormat::hugging_face) {
-        if (plan.replace) throw UsageError{"--force goes with --format vllm, csv and json"};
-        if (fs::exists(plan.output) &&
-            !(fs::is_directory(plan.output) && fs::is_empty(plan.output))) {
-            throw UsageError{fmt::format(
-                "{}: it exists already; a folder is written anew, so give another name", where)};
-        }
-        return;
-    }
-    if (plan.copy_weights) throw UsageError{"--copy goes with --format hf"};
-    if (fs::is_directory(plan.output)) {
-        throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
-    }
-    if (fs::exists(plan.output) && !plan.replace) {
-        throw UsageError{fmt::format("{}: it exists already; --force replaces it", where)};
-    }
-}
-
-// --- A run's history ----------------------------------------------------------------------------
-
-bool is_list_for_long_texts(const StageHistory& stage) {
-    return stage.best.individual >= 0 && stage.target_tokens > stage.original_window;
-}
-
-std::string names_of(const RunHistory& history) {
-    std::vector<std::string> names;
-    for (const StageHistory& stage : history.stages) names.push_back(stage.name);
-    return fmt::format("{}", fmt::join(names, ", "));
-}
-
-const StageHistory& named_stage(const RunHistory& history, const std::string& name,
-                                const char* flag) {
-    const auto found = std::ranges::find(history.stages, name, &StageHistory::name);
-    if (found != history.stages.end()) return *found;
-    throw UsageError{fmt::format("--{} {}: the history has no such stage; it has {}", flag, name,
-                                 names_of(history))};
-}
-
-/// The stage that is named, or the only one whose list is for long texts.
-const StageHistory& long_stage(const RunHistory& history, const cxxopts::ParseResult& parsed) {
-    if (parsed.count("stage") > 0) {
-        return named_stage(history, text_of(parsed, "stage"), "stage");
-    }
-    const StageHistory* only = nullptr;
-    for (const StageHistory& stage : history.stages) {
-        if (!is_list_for_long_texts(stage)) continue;
-        if (only != nullptr) {
-            throw UsageError{
-                fmt::format("the history has several stages: say which with --stage, "
-                            "one of {}",
-                            names_of(history))};
-        }
-        only = &stage;
-    }
-    if (only == nullptr) {
-        throw UsageError{
-            fmt::format("none of the history's stages ({}) has factors for more than "
-                        "its original window yet: search first",
-                        names_of(history))};
-    }
-    return *only;
-}
-
-/// The columns of the most tokens: those of the stage's target, where it has others besides.
-template <typename Row>
-StoredScores longest_columns(const ScoreTable<Row>& table, std::size_t row, const char* name) {
-    StoredScores scores;
-    scores.documents_of = name;
-    const auto nll = coordinator::document_nll_of(table, row);
-    const std::uint64_t most = *std::ranges::max_element(table.document_tokens);
-    for (std::size_t column = 0; column < table.documents.size(); ++column) {
-        if (table.document_tokens[column] != most) continue;
-        scores.documents.push_back(table.documents[column]);
-        scores.nll.push_back(nll[column]);
-        scores.scored_tokens.push_back(most);
-    }
-    return scores;
-}
-
-template <typename Row>
-std::optional<StoredScores> scores_in(const ScoreTable<Row>& table, const char* name,
-                                      std::span<const double> factors, std::uint32_t start_tokens) {
-    for (std::size_t row = 0; row < table.rows.size(); ++row) {
-        if (table.rows[row].status != coordinator::Status::done) continue;
-        if (table.rows[row].start_tokens != start_tokens) continue;
-        if (!std::ranges::equal(coordinator::factors_of(table, row), factors)) continue;
-        return longest_columns(table, row, name);
-    }
-    return std::nullopt;
-}
-
-void require_same(const std::string& what, double ours, double theirs, const std::string& stage) {
-    if (std::abs(ours - theirs) <= 1e-9 * std::abs(ours)) return;
-    throw UsageError{
-        fmt::format("--short-stage {}: its {} is {}, that of the other stage {}: the formats hold "
-                    "one for both lists; search it again with the same",
-                    stage, what, theirs, ours)};
-}
-
-/// Of the weights that a stage was scored with; histories before format version 3 have one for all.
-const std::string& digest_of_weights(const RunHistory& history, const StageHistory& stage) {
-    return stage.model_digest.empty() ? history.model_digest : stage.model_digest;
-}
-
-FactorList short_list(const RunHistory& history, const StageHistory& from,
-                      const std::string& name) {
-    const StageHistory& stage = named_stage(history, name, "short-stage");
-    FactorList list = stage_list(stage);
-    require_same("original window", from.original_window, stage.original_window, name);
-    if (digest_of_weights(history, from) != digest_of_weights(history, stage)) {
+    if (fs::exists(plan.output) && !(fs::is_directory(plan.output) && fs::is_empty(plan.output))) {
         throw UsageError{fmt::format(
-            "--short-stage {}: it was searched with other weights than stage {}, and both lists go "
-            "to one model; search it again with stage.model as there",
-            name, from.name)};
+            "{}: it exists already; a folder is written anew, so give another name", where)};
     }
-    require_same("attention scale", from.best.attention_scale, stage.best.attention_scale, name);
-    if (stage.target_tokens > from.original_window) {
-        throw UsageError{
-            fmt::format("--short-stage {}: it is for {:.0f} tokens, and engines take the long list "
-                        "above the original window of {:.0f}; give a stage for at most that",
-                        name, stage.target_tokens, from.original_window)};
-    }
-    return list;
 }
 
 constexpr const char* ones_origin = "ones";
@@ -195,6 +80,8 @@ FactorList ones(std::size_t pairs) {
     list.factors.assign(pairs, 1.0);
     return list;
 }
+
+// --- A run's history ----------------------------------------------------------------------------
 
 /// What the search of a stage minimised, in words.
 std::string objective_of(const coordinator::Configuration& configuration,
@@ -235,7 +122,7 @@ void plan_from_history(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     plan.configuration = coordinator::parse_configuration(
         history.configuration, fmt::format("{}, attribute configuration", file.string()),
         input_overrides(parsed));
-    const StageHistory& stage = long_stage(history, parsed);
+    const StageHistory& stage = long_stage(history, text_of(parsed, "stage"));
     if (!stage.complete) {
         fmt::print(
             stderr,
@@ -458,28 +345,6 @@ void choose_documents(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
 }
 
 }  // namespace
-
-FactorList stage_list(const StageHistory& stage) {
-    const coordinator::BestRecord& best = stage.best;
-    if (best.individual < 0) {
-        throw UsageError{
-            fmt::format("stage \"{}\" has found no factors yet: search first", stage.name)};
-    }
-    FactorList list;
-    list.origin = fmt::format("stage \"{}\", individual {}", stage.name, best.individual);
-    list.factors = best.factors;
-    list.start_tokens = best.start_tokens;
-    list.tokens = static_cast<std::uint64_t>(stage.target_tokens);
-    list.score = scores_in(stage.heldout, "heldout", best.factors, best.start_tokens);
-    for (const auto& [table, name] : {std::pair{&stage.validation, "validation"},
-                                      std::pair{&stage.start_token_sweep, "start_token_sweep"}}) {
-        if (!list.score) list.score = scores_in(*table, name, best.factors, best.start_tokens);
-    }
-    if (!list.score) {
-        list.score = scores_in(stage.evaluations, "search", best.factors, best.start_tokens);
-    }
-    return list;
-}
 
 void add_export_flags(cxxopts::Options& options) {
     options.positional_help("[DIRECTORY|CONFIG|FILE.h5]");

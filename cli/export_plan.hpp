@@ -10,7 +10,6 @@
 #include "cli/arguments.hpp"
 #include "cli/rope_export.hpp"
 #include "coordinator/configuration.hpp"
-#include "coordinator/history.hpp"
 #include "evaluator/model/model_config.hpp"
 
 namespace longrope::cli {
@@ -41,10 +40,5 @@ void add_export_flags(cxxopts::Options& options);
 /// everything that a format cannot carry. Warnings go to stderr.
 /// @throws UsageError, ConfigurationError, HistoryError, EvaluatorError
 [[nodiscard]] ExportPlan plan_export(const cxxopts::ParseResult& parsed);
-
-/// The stage's choice as a list, with its scores on documents that are furthest from the search:
-/// held-out, else validation, else those of the search.
-/// @throws UsageError if the stage has chosen nothing yet
-[[nodiscard]] FactorList stage_list(const coordinator::StageHistory& stage);
 
 }  // namespace longrope::cli
