@@ -70,6 +70,10 @@ ExitCode run_evaluate(Job& job, const Words& words) {
         plan.methods, [](const EvaluatedMethod& method) { return method.name != "model"; });
     const std::string scaling = replaces ? replaced_scaling(plan.configuration) : "";
     if (!scaling.empty()) fmt::print(stderr, "{}\n", scaling);
+    if (plan.short_documents > 0) {
+        fmt::print(stderr, "left out of split \"{}\": {} shorter than {} tokens\n", plan.split,
+                   plan.short_documents, *std::ranges::max_element(plan.tokens));
+    }
     const EvaluationJobs work = jobs_of(plan);
     auto scores = score_on_ranks(job, plan.configuration, plan.stage_model, work.jobs);
     if (!scores) return ExitCode::stopped_early;

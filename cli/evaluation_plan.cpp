@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <type_traits>
@@ -269,19 +270,31 @@ void read_lengths(const cxxopts::ParseResult& parsed, EvaluationPlan& plan,
     }
 }
 
+/// Those of the split that fill the longest length, as a stage takes those that fill its target.
 void choose_documents(EvaluationPlan& plan, std::uint64_t limit) {
     const std::uint64_t longest = *std::ranges::max_element(plan.tokens);
+    std::optional<std::uint32_t> short_one;
     for (std::uint32_t i = 0; i < plan.facts.documents.size(); ++i) {
         const coordinator::DocumentFacts& document = plan.facts.documents[i];
         if (plan.documents.size() == limit) break;
         if (document.split != plan.split) continue;
         if (document.positions < longest) {
-            throw UsageError{fmt::format("--{} {}: document {} (\"{}\") fills only {} positions",
-                                         plan.stride == 0 ? "tokens" : "window", longest, i,
-                                         document.title, document.positions)};
+            if (!short_one) short_one = i;
+            ++plan.short_documents;
+            continue;
         }
         plan.documents.push_back(i);
         plan.titles.push_back(document.title);
+    }
+    if (plan.documents.empty() && short_one) {
+        const coordinator::DocumentFacts& document = plan.facts.documents[*short_one];
+        throw UsageError{fmt::format(
+            "--{} {}: document {} (\"{}\") fills only {} positions{}",
+            plan.stride == 0 ? "tokens" : "window", longest, *short_one, document.title,
+            document.positions,
+            plan.short_documents == 1 ? ""
+                                      : fmt::format("; of the {} of split \"{}\" none fills them",
+                                                    plan.short_documents, plan.split))};
     }
     if (plan.documents.empty()) {
         throw UsageError{

@@ -35,7 +35,8 @@ struct EvaluationPlan {
     std::string split;
     std::vector<std::uint32_t> documents;  ///< index in the documents file
     std::vector<std::string> titles;
-    std::filesystem::path per_token;  ///< files to write; empty: none
+    std::uint64_t short_documents = 0;  ///< of the split, left out: shorter than the longest length
+    std::filesystem::path per_token;    ///< files to write; empty: none
     std::filesystem::path csv;
     std::filesystem::path hdf5;
 

@@ -47,13 +47,16 @@ void print_results(const coordinator::RunPlan& plan, const fs::path& history_fil
     for (const coordinator::StageRun& stage : plan.stages()) {
         std::cout << stage_result_text(stage.history());
     }
+    const auto longest = std::ranges::max_element(
+        plan.stages(), {}, [](const auto& stage) { return stage.history().target_tokens; });
     std::cout << fmt::format(
         "\nThe history is {}. Next:\n"
         "  longrope status {}\n"
-        "  longrope evaluate {} --tokens {},{:.0f}\n",
+        "  longrope evaluate {}{} --tokens {:.0f},{:.0f}\n",
         history_file.string(), shell_word(history_file.parent_path().string()), as_given,
-        static_cast<std::uint64_t>(plan.stages().back().history().original_window),
-        plan.stages().back().history().target_tokens);
+        plan.stages().size() == 1 ? ""
+                                  : fmt::format(" --stage {}", shell_word(longest->history().name)),
+        longest->history().original_window, longest->history().target_tokens);
     std::cout.flush();
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import h5py
 import numpy
-from bad_input import EXIT_SYSTEM
+from bad_input import EXIT_SYSTEM, EXIT_USAGE
 from bad_surroundings import file_size_limit
 from search_run import (
     DEMO_MODEL,
@@ -115,6 +115,32 @@ class Evaluate(unittest.TestCase):
             self.assertAlmostEqual(
                 slid[cell]["perplexity_window_mean"], row["perplexity"], places=9
             )
+
+    def test_documents_that_fill_the_longest_length_are_taken(self) -> None:
+        with h5py.File(self.folder / "documents.h5", "a") as file:
+            first = file["tokens"][:600]
+            replacing = {
+                "tokens": numpy.concatenate([first, first[:300]]),
+                "offsets": numpy.array([0, 600, 900], "<i8"),
+                "titles": file["titles"][:2],
+                "split": numpy.ones(2, "u1"),
+            }
+            for name, values in replacing.items():
+                del file[name]
+                file[name] = values
+            file.attrs.pop("tokens_sha256", None)
+        target = ("--target-tokens", "512")
+        both = self.rows(self.read(*target, "--tokens", "64,256"))
+        self.assertEqual(len(both["yarn", 64]["documents"]), 2)
+        answer = run_program(*self.words, *target, "--tokens", "64,512", folder=self.folder)
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+        self.assertIn('left out of split "heldout": 1 shorter than 512 tokens', answer.stderr)
+        found = self.rows(json.loads(answer.stdout))
+        self.assertEqual({len(row["documents"]) for row in found.values()}, {1})
+        self.assertEqual(found["none", 64]["documents"], both["none", 64]["documents"][:1])
+        none = run_program(*self.words, "--tokens", "700", folder=self.folder)
+        self.assertEqual(none.returncode, EXIT_USAGE, none.stderr)
+        self.assertIn('positions; of the 2 of split "heldout" none fills them', none.stderr)
 
     @needs_mpirun()
     def test_ranks_share_the_windows_and_find_the_same(self) -> None:
