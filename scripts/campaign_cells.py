@@ -38,9 +38,9 @@ class Section:
     title: str
     model: Path
     target_tokens: int
-    searched: Rescaling | None = None
-    baselines: tuple[str, ...] = BASELINES
-    lengths: tuple[int, ...] | None = None  # None: all
+    searched: Rescaling | None
+    baselines: tuple[str, ...]
+    lengths: tuple[int, ...]
 
     def rows(self) -> tuple[str, ...]:
         return (*self.baselines, "searched") if self.searched else self.baselines

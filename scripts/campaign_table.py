@@ -21,13 +21,17 @@ import finetune_state
 import h5py
 import rescale_factors
 import tokenize_documents
-from campaign_cells import Cell, Meter, Section, TableError, difference
+from campaign_cells import BASELINES, Cell, Meter, Section, TableError, difference
 
 # --- The table ----------------------------------------------------------------------------------
 
 
-def sections_of(arguments: argparse.Namespace) -> list[Section]:
-    """What is measured; the models and stages are those of scripts/demo_campaign.sh."""
+def sections_of(arguments: argparse.Namespace) -> dict[str, Section]:
+    """What is measured, by a short name; models and stages are those of scripts/demo_campaign.sh.
+
+    The vectors of the first search are measured up to its target, those of the second at the first
+    window, at the first target, and beyond it.
+    """
     facts = rescale_factors.read_facts(arguments.base)
     with h5py.File(arguments.history) as file:
         names = sorted(file["stages"], key=lambda name: file["stages"][name].attrs["order"])
@@ -37,28 +41,40 @@ def sections_of(arguments: argparse.Namespace) -> list[Section]:
         rescale_factors.read_stage(arguments.history, name, facts) for name in names
     )
     near, far, window = first.target_tokens, second.target_tokens, facts.window
+    columns = arguments.lengths or columns_for(window, near, far)
+    up_to_near = tuple(tokens for tokens in columns if tokens <= near)
+    beyond = tuple(tokens for tokens in columns if tokens in (window, near) or tokens > near)
     base, tuned = arguments.base, arguments.tuned
-    yarn, short_trained = arguments.tuned_yarn, arguments.tuned_short
-    return [
-        Section("untouched, as it is", base, window, None, ("none",), (window,)),
-        Section(f"untouched, for {near}", base, near, first),
-        Section(f"tuned (searched), for {near}", tuned, near, first, ("yarn",)),
-        Section(f"tuned (searched), for {far}", tuned, far, second),
-        Section(f"tuned (searched), for {window}", tuned, window, short, (), (window,)),
-        Section(f"tuned (YaRN), for {near}", yarn, near, first, ("yarn",)),
-        Section(f"tuned (YaRN), for {far}", yarn, far, second),
-        Section(f"trained on at {window}", short_trained, window, None, ("none",), (window,)),
-        Section(
-            f"trained on at {window}, for {near}", short_trained, near, first, ("none", "yarn")
+    yarn, longer = arguments.tuned_yarn, arguments.tuned_short
+    ours, theirs, none = "tuned (searched)", "tuned (YaRN)", f"trained on at {window}"
+    pair, three = ("yarn",), ("none", "yarn")
+    return {
+        "untouched": Section("untouched, as it is", base, window, None, ("none",), (window,)),
+        "longer": Section(none, longer, window, None, ("none",), (window,)),
+        "recovered": Section(f"{ours}, for {window}", tuned, window, short, (), (window,)),
+        "untouched near": Section(
+            f"untouched, for {near}", base, near, first, BASELINES, up_to_near
         ),
-    ]
+        "tuned near": Section(f"{ours}, for {near}", tuned, near, first, pair, up_to_near),
+        "yarn near": Section(f"{theirs}, for {near}", yarn, near, first, pair, up_to_near),
+        "longer near": Section(f"{none}, for {near}", longer, near, first, three, up_to_near),
+        "untouched far": Section(f"untouched, for {far}", base, far, second, BASELINES, beyond),
+        "tuned far": Section(f"{ours}, for {far}", tuned, far, second, BASELINES, beyond),
+        "yarn far": Section(f"{theirs}, for {far}", yarn, far, second, BASELINES, beyond),
+    }
+
+
+def columns_for(window: int, near: int, far: int) -> list[int]:
+    """Twice as long each, from the window to the first target, and the second target."""
+    return sorted({near, far, *(window << n for n in range((near // window).bit_length()))})
 
 
 Cells = dict[tuple[str, str, int], Cell]  # by section, row, length
 
 
-def markdown(sections: list[Section], lengths: list[int], cells: Cells) -> str:
-    """A row per model and encoding; each cell is perplexity ± standard error in per cent."""
+def markdown(sections: list[Section], cells: Cells) -> str:
+    """A row per model and encoding; each cell is perplexity ± standard error."""
+    lengths = sorted({tokens for section in sections for tokens in section.lengths})
     lines = [
         "| model, vectors | row | " + " | ".join(f"{length:,}" for length in lengths) + " |",
         "|---|---|" + "---|" * len(lengths),
@@ -76,55 +92,52 @@ def markdown(sections: list[Section], lengths: list[int], cells: Cells) -> str:
     return "\n".join(lines)
 
 
-def comparisons(sections: list[Section], lengths: list[int], cells: Cells) -> list[str]:
+def comparisons(sections: dict[str, Section], cells: Cells) -> list[str]:
     """What the campaign is about, paired by block of text."""
-    plain, base, tuned_near, tuned_far, recovery, yarn_near, yarn_far, longer, _ = (
-        section.title for section in sections
+    window, near, far = (
+        sections[name].target_tokens for name in ("untouched", "untouched near", "untouched far")
     )
-    window, near, far = (sections[n].target_tokens for n in (0, 1, 3))
-    searched_near, searched_far = (tuned_near, "searched", near), (tuned_far, "searched", far)
-    untouched, recovered = (plain, "none", window), (recovery, "searched", window)
+
+    def cell(section: str, row: str, tokens: int) -> tuple[str, str, int]:
+        return sections[section].title, row, tokens
+
+    untouched, longer = cell("untouched", "none", window), cell("longer", "none", window)
+    searched_near = cell("tuned near", "searched", near)
+    searched_far = cell("tuned far", "searched", far)
+    recovered = cell("recovered", "searched", window)
     pairs = [
         (
             "the searched list against YaRN, untouched",
-            (base, "searched", near),
-            (base, "yarn", near),
+            cell("untouched near", "searched", near),
+            cell("untouched near", "yarn", near),
         ),
         (
             "tuned with the searched list against untouched, under that list",
             searched_near,
-            (base, "searched", near),
+            cell("untouched near", "searched", near),
         ),
         (
             "tuned with the searched list, under it, against tuned with YaRN's, under that",
             searched_near,
-            (yarn_near, "yarn", near),
+            cell("yarn near", "yarn", near),
         ),
         (
             "the list of the second search against YaRN, tuned with the searched list",
             searched_far,
-            (tuned_far, "yarn", far),
+            cell("tuned far", "yarn", far),
         ),
         (
             "the list of the second search, tuned with the searched list, against YaRN, tuned "
             "with YaRN's",
             searched_far,
-            (yarn_far, "yarn", far),
+            cell("yarn far", "yarn", far),
         ),
         ("the recovered list, tuned, against the untouched model", recovered, untouched),
-        (
-            "the recovered list, tuned, against as many steps at the first window",
-            recovered,
-            (longer, "none", window),
-        ),
-        (
-            "as many steps at the first window against the untouched model",
-            (longer, "none", window),
-            untouched,
-        ),
+        ("the recovered list, tuned, against as many steps at the first window", recovered, longer),
+        ("as many steps at the first window against the untouched model", longer, untouched),
         (
             "the list of the second search, tuned, against the untouched model",
-            (tuned_far, "searched", window),
+            cell("tuned far", "searched", window),
             untouched,
         ),
     ]
@@ -165,9 +178,9 @@ def main() -> int:
         )
     parser.add_argument(
         "--lengths",
-        type=lambda text: [int(word) for word in text.split(",")],
-        default=[256 << n for n in range(7)],
-        help="in tokens, with commas between (default: 256 to 16384)",
+        type=lambda text: sorted(int(word) for word in text.split(",")),
+        help="columns in tokens, with commas between (default: twice as long each from the first "
+        "window to the first target, and the second target)",
     )
     parser.add_argument(
         "--program",
@@ -183,8 +196,8 @@ def main() -> int:
         sections = sections_of(arguments)
         meter = Meter(arguments.program, arguments.documents, arguments.history.parent / "cells")
         cells: Cells = {}
-        for section in sections:
-            for tokens in section.lengths or arguments.lengths:
+        for section in sections.values():
+            for tokens in section.lengths:
                 if arguments.kept_only and not meter.has(section, tokens):
                     continue
                 for row, cell in meter.measure(section, tokens).items():
@@ -198,8 +211,8 @@ def main() -> int:
     ) as error:
         print(f"campaign_table: {error}", file=sys.stderr)
         return 1
-    print(markdown(sections, arguments.lengths, cells), end="\n\n")
-    print("\n".join(comparisons(sections, arguments.lengths, cells)))
+    print(markdown(list(sections.values()), cells), end="\n\n")
+    print("\n".join(comparisons(sections, cells)))
     write_csv(arguments.history.parent / "table.csv", cells)
     return 0
 

@@ -51,7 +51,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/mpi_search.bash
 config=$CONFIG longrope=${LONGROPE:-build/release/longrope}
 
-# What CONFIG says: base, documents, run directory, tuned model, first target, window, second target.
+# What CONFIG says: base, documents, run directory, tuned model, first stage, window.
 read_config() {
     "${PYTHON:-python3}" - "$config" <<'PYTHON'
 import json, sys, tomllib
@@ -63,7 +63,7 @@ try:
     with open(f"{base}/config.json", encoding="utf-8") as file:
         window = json.load(file)["max_position_embeddings"]
     print(base, config["documents"]["path"], config["run"]["directory"], second["model"],
-          first["target_tokens"], window, second["target_tokens"], sep="\n")
+          first["name"], window, sep="\n")
 except (OSError, ValueError, KeyError) as error:
     sys.exit(f"demo_campaign: {sys.argv[1]} is no campaign of three stages: {error!r}")
 PYTHON
@@ -111,9 +111,8 @@ said=$(read_config) || exit 3
     read -r documents
     read -r run_directory
     read -r tuned
-    read -r near
+    read -r first
     read -r window
-    read -r far
 } <<<"$said"
 run_directory=${LONGROPE_RUN_DIRECTORY:-$run_directory}  # the program's own variable over the file's value
 if [ "$documents" = documents/demo-campaign.h5 ]; then
@@ -140,15 +139,13 @@ step "4/7 second search and recovery"
 search_on
 
 step "5/7 for comparison: as many steps under YaRN's factors"
-tune --model "$base" --output "$tuned-yarn" --factors yarn --target-tokens "$near"
+tune --model "$base" --output "$tuned-yarn" --history "$run_directory/search.h5" --stage "$first" --factors yarn
 
 step "6/7 for comparison: as many steps and tokens at the first window"
 tune --model "$base" --output "$tuned-short" --factors none --target-tokens "$window" \
-    --set "batch=$SHORT_BATCH" --set "micro_batch=$SHORT_BATCH"
+    --set "segment_tokens=$window" --set "batch=$SHORT_BATCH" --set "micro_batch=$SHORT_BATCH"
 
 step "7/7 table"
-lengths=$window
-while [ $((2 * ${lengths##*,})) -le "$far" ]; do lengths+=,$((2 * ${lengths##*,})); done
-"$PYTHON" scripts/campaign_table.py --lengths "$lengths" --history "$run_directory/search.h5" --documents "$documents" --base "$base" \
-    --tuned "$tuned" --tuned-yarn "$tuned-yarn" --tuned-short "$tuned-short" --program "${mpi[*]} $longrope"
+"$PYTHON" scripts/campaign_table.py --history "$run_directory/search.h5" --documents "$documents" \
+    --base "$base" --tuned "$tuned" --tuned-yarn "$tuned-yarn" --tuned-short "$tuned-short" --program "${mpi[*]} $longrope"
 step "done"

@@ -162,25 +162,43 @@ class Table(CampaignTableTest):
     def test_every_cell_is_measured_once_and_kept(self) -> None:
         status, out, err = self.run_script()
         self.assertEqual(status, 0, err)
-        self.assertEqual(len(self.calls()), 3 + 6 * 3)  # of one window, and of all lengths
+        calls = 3 + 4 * 2 + 3 * 3  # of one window, of those to 1,024, of all three
+        self.assertEqual(len(self.calls()), calls)
         again = self.run_script()
         self.assertEqual((again[0], again[1]), (0, out))
-        self.assertEqual(len(self.calls()), 3 + 6 * 3)
+        self.assertEqual(len(self.calls()), calls)
         rows = out.partition("\n\n")[0].splitlines()
-        self.assertEqual(len(rows), 2 + 1 + 6 + 2 + 6 + 1 + 2 + 6 + 1 + 3)
+        self.assertEqual(len(rows), 2 + 3 + (6 + 2 + 2 + 3) + (6 + 6 + 6))
         self.assertIn("| untouched, for 1024 | dynamic-ntk |", out)
         csv = (self.history.parent / "table.csv").read_text().splitlines()
-        self.assertEqual(len(csv), 1 + 3 + 3 * (6 + 2 + 6 + 2 + 6 + 3))
+        self.assertEqual(len(csv), 1 + 3 + 2 * (6 + 2 + 2 + 3) + 3 * (6 + 6 + 6))
+
+    def test_lists_are_measured_where_they_are_for(self) -> None:
+        status, out, err = self.run_script("--lengths", "64,128,1024,2048,4096")
+        self.assertEqual(status, 0, err)
+        near = [row for row in out.splitlines() if row.startswith("| untouched, for 1024 | yarn")]
+        far = [row for row in out.splitlines() if row.startswith("| untouched, for 4096 | yarn")]
+        measured = [[bool(cell.strip()) for cell in row.split("|")[3:-1]] for row in near + far]
+        self.assertEqual(measured[0], [True, True, True, False, False])
+        self.assertEqual(measured[1], [True, False, True, True, True])
+
+    def test_columns_follow_from_the_stages(self) -> None:
+        self.assertEqual(
+            campaign_table.columns_for(256, 2048, 16384), [256, 512, 1024, 2048, 16384]
+        )
+        self.assertEqual(campaign_table.columns_for(256, 512, 1024), [256, 512, 1024])
+        self.assertEqual(campaign_table.columns_for(64, 96, 256), [64, 96, 256])
 
     def test_rows_have_the_list_and_the_scale_of_their_stage(self) -> None:
         self.assertEqual(self.run_script()[0], 0)
         calls = [call for call in self.calls() if call["--tokens"] == "64"]
         targets = [call["--target-tokens"] for call in calls]
-        self.assertEqual(targets, "64 1024 1024 4096 64 1024 4096 64 1024".split())
+        self.assertEqual(targets, ["64"] * 3 + ["1024"] * 4 + ["4096"] * 3)
         self.assertNotIn("--factors", calls[0])  # the untouched model, under no scale
         self.assertNotIn("--attention-scale", calls[0])
-        self.assertEqual([call.get("--start-tokens") for call in calls[1:5]], ["0", "0", "1", "2"])
-        self.assertEqual(calls[1]["--attention-scale"], "1.25")
+        start_tokens = [call.get("--start-tokens") for call in calls[2:]]
+        self.assertEqual(start_tokens, ["2"] + ["0"] * 4 + ["1"] * 3)
+        self.assertEqual(calls[3]["--attention-scale"], "1.25")
 
     def test_differences_are_those_of_the_losses_and_told_with_their_noise(self) -> None:
         out = self.run_script()[1]
