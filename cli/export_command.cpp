@@ -22,7 +22,7 @@ namespace longrope::cli {
 namespace {
 
 std::string list_text(const FactorList& list, const char* engines) {
-    return fmt::format("  {}: {} factors, {} to {} ({})\n", engines, list.factors.size(),
+    return fmt::format("  {}: {} factors, {:.6g} to {:.6g} ({})\n", engines, list.factors.size(),
                        list.factors.front(), list.factors.back(), list.origin);
 }
 

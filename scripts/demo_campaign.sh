@@ -126,13 +126,13 @@ step "2/7 first search"
 search_on
 
 step "3/7 fine-tuning under the searched factors"
-command=$("$longrope" status --json "$run_directory" | "$PYTHON" -c '
-import json, sys
-print(json.load(sys.stdin).get("waiting_for", {}).get("command", ""))')
-if [ -n "$command" ]; then
-    say "$command"
-    read -r -a words <<<"${command#.venv/bin/python scripts/finetune.py }"
-    tune "${words[@]}"
+mapfile -t words < <("$longrope" status --json "$run_directory" | "$PYTHON" -c '
+import json, shlex, sys
+for word in shlex.split(json.load(sys.stdin).get("waiting_for", {}).get("command", "")):
+    print(word)')
+if [ ${#words[@]} -gt 0 ]; then  # a Python and the script, which tune() has its own of, and its flags
+    say "${words[*]}"
+    tune "${words[@]:2}"
 fi
 
 step "4/7 second search and recovery"

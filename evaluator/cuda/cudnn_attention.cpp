@@ -139,16 +139,11 @@ std::shared_ptr<fe::graph::Graph> describe_graph(const AttentionSegment& shape, 
     return graph;
 }
 
-/// The plans that cuDNN's heuristics propose and its engines accept.
-void find_plans(fe::graph::Graph& graph, const AttentionSegment& shape) {
+/// Takes the first plan that cuDNN's heuristics propose, its engines accept and it can build.
+void choose_plan(fe::graph::Graph& graph, const AttentionSegment& shape) {
     check(graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}), shape,
           "heuristics");
     check(graph.check_support(), shape, "support");
-}
-
-/// Takes the first of them that can be built.
-void choose_plan(fe::graph::Graph& graph, const AttentionSegment& shape) {
-    find_plans(graph, shape);
     check(graph.build_plans(fe::BuildPlanPolicy_t::HEURISTICS_CHOICE), shape, "build");
 }
 
@@ -261,7 +256,7 @@ std::int64_t plans_without_device(const AttentionSegment& shape,
     auto graph = describe_graph(shape, sm_version);
     graph->set_device_properties(device);
     check(graph->build_operation_graph(), shape, "operation graph");
-    find_plans(*graph, shape);
+    choose_plan(*graph, shape);
     return graph->get_execution_plan_count();
 }
 

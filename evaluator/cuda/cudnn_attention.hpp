@@ -18,11 +18,11 @@ namespace longrope::evaluator::cuda {
 /// Why cuDNN cannot be loaded; empty if it can. Needs no device.
 [[nodiscard]] std::string cudnn_absence();
 
-/// Plans that cuDNN proposes and accepts for a device that need not be there. They are not built,
-/// which would take the device's driver; a stub of it is enough.
+/// Plans that cuDNN proposes and accepts for a device that need not be there; one of them is built,
+/// which takes a driver that loads its kernel, if only in name.
 /// @param device_properties  cuDNN's JSON of a device
 /// @param sm_version         80, 90, 100
-/// @throws EvaluatorError    with cuDNN's reason if there is none
+/// @throws EvaluatorError    with cuDNN's reason if none can be built
 [[nodiscard]] std::int64_t plans_without_device(const AttentionSegment& shape,
                                                 const std::string& device_properties,
                                                 int sm_version);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether cuDNN has plans for the attention that longrope asks of it, for devices that are not
-// here: it takes a device's properties as JSON, and a stub of the driver. Proves that its engines
-// accept the graph, and nothing of what their kernels compute.
+// here: it takes a device's properties as JSON, and a driver of our own (fake_driver.cpp). Proves
+// that its engines accept the graph and generate a kernel, and nothing of what that computes.
 //
-//   cudnn_plans
+//   LD_LIBRARY_PATH=FOLDER_OF_FAKE_DRIVER cudnn_plans
 //
-// Prints a line for each device and shape. Exit status: 0 if all have a plan, else 1.
+// Prints the kernel and a line for each device and shape. Exit status: 0 if all have a plan,
+// else 1.
 #include <fmt/format.h>
 
 #include <exception>
