@@ -157,7 +157,7 @@ struct Override {
 
 /// Targets from here on have populations of half the size, unless the file gives sizes.
 /// Source: LongRoPE (arXiv:2402.13753), section 4.1.
-inline constexpr std::uint64_t halved_from_tokens = 512 * 1024;
+inline constexpr std::uint64_t halved_from_tokens = std::uint64_t{512} * 1024;
 
 /// The largest rescale factor that a bound ("1.25s", "1+s" or a number) allows.
 /// @param s  extension ratio, target window / original window
