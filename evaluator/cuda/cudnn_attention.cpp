@@ -8,10 +8,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -182,8 +183,13 @@ auto key_of(const AttentionSegment& s) {
 
 /// "sm_90" -> 90.
 int sm_version_of(const DeviceFacts& facts) {
-    const std::size_t digits = facts.architecture.find_first_of("0123456789");
-    return digits == std::string::npos ? 0 : std::atoi(facts.architecture.c_str() + digits);
+    const std::string_view name = facts.architecture;
+    const std::size_t digits = name.find_first_of("0123456789");
+    int version = 0;
+    if (digits != std::string_view::npos) {
+        std::from_chars(name.data() + digits, name.data() + name.size(), version);
+    }
+    return version;
 }
 
 class CudnnAttention final : public SegmentAttention {

@@ -38,6 +38,8 @@ public:
     using Event = evaluator::cuda::Event;
 
     explicit Emulator(const EmulatorSettings& settings = {});
+    Emulator(const Emulator&) = delete;
+    Emulator& operator=(const Emulator&) = delete;
     ~Emulator() override;
 
     /// Kernels run this block alone from here on: enough to see where one of millions writes.

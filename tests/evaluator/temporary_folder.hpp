@@ -31,7 +31,7 @@ public:
 
     /// Writes `bytes` to the file `name`, replacing it.
     std::filesystem::path write(const std::string& name, std::string_view bytes) const {
-        const std::filesystem::path file = path_ / name;
+        std::filesystem::path file = path_ / name;
         std::ofstream stream{file, std::ios::binary | std::ios::trunc};
         stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
         if (!stream) throw std::runtime_error{"cannot write " + file.string()};
