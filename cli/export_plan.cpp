@@ -13,6 +13,7 @@
 #include "cli/evaluation_plan.hpp"
 #include "cli/factors_file.hpp"
 #include "cli/history_argument.hpp"
+#include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
 #include "cli/stage_lists.hpp"
 #include "coordinator/objective.hpp"
@@ -58,6 +59,7 @@ void check_output(const ExportPlan& plan) {
         if (!plan.output.has_filename()) {
             throw UsageError{fmt::format("{}: it is a folder, expected a file to write", where)};
         }
+        check_output_files({{where, plan.output}}, {}, plan.replace);
         return;
     }
     if (plan.replace) throw UsageError{"--force goes with --format vllm, csv and json"};
