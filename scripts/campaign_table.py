@@ -61,6 +61,7 @@ def sections_of(arguments: argparse.Namespace) -> dict[str, Section]:
         "untouched far": Section(f"untouched, for {far}", base, far, second, BASELINES, beyond),
         "tuned far": Section(f"{ours}, for {far}", tuned, far, second, BASELINES, beyond),
         "yarn far": Section(f"{theirs}, for {far}", yarn, far, second, BASELINES, beyond),
+        "longer far": Section(f"{none}, for {far}", longer, far, second, three, beyond),
     }
 
 

@@ -106,22 +106,6 @@ TEST_CASE("a worker that never gets ready is no loss while another works") {
     CHECK(contains(run.watcher->lines, "worker 0: no such device"));
 }
 
-TEST_CASE("a worker that is not admitted is refused, and the others search on") {
-    CoordinatedRun run;
-    ScriptedTransport transport{2, 1};
-    transport.first_word = [](protocol::WorkerId worker) -> ScriptedTransport::What {
-        protocol::Hello hello = ScriptedTransport::hello(worker);
-        if (worker == 1) hello.documents_digest = "other";
-        return hello;
-    };
-    CHECK(run.start(transport) == Ending::complete);
-    CHECK(run.stored().workers[1].state == "refused");
-    CHECK(run.stored().workers[1].tasks == 0);
-    INFO(run.watcher->lines);
-    CHECK(contains(run.watcher->lines,
-                   "its documents have digest other, the coordinator's documents 1"));
-}
-
 TEST_CASE("the second rank on a GPU is refused, and goes on where it has another") {
     for (const bool same : {true, false}) {
         CoordinatedRun run;
@@ -162,7 +146,7 @@ TEST_CASE("why a host's workers took no GPU is logged, once") {
     }
 }
 
-TEST_CASE("a refused worker's later words do not bring it back") {
+TEST_CASE("a worker that is not admitted is refused, and its later words do not bring it back") {
     CoordinatedRun run;
     ScriptedTransport transport{2, 1};
     transport.first_word = [](protocol::WorkerId worker) -> ScriptedTransport::What {
@@ -178,6 +162,8 @@ TEST_CASE("a refused worker's later words do not bring it back") {
     CHECK(run.start(transport) == Ending::complete);
     CHECK(run.stored().workers[1].state == "refused");
     CHECK(run.stored().workers[1].tasks == 0);
+    INFO(run.watcher->lines);
+    CHECK(contains(run.watcher->lines, "its model has digest other, the coordinator's model 1"));
 }
 
 TEST_CASE("a history goes on only in the numerics class it was begun in, unless that is allowed") {

@@ -115,7 +115,7 @@ class DemoCampaign(unittest.TestCase):
             record = json.loads((self.folder / model / "fine_tuning.json").read_text())
             self.assertEqual(record["identity"]["rescaling"]["factors"], factors)
         rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
-        self.assertEqual(len(rows), 1 + 3 + (6 + 2 + 2 + 3) + (6 + 6 + 6))
+        self.assertEqual(len(rows), 1 + 3 + (6 + 2 + 2 + 3) + (6 + 6 + 6 + 3))
         counts = (("untouched, for 512 | searched", 2), ("tuned (YaRN), for 1024 | yarn", 3))
         for title, columns in counts:
             (row,) = (row for row in rows if title in row)

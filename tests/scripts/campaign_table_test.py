@@ -162,16 +162,16 @@ class Table(CampaignTableTest):
     def test_every_cell_is_measured_once_and_kept(self) -> None:
         status, out, err = self.run_script()
         self.assertEqual(status, 0, err)
-        calls = 3 + 4 * 2 + 3 * 3  # of one window, of those to 1,024, of all three
+        calls = 3 + 4 * 2 + 4 * 3  # of one window, of those to 1,024, of all three
         self.assertEqual(len(self.calls()), calls)
         again = self.run_script()
         self.assertEqual((again[0], again[1]), (0, out))
         self.assertEqual(len(self.calls()), calls)
         rows = out.partition("\n\n")[0].splitlines()
-        self.assertEqual(len(rows), 2 + 3 + (6 + 2 + 2 + 3) + (6 + 6 + 6))
+        self.assertEqual(len(rows), 2 + 3 + (6 + 2 + 2 + 3) + (6 + 6 + 6 + 3))
         self.assertIn("| untouched, for 1024 | dynamic-ntk |", out)
         csv = (self.history.parent / "table.csv").read_text().splitlines()
-        self.assertEqual(len(csv), 1 + 3 + 2 * (6 + 2 + 2 + 3) + 3 * (6 + 6 + 6))
+        self.assertEqual(len(csv), 1 + 3 + 2 * (6 + 2 + 2 + 3) + 3 * (6 + 6 + 6 + 3))
 
     def test_lists_are_measured_where_they_are_for(self) -> None:
         status, out, err = self.run_script("--lengths", "64,128,1024,2048,4096")
@@ -193,11 +193,11 @@ class Table(CampaignTableTest):
         self.assertEqual(self.run_script()[0], 0)
         calls = [call for call in self.calls() if call["--tokens"] == "64"]
         targets = [call["--target-tokens"] for call in calls]
-        self.assertEqual(targets, ["64"] * 3 + ["1024"] * 4 + ["4096"] * 3)
+        self.assertEqual(targets, ["64"] * 3 + ["1024"] * 4 + ["4096"] * 4)
         self.assertNotIn("--factors", calls[0])  # the untouched model, under no scale
         self.assertNotIn("--attention-scale", calls[0])
         start_tokens = [call.get("--start-tokens") for call in calls[2:]]
-        self.assertEqual(start_tokens, ["2"] + ["0"] * 4 + ["1"] * 3)
+        self.assertEqual(start_tokens, ["2"] + ["0"] * 4 + ["1"] * 4)
         self.assertEqual(calls[3]["--attention-scale"], "1.25")
 
     def test_differences_are_those_of_the_losses_and_told_with_their_noise(self) -> None:
