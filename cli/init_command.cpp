@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/init_command.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <limits>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 
+#include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
+#include "coordinator/atomic_file.hpp"
 #include "coordinator/configuration.hpp"
 #include "coordinator/toml_document.hpp"
 #include "coordinator/utf8_text.hpp"
-#include "worker/child_process.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -91,27 +89,6 @@ void check_documents(const coordinator::RunFacts& facts, const std::string& file
     }
 }
 
-/// Writes a new file; an existing one is left alone unless `force`.
-void write_new_file(const fs::path& file, const std::string& text, bool force) {
-    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL);
-    const worker::Descriptor descriptor{::open(file.c_str(), flags, 0666)};
-    if (descriptor.get() < 0 && errno == EEXIST) {
-        throw UsageError{fmt::format("{} exists: give another --output, or --force to replace it",
-                                     file.string())};
-    }
-    std::string_view left = text;
-    while (descriptor.get() >= 0 && !left.empty()) {
-        const ssize_t written = ::write(descriptor.get(), left.data(), left.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) break;
-        left.remove_prefix(static_cast<std::size_t>(written));
-    }
-    if (descriptor.get() < 0 || !left.empty()) {
-        throw std::system_error{errno, std::generic_category(),
-                                fmt::format("cannot write {}", file.string())};
-    }
-}
-
 /// What a configuration could not hold is not written into one.
 void check_text(const std::string& flag, const std::string& text) {
     const bool control = std::ranges::any_of(text, [](char character) {
@@ -173,6 +150,9 @@ ExitCode run_init(const Words& words) {
     coordinator::Configuration configuration;
     configuration.model.path = (*parsed)["model"].as<std::string>();
     configuration.documents.path = (*parsed)["documents"].as<std::string>();
+    const fs::path file{(*parsed)["output"].as<std::string>()};
+    check_output_files({{fmt::format("--output {}", file.string()), file}}, files_of(configuration),
+                       parsed->count("force") > 0);
     const coordinator::RunFacts facts = read_facts(configuration);
     const std::uint64_t target = target_of(*parsed, facts);
     check_documents(facts, configuration.documents.path, target);
@@ -199,8 +179,7 @@ ExitCode run_init(const Words& words) {
         facts.original_window, target);
     for (const std::string_view table : table_order) text += table_text(table, given);
     text.pop_back();
-    const fs::path file{(*parsed)["output"].as<std::string>()};
-    write_new_file(file, text, parsed->count("force") > 0);
+    coordinator::write_file_atomically(file, std::as_bytes(std::span{text}));
     std::cout << fmt::format(
         "Wrote {}. Next:\n  longrope search --check {}\n  mpirun --bind-to none --enable-recovery "
         "-n RANKS longrope search {}\n",

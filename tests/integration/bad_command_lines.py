@@ -17,6 +17,7 @@ from bad_input import (
     SEE_REFERENCE,
     Case,
 )
+from bad_surroundings import no_byte_of_a_file
 from spoiled_files import content, removed
 
 USAGE = [
@@ -470,16 +471,33 @@ INITIAL = [
     Case(
         "a file that exists",
         EXIT_USAGE,
-        ("search.toml exists: give another --output, or --force to replace it",),
+        ("--output search.toml: it exists already; --force replaces it",),
         "take another name, or `--force`",
         words=(*INIT, "--target", "512", "--output", "search.toml"),
     ),
     Case(
         "a file in a folder that is missing",
-        EXIT_SYSTEM,
-        ("cannot write none/search.toml: No such file or directory",),
+        EXIT_USAGE,
+        ("--output none/search.toml: the folder none does not exist: make it first",),
         "make the folder first",
         words=(*INIT, "--target", "512", "--output", "none/search.toml"),
+    ),
+    Case(
+        "a configuration onto the documents",
+        EXIT_USAGE,
+        ("--output model/../documents.h5: that is the documents file documents.h5: give another",),
+        "give another name",
+        words=(*INIT, "--target", "512", "--output", "model/../documents.h5", "--force"),
+        kept=("documents.h5",),
+    ),
+    Case(
+        "a full disk under a new configuration",
+        EXIT_SYSTEM,
+        ("cannot write search.toml.", "File too large"),
+        "make room; the earlier file is as it was",
+        words=(*INIT, "--target", "512", "--output", "search.toml", "--force"),
+        surroundings=no_byte_of_a_file,
+        kept=("search.toml",),
     ),
     Case(
         "model and documents confused",
