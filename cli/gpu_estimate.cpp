@@ -70,7 +70,7 @@ GpuStageEstimate estimate_on_gpu(const coordinator::StagePlan& plan,
                      at_peak / evaluator::assumed_lowest_share};
     const std::vector<std::uint64_t> batches = plan.batches();
     estimate.first_batch = batches.front();
-    estimate.tasks_at_once = plan.tasks_at_once();
+    estimate.tasks_of_an_iteration = plan.search.iterations == 0 ? 0 : plan.tasks_at_once();
     estimate.tasks = plan.tasks();
     estimate.gpu_time = scaled(estimate.task, static_cast<double>(estimate.tasks));
     for (const std::uint32_t number : gpus) {
@@ -108,15 +108,17 @@ std::string to_text(const GpuStageEstimate& estimate, const evaluator::GpuModel&
         "  a task (one document)   {:.4g} PFLOP: {:.0f} % attention, {:.0f} % layers, {:.0f} % "
         "vocabulary; {}\n"
         "  an evaluation           {} tasks; {} of one GPU\n"
-        "  tasks                   {} at first, {} per iteration, {} in all for {} individuals\n"
+        "  tasks                   {} at first, {}{} in all for {} individuals\n"
         "  GPU-hours               {}\n\n"
         "    GPUs  utilisation  wall time\n",
         flop.total() / 1e15, 100.0 * flop.attention / flop.total(),
         100.0 * flop.linear / flop.total(), 100.0 * flop.vocabulary / flop.total(),
         spell(estimate.task), estimate.tasks_of_an_evaluation,
         spell(scaled(estimate.task, estimate.tasks_of_an_evaluation)), estimate.first_batch,
-        estimate.tasks_at_once, estimate.tasks, estimate.individuals,
-        spell_hours(estimate.gpu_time));
+        estimate.tasks_of_an_iteration == 0
+            ? ""
+            : fmt::format("{} per iteration, ", estimate.tasks_of_an_iteration),
+        estimate.tasks, estimate.individuals, spell_hours(estimate.gpu_time));
     for (const Occupancy& row : estimate.occupancy) {
         text += fmt::format("    {:>4}  {:>9.1f} %  {}\n", row.gpus, 100.0 * row.utilisation,
                             spell(row.wall));
@@ -161,7 +163,7 @@ json::object to_json(const GpuStageEstimate& estimate) {
             {"task_seconds", memory.fits() ? json::value(to_json(estimate.task)) : nullptr},
             {"tasks", estimate.tasks},
             {"first_tasks", estimate.first_batch},
-            {"tasks_at_once", estimate.tasks_at_once},
+            {"tasks_of_an_iteration", estimate.tasks_of_an_iteration},
             {"gpu_seconds", memory.fits() ? json::value(to_json(estimate.gpu_time)) : nullptr},
             {"occupancy", std::move(rows)}};
 }

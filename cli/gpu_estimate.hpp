@@ -39,7 +39,7 @@ struct GpuStageEstimate {
     evaluator::cuda::MemoryPlan memory;
     TimeRange task;
     std::uint64_t first_batch = 0;    ///< tasks of baselines and first population
-    std::uint64_t tasks_at_once = 0;  ///< tasks of a generation after the first
+    std::uint64_t tasks_of_an_iteration = 0;  ///< none of a search of the first population alone
     std::uint64_t tasks = 0;
     TimeRange gpu_time;                ///< all tasks, in seconds of one GPU
     std::vector<Occupancy> occupancy;  ///< a row per number of GPUs asked for

@@ -65,7 +65,7 @@ TEST_CASE("more GPUs never take longer, and never are busier for equal batches")
 TEST_CASE("the paper's search of LLaMA2-7B costs what its sizes say") {
     const GpuStageEstimate estimate = on("a100-80gb", 262'144);
     CHECK(estimate.individuals == 1344);
-    CHECK(estimate.tasks_at_once == 160);
+    CHECK(estimate.tasks_of_an_iteration == 160);
     CHECK(estimate.flop.total() == doctest::Approx(2.15e16).epsilon(5e-3));
     CHECK(estimate.task.longest == doctest::Approx(138.0).epsilon(5e-3));
     CHECK(estimate.task.shortest == doctest::Approx(98.0).epsilon(1e-2));
