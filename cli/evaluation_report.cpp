@@ -52,13 +52,13 @@ std::string table(const EvaluationPlan& plan, const EvaluationReport& report, st
     for (const EvaluatedMethod& method : plan.methods) names = std::max(names, method.name.size());
     std::string text = fmt::format("{:{}}", "method", names + 2);
     for (const std::uint64_t tokens : plan.tokens) text += fmt::format("{:>{}}", tokens, width);
-    text += "\n";
+    text += '\n';
     for (std::size_t m = 0; m < plan.methods.size(); ++m) {
         text += fmt::format("{:{}}", plan.methods[m].name, names + 2);
         for (std::size_t l = 0; l < plan.tokens.size(); ++l) {
             text += fmt::format("{:>{}}", cell(report.cells[m * plan.tokens.size() + l]), width);
         }
-        text += "\n";
+        text += '\n';
     }
     return text;
 }

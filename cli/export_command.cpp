@@ -49,7 +49,7 @@ std::string report_text(const ExportPlan& plan, const std::string& written,
             text += fmt::format("{:>12.4f}{:>14.1e}  {}", *row.stored,
                                 std::abs(row.perplexity / *row.stored - 1.0), row.stored_on);
         }
-        text += "\n";
+        text += '\n';
     }
     return text;
 }

@@ -74,7 +74,8 @@ void add_list(std::vector<ExportedRow>& rows, const char* name, const FactorList
         rows.push_back(std::move(searched));
     }
     // Without its start tokens it is another function: nothing stored to compare with.
-    ExportedRow row{dropped > 0 ? fmt::format("{}, none", name) : name, reloaded.positions,
+    const std::uint64_t positions = reloaded.positions;
+    ExportedRow row{dropped > 0 ? fmt::format("{}, none", name) : name, positions,
                     std::move(reloaded), dropped > 0 ? std::nullopt : stored, on};
     rows.push_back(std::move(row));
 }

@@ -48,16 +48,16 @@ private:
     }
 
     void object(const json::object& object, std::size_t indent) {
-        text += "{";
+        text += '{';
         bool first = true;
         for (const auto& [key, value] : object) {
-            if (!std::exchange(first, false)) text += ",";
+            if (!std::exchange(first, false)) text += ',';
             new_line(indent + step);
             text += json::serialize(json::value(key)) + ": ";
             print(value, indent + step);
         }
         if (!object.empty()) new_line(indent);
-        text += "}";
+        text += '}';
     }
 
     void array(const json::array& array, std::size_t indent) {
@@ -65,14 +65,14 @@ private:
             numbers(array, indent);
             return;
         }
-        text += "[";
+        text += '[';
         for (std::size_t i = 0; i < array.size(); ++i) {
-            if (i > 0) text += ",";
+            if (i > 0) text += ',';
             new_line(indent + step);
             print(array[i], indent + step);
         }
         new_line(indent);
-        text += "]";
+        text += ']';
     }
 
     void numbers(const json::array& array, std::size_t indent) {
@@ -81,12 +81,12 @@ private:
             if (i > 0) whole += ", ";
             whole += scalar(array[i]);
         }
-        whole += "]";
+        whole += ']';
         if (indent + whole.size() <= line_width) {
             text += whole;
             return;
         }
-        text += "[";
+        text += '[';
         std::size_t column = line_width;
         for (std::size_t i = 0; i < array.size(); ++i) {
             const std::string item = scalar(array[i]) + (i + 1 < array.size() ? "," : "");
@@ -94,14 +94,14 @@ private:
                 new_line(indent + step);
                 column = indent + step;
             } else {
-                text += " ";
+                text += ' ';
                 ++column;
             }
             text += item;
             column += item.size();
         }
         new_line(indent);
-        text += "]";
+        text += ']';
     }
 };
 

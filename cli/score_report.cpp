@@ -161,7 +161,7 @@ std::string score_table_text(std::span<const MethodScores> methods,
             text += fmt::format("{:{}}{}", "", indents[i],
                                 cell(method, base, tokens, groups[i].documents));
         }
-        text += "\n";
+        text += '\n';
     }
     return text;
 }

@@ -108,7 +108,7 @@ SlurmTimeLeft find_time_left(const SlurmJob& job, std::chrono::milliseconds pati
 SlurmTimeLeft parse_time_left(std::string_view text) {
     text = trimmed(text);
     if (text == "UNLIMITED") return NoTimeLimit{};
-    const TimeUnknown unreadable{fmt::format(
+    TimeUnknown unreadable{fmt::format(
         "it answered \"{}\", expected [days-][[hours:]minutes:]seconds or UNLIMITED", text)};
     std::int64_t days = 0;
     std::string_view clock = text;

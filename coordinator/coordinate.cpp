@@ -183,8 +183,7 @@ private:
 
     void assign(StageRun& stage, std::optional<Dispatcher::Seconds> left) {
         for (const Assignment& assignment : dispatcher_.assign(left)) {
-            const auto origin = dispatcher_.origin(assignment.task.id, assignment.task.attempt);
-            stage.on_started(origin->first, utc_nanoseconds());
+            stage.on_started(assignment.job, utc_nanoseconds());
             row(assignment.worker).state = "busy";
             transport_.send(assignment.worker, assignment.task);
         }

@@ -119,7 +119,7 @@ std::vector<Assignment> Dispatcher::assign(std::optional<Seconds> time_left) {
             task.worker = worker;
             ++load;
             ++running_;
-            assignments.push_back({worker, message(*next, task)});
+            assignments.push_back({worker, task.job, message(*next, task)});
             waiting_.erase(next);
         }
     }

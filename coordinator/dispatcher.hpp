@@ -40,6 +40,7 @@ using JobId = std::uint64_t;
 /// A task and who gets it.
 struct Assignment {
     protocol::WorkerId worker = 0;
+    JobId job = 0;  ///< whose the task is
     protocol::Task task;
 };
 

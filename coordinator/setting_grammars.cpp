@@ -85,8 +85,8 @@ double max_factor(const std::string& bound, double s) {
             bound)};
     }
     if (*canonical == "1+s") return 1 + s;
-    if (!canonical->ends_with('s')) return *number_of(*canonical);
-    return *number_of(std::string_view{*canonical}.substr(0, canonical->size() - 1)) * s;
+    if (!canonical->ends_with('s')) return number_of(*canonical).value();
+    return number_of(std::string_view{*canonical}.substr(0, canonical->size() - 1)).value() * s;
 }
 
 }  // namespace longrope::coordinator

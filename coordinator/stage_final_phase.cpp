@@ -39,7 +39,7 @@ ScoreRow StageRun::row_of_individual(std::uint32_t number) const {
     ScoreRow row;
     row.name = fmt::format("individual {}", number);
     row.individual = static_cast<std::int32_t>(number);
-    row.start_tokens = search_.individual(number).candidate->start_tokens;
+    row.start_tokens = search_.individual(number).candidate.value().start_tokens;
     return row;
 }
 

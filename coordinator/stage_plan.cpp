@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <numeric>
 #include <utility>
@@ -16,8 +17,8 @@ namespace longrope::coordinator {
 namespace {
 
 /// n-hat, in tokens. Source: LongRoPE (arXiv:2402.13753), table 4.
-const std::vector<std::uint32_t> start_token_choices{0,  1,  2,  4,  8,  12,  16,
-                                                     20, 24, 28, 32, 64, 128, 256};
+constexpr std::array<std::uint32_t, 14> start_token_choices{0,  1,  2,  4,  8,  12,  16,
+                                                            20, 24, 28, 32, 64, 128, 256};
 
 /// `count` documents of a split, chosen by the stream (all if 0), ascending. Documents for stages
 /// of shorter targets alone are none of this stage's: a campaign searches a short list on many
@@ -188,8 +189,10 @@ StagePlan plan_search(const Configuration& configuration, const StageSettings& s
     const double window = rotary.original_window;
     const auto target = static_cast<double>(stage.target_tokens);
     const double ratio = bred_ratio(stage, window, base);
-    const std::vector<std::uint32_t> choices =
-        stage.start_tokens == "gene" ? start_token_choices : std::vector<std::uint32_t>{0};
+    std::vector<std::uint32_t> choices{0};
+    if (stage.start_tokens == "gene") {
+        choices.assign(start_token_choices.begin(), start_token_choices.end());
+    }
 
     SearchSettings search{.method = stage.method == "reference" ? Method::reference : Method::paper,
                           .space = space_of(stage, rotary.rotary_pairs, ratio, choices)};

@@ -96,7 +96,7 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     history_.heldout = empty_table<ScoreRow>(plan_.heldout_documents, plan_);
     if (!earlier_) return;
     if (history_.model_digest.empty()) history_.model_digest = earlier_->model_digest;
-    check_base();
+    check_base(earlier_->base);
 
     const auto same_documents = [this](const auto& stored, const auto& ours, const char* name) {
         require(stored.documents == ours.documents, plan_.settings.name,
@@ -126,8 +126,7 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
 }
 
 /// All individuals of the stage are of the result that its base had when it began.
-void StageRun::check_base() const {
-    const BaseRecord& stored = earlier_->base;
+void StageRun::check_base(const BaseRecord& stored) const {
     const BaseRecord& ours = plan_.base;
     require(
         stored == ours, plan_.settings.name,
@@ -224,9 +223,9 @@ void StageRun::end_evolution(std::string ended_by, std::uint32_t iterations) {
     }
 }
 
-void StageRun::check_replay(const Individual& individual,
-                            const std::vector<double>& factors) const {
-    const EvaluationRow& stored = earlier_->evaluations.rows[individual.number];
+void StageRun::check_replay(const Individual& individual, const std::vector<double>& factors,
+                            const ScoreTable<EvaluationRow>& earlier) const {
+    const EvaluationRow& stored = earlier.rows[individual.number];
     const auto same = [&](const char* what, auto found, auto expected) {
         require(found == expected, plan_.settings.name,
                 fmt::format("individual {} has {} = {}, but this configuration breeds {}",
@@ -240,7 +239,7 @@ void StageRun::check_replay(const Individual& individual,
     same("skipped", stored.status == Status::skipped, !individual.candidate.has_value());
     if (!individual.candidate) return;
     same("start_tokens", stored.start_tokens, individual.candidate->start_tokens);
-    const auto stored_factors = factors_of(earlier_->evaluations, individual.number);
+    const auto stored_factors = factors_of(earlier, individual.number);
     for (std::size_t i = 0; i < factors.size(); ++i) {
         same(fmt::format("factor {}", i).c_str(), stored_factors[i], factors[i]);
     }
@@ -258,7 +257,7 @@ void StageRun::add_individual(const Individual& individual, std::vector<Numbered
     row.start_tokens = individual.candidate ? individual.candidate->start_tokens : 0;
     const std::size_t at = append_row(history_.evaluations, row, factors);
     if (earlier_ && at < earlier_->evaluations.rows.size()) {
-        check_replay(individual, factors);
+        check_replay(individual, factors, earlier_->evaluations);
         restore_row(history_.evaluations, at, earlier_->evaluations, at);
         scored_ += scores_held(history_.evaluations, at);
     }

@@ -58,13 +58,14 @@ public:
 private:
     enum class Phase : std::uint8_t { baselines, evaluations, validation, sweep, heldout };
 
-    void check_base() const;
+    void check_base(const BaseRecord& stored) const;
     void breed(std::vector<NumberedJob>& jobs);
     void apply_stop_rules();
     [[nodiscard]] std::string due_stop_rule(std::uint32_t next_generation) const;
     void end_evolution(std::string ended_by, std::uint32_t iterations);
     void add_individual(const Individual& individual, std::vector<NumberedJob>& jobs);
-    void check_replay(const Individual& individual, const std::vector<double>& factors) const;
+    void check_replay(const Individual& individual, const std::vector<double>& factors,
+                      const ScoreTable<EvaluationRow>& earlier) const;
     void add_score_row(Phase phase, ScoreRow row, const std::vector<double>& factors,
                        std::vector<NumberedJob>& jobs);
     [[nodiscard]] bool share_scores(ScoreTable<ScoreRow>& table, std::size_t row);

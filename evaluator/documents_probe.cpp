@@ -47,12 +47,12 @@ void probe_documents(const std::filesystem::path& file) {
                                          file.string(), std::generic_category().message(errno))};
     }
     if (status == 0) return;
-    throw EvaluatorError{
-        fmt::format("{}: damaged: HDF5 crashes when it reads the file ({}); make it again with "
-                    "scripts/tokenize_documents.py",
-                    file.string(),
-                    WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status))
-                                        : fmt::format("exit status {}", WEXITSTATUS(status)))};
+    const char* const signal =  // strsignal is not thread-safe
+        WIFSIGNALED(status) ? ::sigdescr_np(WTERMSIG(status)) : nullptr;
+    throw EvaluatorError{fmt::format(
+        "{}: damaged: HDF5 crashes when it reads the file ({}); make it again with "
+        "scripts/tokenize_documents.py",
+        file.string(), signal != nullptr ? std::string{signal} : fmt::format("status {}", status))};
 }
 
 }  // namespace longrope::evaluator

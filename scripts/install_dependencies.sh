@@ -29,12 +29,13 @@ usage() {
 Installs what longrope needs: packages of the system, and a Python virtual environment in .venv.
 It changes nothing that is there already, and takes a second when everything is.
 
-usage: scripts/install_dependencies.sh [--training] [--slurm] [--fuzzing] [--cuda]
+usage: scripts/install_dependencies.sh [--training] [--slurm] [--fuzzing] [--tidy] [--cuda]
 
   --training   also the Python packages for training models (PyTorch and transformers, 3 GB)
   --slurm      also Slurm's own programs, for the test that runs jobs in a Slurm of its own, as root;
                no service of it is configured
   --fuzzing    also clang with libFuzzer, for scripts/fuzz.sh
+  --tidy       also clang-tidy, for scripts/tidy.sh (150 MB)
   --cuda       also cuDNN's frontend, headers that the GPU backend is compiled with, and a disassembler
                for a test (100 MB); without the flag too where nvcc is on PATH. CUDA and cuDNN
                themselves are NVIDIA's to install
@@ -183,6 +184,7 @@ install_python_packages() {
     local python=.venv/bin/python
     local -a requirements=(-r scripts/requirements.txt)
     [ "$training" = no ] || requirements+=(-r scripts/requirements-training.txt)
+    [ "$tidy" = no ] || requirements+=(-r scripts/requirements-tidy.txt)
     if ! "$python" -m pip --version >/dev/null 2>&1; then
         "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
             fail "$PYTHON is $("$PYTHON" --version 2>&1); Python 3.11 or newer is needed: give it as PYTHON=..."
@@ -207,10 +209,11 @@ install_cuda_packages() {
 
 # --- Main -----------------------------------------------------------------------------------------
 
-training=no slurm=no cuda=no
+training=no slurm=no tidy=no cuda=no
 for argument in "$@"; do
     case $argument in
         --training) training=yes ;;
+        --tidy) tidy=yes ;;
         --slurm) slurm=yes packages+=("${slurm_packages[@]}") ;;
         --cuda) cuda=yes ;;
         --fuzzing) packages+=("${fuzzing_packages[@]}") ;;

@@ -34,8 +34,7 @@ void flush(Outboxes&& outboxes) {
 
 MpiTransport::MpiTransport(MpiSession& session, Supervisor::Launch own,
                            const protocol::Setup& setup, Clock::duration lease)
-    : session_{session},
-      own_{std::move(own)},
+    : own_{std::move(own)},
       lease_{lease},
       ping_interval_{std::min<Clock::duration>(lease / 10, std::chrono::seconds{5})},
       listened_{Clock::now()} {

@@ -49,7 +49,6 @@ private:
     void find_lost(std::vector<protocol::WorkerEvent>& events);
     static protocol::WorkerEvent lose(protocol::WorkerId rank, Peer& peer, std::string reason);
 
-    MpiSession& session_;
     LocalTransport own_;
     Clock::duration lease_;
     Clock::duration ping_interval_;

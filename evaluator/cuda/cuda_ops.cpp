@@ -63,6 +63,8 @@ public:
         }
     }
 
+    CudaOps(const CudaOps&) = delete;
+    CudaOps& operator=(const CudaOps&) = delete;
     ~CudaOps() override {
         try {
             runtime_.synchronize(stream_);

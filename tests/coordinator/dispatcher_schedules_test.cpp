@@ -70,6 +70,7 @@ private:
         CHECK(queue.size() <= 2);
         const auto origin = dispatcher_.origin(assignment.task.id, assignment.task.attempt);
         REQUIRE(origin.has_value());
+        CHECK(assignment.job == origin->first);
         CHECK_FALSE(failed_.contains(origin->first));
         CHECK_FALSE(scored_[origin->first].contains(origin->second));
         CHECK(wanted_[origin->first].contains(origin->second));

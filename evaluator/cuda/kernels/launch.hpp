@@ -63,6 +63,7 @@ __device__ Element* shared_memory() {
 
 #else
 
+// NOLINTBEGIN(bugprone-reserved-identifier, readability-identifier-naming): CUDA's own names
 #define __global__
 #define __device__
 
@@ -115,6 +116,7 @@ Value __shfl_xor_sync(unsigned mask, Value value, unsigned lane_mask,
                       const std::source_location& where = std::source_location::current()) {
     return __shfl_sync(mask, value, host::lane() ^ lane_mask, where);
 }
+// NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming)
 
 #endif
 
