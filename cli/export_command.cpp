@@ -91,8 +91,8 @@ void require_stored_scores(const ExportPlan& plan, const std::vector<ExportedRow
             "{:.8g}: they differ by more than {:.0e}. It stays there; check that the model is the "
             "one of the search (digest {}), and that the numbers are computed alike (backend, isa, "
             "precision)",
-            plan.output.string(), row.list, row.perplexity, row.tokens, row.stored_on, *row.stored,
-            largest_difference, plan.rope.model_digest)};
+            plan.output.string(), row.list, row.perplexity, row.tokens, row.stored_on,
+            row.stored.value(), largest_difference, plan.rope.model_digest)};
     }
 }
 

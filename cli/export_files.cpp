@@ -43,7 +43,7 @@ std::string write_folder(const ExportPlan& plan) {
     }
     // Last, so that a folder with a config.json is whole.
     write_text(plan.output / "config.json",
-               json_text(hugging_face_config(original, *plan.model, plan.rope)));
+               json_text(hugging_face_config(original, plan.model.value(), plan.rope)));
     return fmt::format("{}: config.json, and {} {} files of {}", plan.output.string(),
                        plan.copy_weights ? "copies of" : "links to", files, source.string());
 }
@@ -55,7 +55,7 @@ std::string write_export(const ExportPlan& plan) {
         case ExportFormat::hugging_face:
             return write_folder(plan);
         case ExportFormat::vllm:
-            write_text(plan.output, json_text(vllm_overrides(*plan.model, plan.rope)));
+            write_text(plan.output, json_text(vllm_overrides(plan.model.value(), plan.rope)));
             break;
         case ExportFormat::csv:
             write_text(plan.output, factors_csv(plan.rope));

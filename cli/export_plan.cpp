@@ -298,7 +298,7 @@ std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
 
 /// The first ones of a list's own documents.
 std::vector<std::uint32_t> first_documents(const FactorList& list, std::uint64_t limit) {
-    std::vector<std::uint32_t> documents = list.score->documents;
+    std::vector<std::uint32_t> documents = list.score.value().documents;
     documents.resize(std::min<std::size_t>(documents.size(), limit));
     return documents;
 }

@@ -21,7 +21,7 @@ Job::Job(int* argc, char*** argv) {
 }
 
 int Job::work() {
-    return worker::run_mpi_worker(*session_, evaluator_program());
+    return worker::run_mpi_worker(session_.value(), evaluator_program());
 }
 
 protocol::Transport& Job::start_workers(const protocol::Setup& setup, double lease_seconds) {

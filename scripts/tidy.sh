@@ -53,7 +53,7 @@ import json, sys
 from pathlib import Path
 root, wanted = Path.cwd(), [Path(word) for word in sys.argv[2:]]
 files = {Path(entry["file"]) for entry in json.load(open(sys.argv[1]))}
-files = {file for file in files if file.suffix != ".cu"}  # nvcc's
+files = {file for file in files if file.suffix == ".cpp"}  # nvcc reads .cu, and the checks are those of C++
 inside = sorted(file.relative_to(root) for file in files if file.is_relative_to(root))
 for file in inside:
     if file.parts[0] != "build" and (not wanted or any(file.is_relative_to(path) for path in wanted)):

@@ -48,7 +48,7 @@ public:
 private:
     void submit(JobId id) {
         Job job;
-        job.positions = 1024 << random_.uniform_integer(2);
+        job.positions = std::uint64_t{1024} << random_.uniform_integer(2);
         const std::uint32_t documents = 1 + random_.uniform_integer(6);
         for (std::uint32_t column = 0; column < documents; ++column) {
             job.documents.push_back(column);

@@ -49,7 +49,7 @@ TEST_CASE("a new run has a name, a time and every job of its first generation") 
     CHECK(history.run_uuid.size() == 36);
     CHECK(history.run_uuid !=
           RunPlan{small_configuration(), small_facts(), std::nullopt}.snapshot().run_uuid);
-    CHECK(history.created.ends_with("Z"));
+    CHECK(history.created.ends_with('Z'));
     CHECK(history.seed == 7);
     CHECK(history.model_digest == "model 1");
     CHECK(history.identity.at("stage.2048.population") == "8");
@@ -146,7 +146,7 @@ TEST_CASE("a history whose rows are not what the search breeds is refused, namin
          "individual 3 has start_tokens = 4, but this configuration breeds 0"},
         {[](StageHistory& stage) { stage.evaluations.rows[4].status = Status::skipped; },
          "individual 4 has skipped = true"},
-        {[](StageHistory& stage) { stage.baselines.factors[1 * 8] += 0.5; },
+        {[](StageHistory& stage) { stage.baselines.factors[8] += 0.5; },
          "the row \"pi\" has other factors"},
         {[](StageHistory& stage) { stage.validation.documents[0] = 1; },
          "its validation documents are not those of the configuration"},

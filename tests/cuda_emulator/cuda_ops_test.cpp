@@ -20,7 +20,6 @@ using namespace evaluator;
 using evaluator::cuda::CudaSettings;
 using evaluator::cuda::MemoryPlan;
 using evaluator::cuda::plan_memory;
-using evaluator::cuda::WeightPlacement;
 
 constexpr std::int64_t positions = 420;
 

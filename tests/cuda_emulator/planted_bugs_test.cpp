@@ -167,7 +167,8 @@ TEST_CASE("lanes of a part of a warp may meet among themselves") {
         {{1}, {64}}, emulator.compute_stream(), sums.data());
     const std::vector<float> found = sums.download();
     for (std::size_t i = 0; i < 64; ++i) {
-        CHECK(found[i] == static_cast<float>(120 + 256 * (i / 16)));
+        const std::size_t group = i / 16;
+        CHECK(found[i] == static_cast<float>(120 + 256 * group));
     }
 }
 

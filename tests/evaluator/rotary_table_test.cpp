@@ -94,9 +94,10 @@ TEST_CASE("the float32 mode rounds frequency and angle as transformers does") {
                             70001};
     const float frequency = 1.0F / (1.7F * std::pow(10000.0F, 0.5F));
     const float angle = 70000.0F * frequency;
-    CHECK(table.cosines()[70000 * 2 + 1] == std::cos(angle) * 1.25F);
-    CHECK(table.sines()[70000 * 2 + 1] == std::sin(angle) * 1.25F);
-    CHECK(table.sines()[70000 * 2] == std::sin(70000.0F) * 1.25F);
+    constexpr std::size_t row = 140'000;  // of position 70,000: two pairs a row
+    CHECK(table.cosines()[row + 1] == std::cos(angle) * 1.25F);
+    CHECK(table.sines()[row + 1] == std::sin(angle) * 1.25F);
+    CHECK(table.sines()[row] == std::sin(70000.0F) * 1.25F);
 }
 
 TEST_CASE("factors, theta and scale that mean no rotation are refused") {

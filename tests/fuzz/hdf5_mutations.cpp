@@ -328,9 +328,10 @@ int run(const Options& options) {
         std::fflush(stdout);
     }
     std::printf(
-        "%s: %llu mutations, %llu refused, %llu without effect, %llu with other content, "
+        "%.*s: %llu mutations, %llu refused, %llu without effect, %llu with other content, "
         "%llu findings\n",
-        kind.name.data(), static_cast<unsigned long long>(number - options.first),
+        static_cast<int>(kind.name.size()), kind.name.data(),
+        static_cast<unsigned long long>(number - options.first),
         static_cast<unsigned long long>(outcomes[refused]),
         static_cast<unsigned long long>(outcomes[unchanged]),
         static_cast<unsigned long long>(outcomes[changed]),

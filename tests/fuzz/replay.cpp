@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using namespace longrope::fuzz;
 
 struct Target {
-    std::string_view name;
+    const char* name;
     int (*function)(const std::uint8_t*, std::size_t);
 };
 
@@ -45,7 +45,7 @@ std::size_t replay(const Target& target, const fs::path& path) {
         return count;
     }
     const std::vector<char> bytes = content(path);
-    std::printf("%s %s (%zu bytes)\n", target.name.data(), path.c_str(), bytes.size());
+    std::printf("%s %s (%zu bytes)\n", target.name, path.c_str(), bytes.size());
     std::fflush(stdout);  // the last line names the file that ends the program
     target.function(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     return 1;
@@ -55,14 +55,14 @@ std::size_t replay(const Target& target, const fs::path& path) {
 
 int main(int argc, char** argv) {
     for (const Target& target : targets) {
-        if (argc < 3 || target.name != argv[1]) continue;
+        if (argc < 3 || std::string_view{target.name} != argv[1]) continue;
         std::size_t count = 0;
         for (int i = 2; i < argc; ++i) count += replay(target, argv[i]);
         std::printf("%zu files replayed\n", count);
         return count == 0 ? 1 : 0;
     }
     std::fputs("usage: fuzz_replay TARGET FILE_OR_FOLDER...\ntargets:", stderr);
-    for (const Target& target : targets) std::fprintf(stderr, " %s", target.name.data());
+    for (const Target& target : targets) std::fprintf(stderr, " %s", target.name);
     std::fputs("\n", stderr);
     return 2;
 }

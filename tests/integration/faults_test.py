@@ -16,6 +16,7 @@ import h5py
 from search_run import (
     EXIT_DONE,
     EXIT_NOBODY_LEFT,
+    PATIENCE_SECONDS,
     Configuration,
     SearchRun,
     assert_same_search,
@@ -113,10 +114,11 @@ class Faults(unittest.TestCase):
         reference = self.new_run("reference", synthetic_search())
         reference.complete()
         configuration = tolerant(synthetic_search(fault="hang", fault_every=40))
-        configuration["evaluator"]["deadline_floor_seconds"] = 1
+        floor = round(PATIENCE_SECONDS / 150)  # an evaluator must be ready within it, too
+        configuration["evaluator"]["deadline_floor_seconds"] = floor
         run = self.new_run("run", configuration)
         run.complete()
-        self.assertIn("did not finish within 1 s and counts as hanging", run.said())
+        self.assertIn(f"did not finish within {floor} s and counts as hanging", run.said())
         assert_same_search(self, reference.content(), run.content(), besides={"/@configuration"})
 
 

@@ -188,12 +188,12 @@ TEST_CASE("no fresh evaluator is started before the old one is gone") {
     SupervisedEvaluator evaluator{synthetic_launch("hang", 1)};
     evaluator.submit(small_task(1));
     evaluator.await<protocol::Hello>();
-    for (int rounds = 0; rounds < 3; ++rounds) {
+    for (std::uint64_t task = 1; task <= 3; ++task) {
         const pid_t old = evaluator.pid();
         (void)evaluator.step();
         evaluator.jump(std::chrono::seconds{601});
-        CHECK(evaluator.await<protocol::Fault>().id == static_cast<std::uint64_t>(rounds + 1));
-        evaluator.submit(small_task(static_cast<std::uint64_t>(rounds + 2)));
+        CHECK(evaluator.await<protocol::Fault>().id == task);
+        evaluator.submit(small_task(task + 1));
         evaluator.await<protocol::Hello>();
         CHECK(::kill(old, 0) == -1);
     }

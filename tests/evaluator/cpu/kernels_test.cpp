@@ -38,7 +38,7 @@ TEST_CASE("exp2 stays within 2e-7 relative from 2^-126 to 1, and is exact at its
     for (const KernelSet* kernels : runnable()) {
         INFO(kernels->name);
         std::vector<float> x;
-        for (float value = 0.0F; value > -126.0F; value -= 0.000731F) x.push_back(value);
+        for (int i = 0; i < 172'366; ++i) x.push_back(-0.000731F * static_cast<float>(i));
         std::vector<float> found(x.size());
         kernels->exp2(x.data(), static_cast<std::int64_t>(x.size()), found.data());
         double worst = 0.0;

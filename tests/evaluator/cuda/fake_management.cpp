@@ -4,6 +4,7 @@
 // without it the library does not start.
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 namespace {
 
@@ -77,7 +78,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(Device* device, unsigned* count, Pro
     const unsigned room = *count;
     *count = 2;
     if (room < 2) return insufficient_size;
-    processes[0] = {static_cast<unsigned>(std::atoi(leftover())), 12'884'901'888ULL, 0, 0};
+    processes[0] = {static_cast<unsigned>(std::stoul(leftover())), 12'884'901'888ULL, 0, 0};
     processes[1] = {1, not_available, 0, 0};
     return success;
 }

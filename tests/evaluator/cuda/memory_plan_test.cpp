@@ -117,7 +117,7 @@ TEST_CASE("cuda plan: tied embeddings are held once, biases and norms of heads a
     config.query_key_value_bias = true;
     config.output_bias = true;
     config.head_norms = true;
-    const std::uint64_t layer = 4 * (4096 + 1024 + 1024 + 4096 + 2 * 128);
+    const std::uint64_t layer = 4ULL * (4096 + 1024 + 1024 + 4096 + 2 * 128);
     CHECK(plan_memory(config, 4096, card_80_gb).vector_bytes ==
           untied.vector_bytes + config.layers * layer);
 }
