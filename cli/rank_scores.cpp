@@ -67,7 +67,7 @@ std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
         });
     clear_count();
     if (!scores) {
-        fmt::print(stderr, "longrope: {}; nothing was printed\n", *requested_stop());
+        fmt::print(stderr, "longrope: {}; nothing was printed\n", requested_stop().value());
         return std::nullopt;
     }
     for (const coordinator::JobScores& score : *scores) {

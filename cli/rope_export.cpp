@@ -8,8 +8,8 @@
 namespace longrope::cli {
 
 double RopeExport::assumed_attention_scale() const {
-    return genome::AttentionScale::parse("su")->value(static_cast<double>(original_window),
-                                                      static_cast<double>(target_tokens()));
+    return genome::AttentionScale::parse("su").value().value(static_cast<double>(original_window),
+                                                             static_cast<double>(target_tokens()));
 }
 
 bool RopeExport::has_assumed_attention_scale() const {

@@ -8,9 +8,6 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace longrope::tests::cuda_emulator {
 namespace {
@@ -31,12 +28,6 @@ void finish_switch([[maybe_unused]] void* fake_stack, [[maybe_unused]] const voi
 #endif
 }
 
-void switch_thread([[maybe_unused]] void* to) {
-#if defined(__SANITIZE_THREAD__)
-    __tsan_switch_to_fiber(to, 0);
-#endif
-}
-
 }  // namespace
 
 void FiberStacks::deallocate(boost::context::stack_context& stack) noexcept {
@@ -47,9 +38,6 @@ void FiberStacks::deallocate(boost::context::stack_context& stack) noexcept {
 }
 
 Fiber::Fiber() : allocator_{stack_bytes}, stack_{allocator_.allocate()} {
-#if defined(__SANITIZE_THREAD__)
-    thread_fiber_ = __tsan_create_fiber(0);
-#endif
     fiber_ = boost::context::fiber{
         std::allocator_arg, boost::context::preallocated{stack_.sp, stack_.size, stack_},
         allocator_, [this](boost::context::fiber&& caller) { return run(std::move(caller)); }};
@@ -58,9 +46,6 @@ Fiber::Fiber() : allocator_{stack_bytes}, stack_{allocator_.allocate()} {
 Fiber::~Fiber() {
     assert(idle());
     resume();  // without a job the loop in run() ends, and the stack is given back
-#if defined(__SANITIZE_THREAD__)
-    __tsan_destroy_fiber(thread_fiber_);
-#endif
 }
 
 void Fiber::start(std::function<void()> job) {
@@ -72,10 +57,6 @@ void Fiber::start(std::function<void()> job) {
 void Fiber::resume() {
     void* fake_stack = nullptr;
     start_switch(&fake_stack, static_cast<const char*>(stack_.sp) - stack_.size, stack_.size);
-#if defined(__SANITIZE_THREAD__)
-    thread_caller_ = __tsan_get_current_fiber();
-#endif
-    switch_thread(thread_fiber_);
     fiber_ = std::move(fiber_).resume();
     finish_switch(fake_stack, nullptr, nullptr);
 }
@@ -92,7 +73,6 @@ void Fiber::enter() {
 
 void Fiber::leave() {
     start_switch(&fake_stack_, caller_bottom_, caller_size_);
-    switch_thread(thread_caller_);
 }
 
 boost::context::fiber Fiber::run(boost::context::fiber&& caller) {
@@ -104,7 +84,6 @@ boost::context::fiber Fiber::run(boost::context::fiber&& caller) {
         suspend();
     }
     start_switch(nullptr, caller_bottom_, caller_size_);  // the stack's frames are gone for good
-    switch_thread(thread_caller_);
     return std::move(caller_);
 }
 

@@ -22,7 +22,7 @@ private:
 
 /// A stack on which jobs run one after the other, each of which may stop half-way and be resumed: a
 /// switch costs some 10 ns, so a block of a thousand CUDA threads is cheap. It tells the address
-/// and thread sanitizers about every switch, which Boost.Context as packaged does not.
+/// sanitizer about every switch, which Boost.Context as packaged does not.
 class Fiber {
 public:
     Fiber();
@@ -50,9 +50,7 @@ private:
     std::function<void()> job_;
     const void* caller_bottom_ = nullptr;
     std::size_t caller_size_ = 0;
-    void* fake_stack_ = nullptr;    // of the address sanitizer, while we are not on the stack
-    void* thread_fiber_ = nullptr;  // of the thread sanitizer
-    void* thread_caller_ = nullptr;
+    void* fake_stack_ = nullptr;  // of the address sanitizer, while we are not on the stack
 };
 
 }  // namespace longrope::tests::cuda_emulator

@@ -55,14 +55,18 @@ struct Backend {
 };
 
 inline std::vector<Backend> backends() {
-    return {{"reference",
-             [](const evaluator::ModelConfig& /*config*/) {
-                 return evaluator::reference::make_reference_ops(evaluator::Precision::f32);
-             }},
-            {"cpu", [](const evaluator::ModelConfig& /*config*/) { return cpu_ops(); }},
-            {"cuda on the emulator", [](const evaluator::ModelConfig& config) {
-                 return cuda_emulator::emulated_ops(config, 1000);
-             }}};
+    std::vector<Backend> all{
+        {"reference",
+         [](const evaluator::ModelConfig& /*config*/) {
+             return evaluator::reference::make_reference_ops(evaluator::Precision::f32);
+         }},
+        {"cpu", [](const evaluator::ModelConfig& /*config*/) { return cpu_ops(); }}};
+#if !defined(__SANITIZE_THREAD__)  // see ../cuda_emulator/CMakeLists.txt
+    all.push_back({"cuda on the emulator", [](const evaluator::ModelConfig& config) {
+                       return cuda_emulator::emulated_ops(config, 1000);
+                   }});
+#endif
+    return all;
 }
 
 inline double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
