@@ -44,7 +44,8 @@ class Faults(unittest.TestCase):
         return run
 
     @unittest.skipIf(
-        "ASAN_OPTIONS" in os.environ, "the address sanitizer reserves more than RLIMIT_AS allows"
+        {"ASAN_OPTIONS", "TSAN_OPTIONS"} & os.environ.keys(),
+        "the sanitizers reserve more than RLIMIT_AS allows",
     )
     @needs_demo_documents()
     def test_an_evaluator_without_memory_is_replaced_and_the_result_is_the_same(self) -> None:
