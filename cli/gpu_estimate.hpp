@@ -38,7 +38,7 @@ struct GpuStageEstimate {
     evaluator::DocumentFlop flop;  ///< of a task: one document, as a mean over the lengths
     evaluator::cuda::MemoryPlan memory;
     TimeRange task;
-    std::uint64_t first_batch = 0;    ///< tasks of baselines and first population
+    std::uint64_t first_batch = 0;            ///< tasks of baselines and first population
     std::uint64_t tasks_of_an_iteration = 0;  ///< none of a search of the first population alone
     std::uint64_t tasks = 0;
     TimeRange gpu_time;                ///< all tasks, in seconds of one GPU
