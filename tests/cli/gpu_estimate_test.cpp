@@ -75,6 +75,20 @@ TEST_CASE("the paper's search of LLaMA2-7B costs what its sizes say") {
     CHECK(estimate.occupancy.front().utilisation == 1.0);
 }
 
+TEST_CASE("a search of the first population alone is told no tasks per iteration") {
+    coordinator::StagePlan plan = paper_plan(262'144);
+    plan.search.iterations = 0;
+    const evaluator::GpuModel& gpu = *evaluator::find_known_gpu("a100-80gb");
+    const std::string text = to_text(
+        estimate_on_gpu(
+            plan, evaluator::read_model_config(LONGROPE_SOURCE_DIR "/configs/models/llama2-7b"),
+            gpu, {}),
+        gpu);
+    CHECK(text.find(" at first, ") != std::string::npos);
+    CHECK(text.find("per iteration") == std::string::npos);
+    CHECK(to_text(on("a100-80gb", 262'144), gpu).find("160 per iteration, ") != std::string::npos);
+}
+
 TEST_CASE("two million tokens of LLaMA2-7B fit a card of 80 GB, and not one of 40") {
     CHECK(on("h100-80gb", 2'048'000).memory.fits());
     const GpuStageEstimate small = on("a100-40gb", 2'048'000);
