@@ -50,6 +50,20 @@ def submit_script(
     return done
 
 
+def lingering_launcher(folder: Path) -> str:
+    """An mpirun that passes signals on and does not end, as where a rank stands still."""
+    launcher = folder / "lingering_mpirun"
+    launcher.write_text(
+        '#!/bin/bash\n'
+        'mpirun "$@" & ranks=$!\n'
+        "trap 'kill -USR1 $ranks' USR1\n"
+        "while kill -0 $ranks 2>/dev/null; do wait $ranks; done\n"
+        "exec sleep 1000\n"
+    )
+    launcher.chmod(0o755)
+    return str(launcher)
+
+
 class Job:
     """A search that scripts/slurm/submit.sh has submitted."""
 
@@ -223,6 +237,36 @@ class SlurmTest(unittest.TestCase):
         self.assertIn("no worker is left", job.log())
         self.assertIn("not queued again", job.log())
 
+    def assert_not_begun_and_not_requeued(self, run: SearchRun) -> None:
+        """Submits a job whose launcher fails, over what an earlier start has left."""
+        self.script(run, {}, MPIRUN="false")
+        number = self.submit_written(run)
+
+        def ended_or_requeued() -> bool:
+            job = self.slurm.job(number)
+            return job["JobState"] in ("FAILED", "COMPLETED") or job["Restarts"] != "0"
+
+        self.slurm.wait_until(ended_or_requeued, "the job has ended")
+        log = (run.folder / "log").read_text()
+        self.assertEqual(self.slurm.job(number)["JobState"], "FAILED", log)
+        self.assertEqual(self.slurm.job(number)["Restarts"], "0", log)
+        self.assertIn("not queued again: this time the search did not begin", log)
+
+    def script(self, run: SearchRun, changes: dict[str, str], **settings: str) -> None:
+        """Writes the script that submit.sh fills in, with replacements."""
+        answer = submit_script(
+            self.slurm, "search.toml", "--dry-run", folder=run.folder, **settings
+        )
+        script = answer.stdout
+        for line, other in changes.items():
+            self.assertEqual(script.count(line), 1, line)
+            script = script.replace(line, other)
+        (run.folder / "search.sbatch").write_text(script)
+
+    def submit_written(self, run: SearchRun) -> str:
+        """The number of a job that runs what script() wrote."""
+        return self.slurm.submit("--output=log", "search.sbatch", folder=run.folder)
+
     def test_a_job_that_cannot_begin_is_not_queued_again_for_what_an_earlier_one_did(self) -> None:
         run = SearchRun(self.folder / "cannot begin", hanging(synthetic_search(), 10))
         self.addCleanup(run.clean_up)
@@ -230,20 +274,41 @@ class SlurmTest(unittest.TestCase):
         run.wait_for_scores(5)
         begun.terminate()
         self.assertEqual(run.finish(), EXIT_STOPPED_EARLY, run.said())
-        script = submit_script(
-            self.slurm, "search.toml", "--dry-run", folder=run.folder, MPIRUN="false"
-        ).stdout
-        (run.folder / "search.sbatch").write_text(script)
-        number = self.slurm.submit("--output=log", "search.sbatch", folder=run.folder)
+        self.assert_not_begun_and_not_requeued(run)
 
-        def ended_or_requeued() -> bool:
-            job = self.slurm.job(number)
-            return job["JobState"] == "FAILED" or job["Restarts"] != "0"
+    def test_a_job_that_cannot_begin_is_not_over_because_an_earlier_one_was(self) -> None:
+        run = SearchRun(self.folder / "cannot go on", synthetic_search(iterations=2))
+        run.complete()
+        run.configure(synthetic_search(iterations=5))  # now something is left to do
+        self.assert_not_begun_and_not_requeued(run)
 
-        self.slurm.wait_until(ended_or_requeued, "the job has ended")
-        log = (run.folder / "log").read_text()
-        self.assertEqual(self.slurm.job(number)["Restarts"], "0", log)
-        self.assertIn("not queued again: this time the search did not begin", log)
+    def test_a_search_that_is_complete_is_not_started_again(self) -> None:
+        run = SearchRun(self.folder / "complete", synthetic_search())
+        self.script(run, {}, MPIRUN="false")
+        run.complete()
+        number = self.submit_written(run)
+        self.slurm.wait_for_state(number, "COMPLETED")
+        self.assertEqual(run.attribute("starts"), 1)
+
+    def test_a_launcher_that_outlives_the_search_is_not_waited_for(self) -> None:
+        run = SearchRun(self.folder / "outlived", synthetic_search())
+        quick = {"\npatience=60 ": "\npatience=1 ", "while sleep 30; do": "while sleep 1; do"}
+        self.script(run, quick, MPIRUN=lingering_launcher(run.folder))
+        number = self.submit_written(run)
+        self.slurm.wait_for_state(number, "COMPLETED")
+        self.assertIn("mpirun did not end within 1 s", (run.folder / "log").read_text())
+        self.assertEqual(run.state(), "complete")
+
+    def test_a_launcher_that_outlives_a_warned_search_does_not_keep_it_from_the_queue(self) -> None:
+        run = SearchRun(self.folder / "kept", hanging(synthetic_search(), 40))
+        quick = {"\npatience=60 ": "\npatience=1 "}
+        self.script(run, quick, MPIRUN=lingering_launcher(run.folder))
+        number = self.submit_written(run)
+        self.slurm.wait_until(lambda: len(run.scores()) >= 20, "20 scores are stored")
+        run.configure(synthetic_search())
+        self.slurm.tell("scancel", "--batch", "--signal=USR1", number)
+        self.slurm.wait_until(lambda: self.slurm.job(number)["Restarts"] == "1", "it is requeued")
+        self.slurm.tell("scancel", number)
 
     # --- devices ---
 
