@@ -14,6 +14,7 @@
 
 #include "coordinator/admission.hpp"
 #include "coordinator/history_writer.hpp"
+#include "coordinator/lock_keeper.hpp"
 #include "coordinator/utc_time.hpp"
 
 namespace longrope::coordinator {
@@ -25,7 +26,6 @@ using protocol::WorkerId;
 constexpr std::chrono::milliseconds poll_wait{20};
 constexpr std::chrono::milliseconds progress_interval{200};
 constexpr std::chrono::milliseconds disk_wait{20};
-constexpr double touch_seconds = 10;
 constexpr const char* all_complete = "every stage is complete";
 
 /// But for the model, which is a stage's.
@@ -48,7 +48,6 @@ public:
         : plan_{plan},
           run_{plan.configuration().run},
           transport_{transport},
-          lock_{lock},
           watcher_{watcher},
           stop_reason_{stop_reason},
           stop_by_{stop_by},
@@ -57,6 +56,7 @@ public:
           admission_{requirements_of(plan)},
           dispatcher_{{run_.max_faults,
                        Dispatcher::Seconds{plan.configuration().evaluator.deadline_floor_seconds}}},
+          keeper_{lock},
           writer_{history_file, [&lock] { lock.check(); }} {
         RunHistory& header = plan_.header();
         header.workers.clear();
@@ -169,11 +169,12 @@ private:
         return ending;
     }
 
+        while (!keeper_.end(disk_wait)) transport_.ping();
     /// As long as the disk takes, the workers hear that the coordinator lives.
     void wait_until_stored() {
         while (!writer_.drain(disk_wait)) {
             transport_.ping();
-            touch_lock();
+            keeper_.check();
         }
     }
 
@@ -321,18 +322,12 @@ private:
             store();
         }
         announce_stored();
-        touch_lock();
+        keeper_.check();
         if (now - progress_at_ >= progress_interval) {
             progress_at_ = now;
             watcher_.progress(
                 {stage, seconds_since(stage_begin_), computed_, dispatcher_.workers()});
         }
-    }
-
-    void touch_lock() {
-        if (seconds_since(touched_at_) < touch_seconds) return;
-        lock_.touch();
-        touched_at_ = Clock::now();
     }
 
     void store() {
@@ -363,7 +358,6 @@ private:
     RunPlan& plan_;
     const RunSettings& run_;
     protocol::Transport& transport_;
-    const RunLock& lock_;
     Watcher& watcher_;
     const std::function<std::optional<std::string>()>& stop_reason_;
     std::optional<Clock::time_point> stop_by_;
@@ -378,7 +372,7 @@ private:
     Clock::time_point begin_ = Clock::now();
     Clock::time_point stage_begin_ = begin_;
     Clock::time_point stored_at_ = begin_;
-    Clock::time_point touched_at_ = begin_;
+    LockKeeper keeper_;
     Clock::time_point progress_at_ = begin_;
     std::uint64_t computed_ = 0;
     std::size_t generations_seen_ = 0;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/history_writer.hpp"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
@@ -10,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "coordinator/blocked_signals.hpp"
 #include "coordinator/history_file.hpp"
 
 namespace longrope::coordinator {
@@ -17,22 +16,6 @@ namespace longrope::coordinator {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-/// Blocks all signals on the calling thread, and on threads it starts, while it lives.
-class BlockedSignals {
-public:
-    BlockedSignals() {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    BlockedSignals(const BlockedSignals&) = delete;
-    BlockedSignals& operator=(const BlockedSignals&) = delete;
-    ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-private:
-    sigset_t before_;
-};
 
 }  // namespace
 

@@ -15,7 +15,7 @@
                  fail        the call is not made and fails with errno CALLS_ERRNO
                  fail_on     this call and all that follow fail so (a disk stays full)
                  stop        the process is stopped (SIGSTOP) before the call
-                 slow        this and every later fsync takes CALLS_SECONDS longer
+                 slow        this and every later fsync and futimens takes CALLS_SECONDS longer
 
    Counted is what changes a file system: open that creates or truncates, write, pwrite, ftruncate,
    fsync, fdatasync, rename, link, unlink, mkdir, futimens, and the close of a descriptor that was
@@ -103,7 +103,9 @@ static enum fate fate_of(const char* name, const char* path) {
     errno = before;
     if (!at || !action || number < atol(at)) return GO_ON;
     if (strcmp(action, "slow") == 0) {
-        if (strcmp(name, "fsync") == 0) usleep((useconds_t)(1e6 * atof(getenv("CALLS_SECONDS"))));
+        if (strcmp(name, "fsync") == 0 || strcmp(name, "futimens") == 0) {
+            usleep((useconds_t)(1e6 * atof(getenv("CALLS_SECONDS"))));
+        }
     } else if (strcmp(action, "fail_on") == 0) {
         fate = FAIL;
     } else if (number > atol(at)) {

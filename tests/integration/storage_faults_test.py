@@ -291,7 +291,7 @@ class SeveralCoordinators(StorageTest):
 
 
 class SlowDisk(StorageTest):
-    """An fsync takes longer than lease and watchdog."""
+    """An fsync takes longer than lease and watchdog, and so does touching the lock."""
 
     seconds = SLOW_SECONDS
 
@@ -312,10 +312,13 @@ class SlowDisk(StorageTest):
         self.assertNotIn("no word from the coordinator", run.said())
         hangs = [call.time for call in calls(run) if call.name == "fsync"]
         finished = self.finish_times(run)
-        inside = [
-            sum(begin < time < begin + self.seconds for time in finished) for begin in hangs[1:]
-        ]
-        self.assertGreater(max(inside), 20, inside)
+
+        def inside(times: list[float]) -> list[int]:
+            return [sum(begin < at < begin + self.seconds for at in times) for begin in hangs[1:]]
+
+        self.assertGreater(max(inside(finished)), 20, inside(finished))
+        touches = [call.time for call in calls(run) if call.name == "futimens"]
+        self.assertGreater(sum(inside(touches)), 0, "the lock is touched meanwhile")
 
     def finish_times(self, run: SearchRun) -> list[float]:
         """When individuals were finished, in seconds since 1970."""
