@@ -1,6 +1,7 @@
 # LONGROPE_CUDA: the GPU backend, a module of its own that the program loads where there is a device. Sets
 #   LONGROPE_CUDA_COMPILER   nvcc can be used: tests of the kernels' static budgets
-#   LONGROPE_CUDA_MODULE     the module is built; LONGROPE_CUDNN_FRONTEND_INCLUDE has cuDNN's frontend
+#   LONGROPE_CUDA_MODULE     the module is built
+#   LONGROPE_CUDA_RPATH      where it finds NVIDIA's libraries
 set(LONGROPE_CUDA AUTO CACHE STRING "Build the GPU backend: AUTO (where nvcc, cuBLAS and cuDNN are), ON or OFF")
 set_property(CACHE LONGROPE_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(LONGROPE_CUDA_COMPILER OFF)
@@ -18,6 +19,16 @@ else()
     check_language(CUDA)
     if(NOT CMAKE_CUDA_COMPILER)
         set(cuda_absence "no nvcc on PATH (or name it in CUDACXX)")
+    else()
+        # C++20 came with 12.0, Blackwell with 12.8. Enabling the language with an older one is an error.
+        set(nvcc_needed 12.8)
+        if(DEFINED CMAKE_CUDA_ARCHITECTURES)
+            set(nvcc_needed 12.0)
+        endif()
+        execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE nvcc_words ERROR_QUIET)
+        if(nvcc_words MATCHES "release ([0-9.]+)" AND CMAKE_MATCH_1 VERSION_LESS nvcc_needed)
+            set(cuda_absence "nvcc ${CMAKE_MATCH_1} (${CMAKE_CUDA_COMPILER}) is older than ${nvcc_needed}")
+        endif()
     endif()
 endif()
 
@@ -42,6 +53,10 @@ if(NOT cuda_absence)
     if(NOT CUDNN_LIBRARY)
         set(cuda_absence "no libcudnn.so (name it in CUDNN_LIBRARY)")
     endif()
+    # cuDNN is opened by name when attention needs it: from where it was found, or where the loader looks.
+    get_filename_component(cudnn_folder "${CUDNN_LIBRARY}" DIRECTORY)
+    set(LONGROPE_CUDA_RPATH ${CUDAToolkit_LIBRARY_DIR} ${cudnn_folder})
+    list(REMOVE_DUPLICATES LONGROPE_CUDA_RPATH)
     file(GLOB site_packages ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/include)
     find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${site_packages}
         DOC "Folder of cudnn_frontend.h")

@@ -344,8 +344,9 @@ private:
 
 MemoryPlan plan_on_device(const DeviceRuntime& runtime, const ModelConfig& config,
                           const CudaSettings& settings) {
-    const DeviceMemory memory{
+    DeviceMemory memory{
         std::min(runtime.facts().total_bytes, runtime.free_bytes() + context_bytes)};
+    if (settings.memory_limit > 0) memory.total = std::min(memory.total, settings.memory_limit);
     return plan_memory(config, settings.longest_positions, memory, settings.tiles);
 }
 
@@ -361,8 +362,9 @@ std::unique_ptr<DeviceOps> make_cuda_ops(CudaDevice device, const ModelConfig& c
 }
 
 std::string numerics_class(const CudaDevice& device, const CudaSettings& settings) {
-    return fmt::format("cuda-{};arch={};products={};attention={};precision={};tile={}",
-                       kernel_revision, device.runtime->facts().architecture,
+    const DeviceFacts& facts = device.runtime->facts();
+    return fmt::format("cuda-{};arch={}x{};products={};attention={};precision={};tile={}",
+                       kernel_revision, facts.architecture, facts.multiprocessors,
                        device.products->version(), device.attention->version(),
                        precision_name(settings.precision), settings.tiles.text());
 }

@@ -28,6 +28,7 @@ struct CudaSettings {
     /// as they fit with the weights placed as they are.
     std::uint64_t longest_positions = 2;
     TilePlan tiles{};
+    std::uint64_t memory_limit = 0;  ///< bytes planned with, at most; 0: all that is free
 };
 
 /// The CUDA backend: own kernels and the device's libraries, all work of a document on one stream,
@@ -43,7 +44,7 @@ struct CudaSettings {
                                         const CudaSettings& settings);
 
 /// What decides bits, for the numerics class:
-/// "cuda-1;arch=sm_90;products=…;attention=…;precision=bf16;tile=…"
+/// "cuda-1;arch=sm_90x132;products=…;attention=…;precision=bf16;tile=…"
 [[nodiscard]] std::string numerics_class(const CudaDevice& device, const CudaSettings& settings);
 
 }  // namespace longrope::evaluator::cuda

@@ -22,6 +22,7 @@ struct DeviceFacts {
     std::string name;          ///< "NVIDIA H100 80GB HBM3"
     std::string uuid;          ///< "GPU-…"
     std::string architecture;  ///< "sm_90"
+    int multiprocessors = 0;   ///< the libraries choose kernels by their number, too
     std::uint64_t total_bytes = 0;
 };
 

@@ -26,6 +26,7 @@ DeviceFacts facts_of(int index) {
     return {.name = properties.name,
             .uuid = uuid_text(properties.uuid),
             .architecture = fmt::format("sm_{}{}", properties.major, properties.minor),
+            .multiprocessors = properties.multiProcessorCount,
             .total_bytes = properties.totalGlobalMem};
 }
 

@@ -28,6 +28,7 @@ public:
     OpenedDevice open(const OpenRequest& request) override {
         CudaSettings settings;
         settings.longest_positions = request.longest;
+        settings.memory_limit = request.memory_limit;
         CudaDevice device;
         device.runtime = open_gpu_runtime(request.device);
         device.products = make_cublaslt_products(*device.runtime, settings.tiles.chunk_rows);

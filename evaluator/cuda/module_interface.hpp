@@ -25,6 +25,9 @@ struct OpenRequest {
     int device = 0;             ///< among ProbeResult::devices
     ModelConfig model;          ///< sizes, for the memory plan
     std::uint64_t longest = 0;  ///< positions of the longest document that will be evaluated
+    /// Bytes of the device that are planned with, at most; 0: all that nobody else holds. Decides
+    /// whether weights are resident, and no bits.
+    std::uint64_t memory_limit = 0;
 };
 
 /// A device ready for use, and how its results are named.

@@ -170,7 +170,7 @@ TEST_CASE("cuda ops: memory that others hold is not planned with") {
 TEST_CASE("cuda ops: the numerics class names kernels, device, libraries and tiles") {
     const EmulatedDevice emulated = make_emulated_device();
     CHECK(numerics_class(emulated.device, {}) ==
-          "cuda-1;arch=emulator;products=plain;attention=plain;precision=bf16;"
+          "cuda-1;arch=emulatorx0;products=plain;attention=plain;precision=bf16;"
           "tile=chunk=8192,attention=8192x65536,group=8,logits=4096x8192");
 }
 

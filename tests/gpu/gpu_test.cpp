@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "evaluator/cuda/memory_plan.hpp"
 #include "evaluator/evaluator.hpp"
 #include "tests/evaluator/backend_runs.hpp"
 #include "tests/gpu/attention_row.hpp"
@@ -23,8 +24,28 @@ GpuBackend gpu_or_skip() {
 }
 
 std::unique_ptr<DeviceOps> open(const GpuBackend& gpu, const ModelConfig& config,
-                                std::uint64_t longest) {
-    return gpu.module->open({.device = 0, .model = config, .longest = longest}).ops;
+                                std::uint64_t longest, std::uint64_t memory_limit = 0) {
+    return gpu.module
+        ->open({.device = 0, .model = config, .longest = longest, .memory_limit = memory_limit})
+        .ops;
+}
+
+/// Bytes with which the weights must be streamed, and everything else still fits.
+std::uint64_t bytes_to_stream_with(const ModelConfig& config, std::uint64_t positions) {
+    return cuda::plan_memory(config, positions, {.total = 0}).device_bytes();
+}
+
+/// More than a chunk of rows, a tile of logits in both directions and a block of queries.
+constexpr std::int64_t several_tiles = 9000;
+
+RandomModel model_of_several_tiles() {
+    return {.hidden = 128,
+            .layers = 6,
+            .heads = 4,
+            .kv_heads = 2,
+            .head_dim = 64,
+            .intermediate = 256,
+            .vocabulary = several_tiles};
 }
 
 /// Shapes that cuDNN serves: heads of a multiple of 8 components.
@@ -113,6 +134,57 @@ TEST_CASE("the forward pass computes what the reference defines in bf16") {
             CHECK(root_mean_square(found, rounded) < root_mean_square(rounded, exact) + 1e-3);
             CHECK(token_nll(model, *ops, tokens, run) == found);
         }
+    }
+}
+
+TEST_CASE("weights that are streamed layer by layer give the bits of resident ones") {
+    const GpuBackend gpu = gpu_or_skip();
+    if (gpu.module == nullptr) return;
+    const RandomModel example = model_of_several_tiles();
+    const TemporaryFolder folder;
+    example.write(folder);
+    const ModelFolder model{folder.path()};
+    const auto positions = static_cast<std::uint64_t>(several_tiles);
+    const std::uint64_t limit = bytes_to_stream_with(model.config(), positions);
+    using cuda::WeightPlacement;
+    REQUIRE(cuda::plan_memory(model.config(), positions, {limit}).fits());
+    REQUIRE(cuda::plan_memory(model.config(), positions, {limit}).placement ==
+            WeightPlacement::streamed);
+    const RunSettings run{example.factors(), 4, 1.1};
+    const auto resident = open(gpu, model.config(), positions);
+    const auto streamed = open(gpu, model.config(), positions, limit);
+    for (const std::int64_t length : {several_tiles, std::int64_t{100}, several_tiles}) {
+        INFO(length, " positions");
+        const auto tokens = example.tokens(length);
+        CHECK(token_nll(model, *streamed, tokens, run) == token_nll(model, *resident, tokens, run));
+    }
+}
+
+TEST_CASE("a document of several chunks, with several tiles of logits, is what the CPU computes") {
+    const GpuBackend gpu = gpu_or_skip();
+    if (gpu.module == nullptr) return;
+    const RandomModel example = model_of_several_tiles();
+    const TemporaryFolder folder;
+    example.write(folder);
+    const ModelFolder model{folder.path()};
+    const RunSettings run{example.factors(), 4, 1.1};
+    const auto tokens = example.tokens(several_tiles);
+    const auto exact = token_nll(model, *cpu_ops(2), tokens, run);
+    const auto ops = open(gpu, model.config(), static_cast<std::uint64_t>(several_tiles));
+    const auto found = token_nll(model, *ops, tokens, run);
+    // What bfloat16 alone leaves is seen on the first rows, which the reference can afford.
+    const auto head = std::vector(tokens.begin(), tokens.begin() + 700);
+    const auto rounded =
+        token_nll(model, *reference::make_reference_ops(Precision::bf16), head, run);
+    const auto exact_head = std::vector(exact.begin(), exact.begin() + 699);
+    const double rounding = root_mean_square(rounded, exact_head);
+    for (const std::size_t first : {std::size_t{0}, std::size_t{4000}, std::size_t{8100}}) {
+        INFO("from position ", first);
+        const auto part = [first](const std::vector<float>& losses) {
+            const auto begin = losses.begin() + static_cast<std::ptrdiff_t>(first);
+            return std::vector(begin, begin + 699);
+        };
+        CHECK(root_mean_square(part(found), part(exact)) < 2 * rounding + 1e-3);
     }
 }
 

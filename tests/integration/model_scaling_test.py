@@ -57,7 +57,8 @@ class ModelScaling(unittest.TestCase):
         answer = self.evaluate(FIXTURES / "models" / "tiny-qwen2", "--methods", "none")
         self.assertEqual(answer.stderr.count('the RoPE scaling "yarn", which is replaced'), 1)
         answer = self.evaluate(FIXTURES / "models" / "tiny-mistral", "--methods", "none,model")
-        self.assertEqual(answer.stderr, "", "a folder without a scaling has nothing to replace")
+        # A machine with a GPU has a line on that.
+        self.assertNotIn("RoPE scaling", answer.stderr, "this folder has nothing to replace")
 
     def test_a_scaling_that_cannot_be_used_stops_only_the_method_that_asks_for_it(self) -> None:
         model = self.folder / "tiny-qwen2"

@@ -53,7 +53,11 @@ public:
     void synchronize(Stream) override {}
 
 private:
-    DeviceFacts facts_{.name = "host", .uuid = {}, .architecture = "sm_90", .total_bytes = 1 << 30};
+    DeviceFacts facts_{.name = "host",
+                       .uuid = {},
+                       .architecture = "sm_90",
+                       .multiprocessors = 132,
+                       .total_bytes = 1 << 30};
 };
 
 constexpr std::int64_t chunk_rows = 12;
