@@ -204,7 +204,7 @@ protocol::Setup setup_of(const coordinator::Configuration& configuration,
     setup.angles = configuration.evaluator.angles;
     setup.threads = configuration.evaluator.threads;
     setup.longest_positions = longest_positions;
-    setup.start_deadline_seconds = configuration.evaluator.deadline_floor_seconds;
+    setup.start_deadline_seconds = configuration.evaluator.start_seconds;
     setup.watchdog_seconds = configuration.run.watchdog_seconds;
     const coordinator::SyntheticKeys& keys = configuration.evaluator.synthetic;
     setup.synthetic = {keys.dimensions, keys.theta,       keys.original_window,

@@ -60,6 +60,8 @@ struct BackendSettings {
     std::string angles = "double";       ///< double, float32
     /// A task is given at least this long before it is a hang.
     double deadline_floor_seconds = 600;
+    /// An evaluator must be ready this long after its start.
+    double start_seconds = 600;
     SyntheticKeys synthetic;
 
     friend bool operator==(const BackendSettings&, const BackendSettings&) = default;

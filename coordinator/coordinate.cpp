@@ -136,6 +136,9 @@ private:
         computed_ = 0;
         generations_seen_ = stage.history().generations.size();
         end_announced_ = !stage.history().ended_by.empty();
+        if (const auto mean = stage.mean_task_seconds()) {
+            dispatcher_.expect_duration(stage.plan().positions, Dispatcher::Seconds{*mean});
+        }
         submit(plan_.take_open_jobs(index));
         while (!stage.finished()) {
             for (auto& event : transport_.poll(poll_wait)) handle(stage, event);
@@ -166,10 +169,10 @@ private:
         store();
         wait_until_stored();
         announce_stored();
+        while (!keeper_.end(disk_wait)) transport_.ping();
         return ending;
     }
 
-        while (!keeper_.end(disk_wait)) transport_.ping();
     /// As long as the disk takes, the workers hear that the coordinator lives.
     void wait_until_stored() {
         while (!writer_.drain(disk_wait)) {
@@ -278,6 +281,10 @@ private:
         watcher_.log(fmt::format("worker {}: attempt {} at a task failed{}: {}", worker,
                                  verdict->attempt, verdict->final ? " for good" : "",
                                  fault.reason));
+        if (!verdict->worker_is_sick) return;
+        const std::string reason = sick_worker(fault.reason);
+        watcher_.log(fmt::format("worker {} is lost: {}", worker, reason));
+        dismiss(worker, "lost", reason);
     }
 
     static bool is_gone(const WorkerRow& worker) {
@@ -366,13 +373,13 @@ private:
     std::uint32_t setup_number_ = 0;  // of that setup
     Admission admission_;
     Dispatcher dispatcher_;
+    LockKeeper keeper_;
     HistoryWriter writer_;
     std::map<WorkerId, std::size_t> worker_rows_;
     std::deque<std::pair<std::uint64_t, std::uint64_t>> submitted_;  // snapshot, scores it holds
     Clock::time_point begin_ = Clock::now();
     Clock::time_point stage_begin_ = begin_;
     Clock::time_point stored_at_ = begin_;
-    LockKeeper keeper_;
     Clock::time_point progress_at_ = begin_;
     std::uint64_t computed_ = 0;
     std::size_t generations_seen_ = 0;

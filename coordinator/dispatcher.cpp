@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/dispatcher.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
@@ -24,7 +26,7 @@ void Dispatcher::expect_worker(protocol::WorkerId worker) {
 
 void Dispatcher::add_worker(protocol::WorkerId worker) {
     starting_.erase(worker);
-    workers_.emplace(worker, 0U);
+    workers_.try_emplace(worker);
 }
 
 void Dispatcher::remove_worker(protocol::WorkerId worker) {
@@ -34,6 +36,7 @@ void Dispatcher::remove_worker(protocol::WorkerId worker) {
         std::erase_if(abandoned_, [worker](const auto& entry) { return entry.second == worker; });
     // Back to the front, in their old order.
     for (auto task = tasks_.rbegin(); task != tasks_.rend(); ++task) {
+        task->second.faults.erase(worker);
         if (task->second.worker != worker) continue;
         task->second.worker.reset();
         --running_;
@@ -59,10 +62,47 @@ void Dispatcher::submit(JobId id, Job job) {
     }
 }
 
+void Dispatcher::expect_duration(std::uint64_t positions, Seconds mean) {
+    Durations& durations = durations_[positions];
+    durations.longest = std::max(durations.longest, mean.count());
+}
+
 bool Dispatcher::may_take(protocol::WorkerId worker, const TaskState& task) const {
     // The verdict on a task that faults again and again needs a second worker's word.
-    return task.faulted_on.size() != 1 || !task.faulted_on.contains(worker) ||
-           task.faults + 1 < settings_.max_faults || !has_second_worker();
+    if (task.faults.size() != 1 || !has_second_worker()) return true;
+    const auto& [only, faults] = *task.faults.begin();
+    return only != worker || faults + 1 < settings_.max_faults;
+}
+
+std::deque<std::uint64_t>::iterator Dispatcher::next_for(protocol::WorkerId worker,
+                                                         const WorkerState& state) {
+    const auto takes = [&](std::uint64_t task) { return may_take(worker, tasks_.at(task)); };
+    const auto next = std::ranges::find_if(waiting_, [&](std::uint64_t task) {
+        return takes(task) && !state.failing.contains(tasks_.at(task).job);
+    });
+    return next != waiting_.end() ? next : std::ranges::find_if(waiting_, takes);
+}
+
+bool Dispatcher::is_final(const TaskState& task) const {
+    if (task.faults.size() < 2 && has_second_worker()) return false;
+    std::uint32_t faults = 0;
+    bool counts = false;  // the word of a worker that fails with nothing else, or tried again
+    for (const auto& [worker, on_it] : task.faults) {
+        faults += on_it;
+        counts = counts || workers_.at(worker).failing.size() <= 1 || on_it >= settings_.max_faults;
+    }
+    return counts && faults >= settings_.max_faults;
+}
+
+double Dispatcher::deadline(std::uint64_t positions) const {
+    const double floor = settings_.deadline_floor.count();
+    const auto known = durations_.find(positions);
+    if (known == durations_.end()) return floor;
+    const Durations& seen = known->second;
+    double longest = seen.longest;
+    // While all tasks have passed their deadline it is not known that they hang.
+    if (seen.count == 0) longest = std::max(longest, seen.not_within);
+    return std::max(floor, deadline_factor * longest);
 }
 
 bool Dispatcher::can_assign() const {
@@ -73,7 +113,7 @@ bool Dispatcher::can_assign() const {
     });
 }
 
-protocol::Task Dispatcher::message(std::uint64_t id, const TaskState& task) const {
+protocol::Task Dispatcher::message(std::uint64_t id, TaskState& task) const {
     const Job& job = jobs_.at(task.job).job;
     protocol::Task sent;
     sent.id = id;
@@ -86,28 +126,22 @@ protocol::Task Dispatcher::message(std::uint64_t id, const TaskState& task) cons
     sent.per_token = job.per_token;
     sent.offset = job.offset;
     sent.scored = job.scored;
-    double deadline = settings_.deadline_floor.count();
-    if (const auto known = durations_.find(sent.positions); known != durations_.end()) {
-        deadline = std::max(deadline, deadline_factor * known->second.longest);
-    }
-    sent.deadline_seconds = deadline;
+    sent.deadline_seconds = task.deadline = deadline(sent.positions);
     return sent;
 }
 
 std::optional<Dispatcher::Seconds> Dispatcher::expected(std::uint64_t positions) const {
     const auto known = durations_.find(positions);
-    if (known == durations_.end()) return std::nullopt;
+    if (known == durations_.end() || known->second.count == 0) return std::nullopt;
     return Seconds{known->second.sum / static_cast<double>(known->second.count)};
 }
 
 std::vector<Assignment> Dispatcher::assign(std::optional<Seconds> time_left) {
     std::vector<Assignment> assignments;
     for (const std::uint32_t already : {0U, 1U}) {
-        for (auto& [worker, load] : workers_) {
-            if (load != already) continue;
-            const auto next = std::find_if(
-                waiting_.begin(), waiting_.end(),
-                [this, id = worker](std::uint64_t task) { return may_take(id, tasks_.at(task)); });
+        for (auto& [worker, state] : workers_) {
+            if (state.load != already) continue;
+            const auto next = next_for(worker, state);
             if (next == waiting_.end()) continue;
             TaskState& task = tasks_.at(*next);
             const auto duration = expected(jobs_.at(task.job).job.positions_of(task.column));
@@ -117,7 +151,7 @@ std::vector<Assignment> Dispatcher::assign(std::optional<Seconds> time_left) {
             }
             ++task.attempt;
             task.worker = worker;
-            ++load;
+            ++state.load;
             ++running_;
             assignments.push_back({worker, task.job, message(*next, task)});
             waiting_.erase(next);
@@ -138,7 +172,7 @@ Dispatcher::Tasks::iterator Dispatcher::current(protocol::WorkerId worker, std::
 void Dispatcher::release(TaskState& task) {
     if (!task.worker) return;
     if (const auto worker = workers_.find(*task.worker); worker != workers_.end()) {
-        --worker->second;
+        --worker->second.load;
     }
     task.worker.reset();
     --running_;
@@ -156,7 +190,9 @@ void Dispatcher::drop_job(JobId id) {
         if (task->second.job == id) {
             std::erase(waiting_, task->first);
             // A worker that has it finishes it for nothing; until then it is not free.
-            if (task->second.worker) abandoned_[task->first] = *task->second.worker;
+            if (task->second.worker) {
+                abandoned_[{task->first, task->second.attempt}] = *task->second.worker;
+            }
             tasks_.erase(task);
         }
         task = next;
@@ -166,7 +202,7 @@ void Dispatcher::drop_job(JobId id) {
 
 std::optional<DocumentScore> Dispatcher::on_result(protocol::WorkerId worker,
                                                    const protocol::Result& result) {
-    forget_abandoned(worker, result.id);
+    forget_abandoned(worker, result.id, result.attempt);
     const auto task = current(worker, result.id, result.attempt);
     if (task == tasks_.end()) return std::nullopt;
     Durations& durations =
@@ -182,6 +218,9 @@ std::optional<DocumentScore> Dispatcher::on_result(protocol::WorkerId worker,
     score.attempts = task->second.attempt;
     score.worker = worker;
     score.seconds = result.seconds;
+    if (const auto known = workers_.find(worker); known != workers_.end()) {
+        known->second.failing.clear();
+    }
     release(task->second);
     close(task);
     return score;
@@ -189,16 +228,21 @@ std::optional<DocumentScore> Dispatcher::on_result(protocol::WorkerId worker,
 
 std::optional<FaultVerdict> Dispatcher::on_fault(protocol::WorkerId worker,
                                                  const protocol::Fault& fault) {
-    forget_abandoned(worker, fault.id);
+    forget_abandoned(worker, fault.id, fault.attempt);
     const auto found = current(worker, fault.id, fault.attempt);
     if (found == tasks_.end()) return std::nullopt;
     TaskState& task = found->second;
     release(task);
-    ++task.faults;
-    task.faulted_on.insert(worker);
-    FaultVerdict verdict{task.job, task.column, task.attempt, fault.reason, false};
-    const bool second_opinion = task.faulted_on.size() >= 2 || !has_second_worker();
-    verdict.final = task.faults >= settings_.max_faults && second_opinion;
+    ++task.faults[worker];
+    if (fault.hung) {
+        Durations& durations = durations_[jobs_.at(task.job).job.positions_of(task.column)];
+        durations.not_within = std::max(durations.not_within, task.deadline);
+    }
+    std::set<JobId>& failing = workers_.at(worker).failing;
+    failing.insert(task.job);
+    FaultVerdict verdict{task.job, task.column, task.attempt, fault.reason, false, false};
+    verdict.worker_is_sick = failing.size() >= sick_after;
+    verdict.final = is_final(task);
     if (verdict.final) {
         drop_job(task.job);
     } else {
@@ -207,12 +251,13 @@ std::optional<FaultVerdict> Dispatcher::on_fault(protocol::WorkerId worker,
     return verdict;
 }
 
-void Dispatcher::forget_abandoned(protocol::WorkerId worker, std::uint64_t task) {
-    const auto found = abandoned_.find(task);
+void Dispatcher::forget_abandoned(protocol::WorkerId worker, std::uint64_t task,
+                                  std::uint32_t attempt) {
+    const auto found = abandoned_.find({task, attempt});
     if (found == abandoned_.end() || found->second != worker) return;
     abandoned_.erase(found);
     --running_;
-    if (const auto load = workers_.find(worker); load != workers_.end()) --load->second;
+    if (const auto load = workers_.find(worker); load != workers_.end()) --load->second.load;
 }
 
 std::optional<std::pair<JobId, std::uint32_t>> Dispatcher::origin(std::uint64_t task,
@@ -220,6 +265,11 @@ std::optional<std::pair<JobId, std::uint32_t>> Dispatcher::origin(std::uint64_t 
     const auto found = tasks_.find(task);
     if (found == tasks_.end() || found->second.attempt != attempt) return std::nullopt;
     return std::pair{found->second.job, found->second.column};
+}
+
+std::string sick_worker(const std::string& last) {
+    return fmt::format("{} candidates in a row failed on it, the last one thus: {}",
+                       Dispatcher::sick_after, last);
 }
 
 }  // namespace longrope::coordinator

@@ -62,10 +62,18 @@ struct FaultVerdict {
     std::uint32_t attempt = 0;
     std::string reason;
     bool final = false;  ///< the job has failed; its other tasks are dropped
+    /// Jobs that have failed on this worker in a row are so many that it must be the worker: it is
+    /// to be removed.
+    bool worker_is_sick = false;
 };
 
 /// Cuts jobs into one task per document and gives each to a free worker, in order of submission.
 /// Owns deadlines and retries; knows neither MPI nor the clock.
+///
+/// Who is to blame for a fault, the job or the worker? A worker that faulted takes other jobs
+/// before it tries the same one again. If it succeeds with them, its word on the job counts; if it
+/// fails with them too, it does not, and after `sick_after` jobs in a row the worker goes and its
+/// faults are forgotten.
 class Dispatcher {
 public:
     using Seconds = std::chrono::duration<double>;
@@ -74,6 +82,9 @@ public:
         std::uint32_t max_faults = 3;  ///< on one task, on two workers where there are two
         Seconds deadline_floor{600.0};
     };
+    /// Jobs that must fail on a worker, without a result between, to make it a sick one.
+    static constexpr std::size_t sick_after = 5;
+
     explicit Dispatcher(Settings settings);
 
     /// A worker that is still starting: it gets no task, but its word on a faulty one is waited
@@ -81,9 +92,12 @@ public:
     void expect_worker(protocol::WorkerId worker);
     /// It can take tasks from now on.
     void add_worker(protocol::WorkerId worker);
-    /// Its tasks are given to others; that costs them no attempt.
+    /// Its tasks are given to others; that costs them no attempt. Its word on faulty ones is
+    /// forgotten.
     void remove_worker(protocol::WorkerId worker);
     void submit(JobId id, Job job);
+    /// What tasks of a length took in an earlier start: for their deadline, `expected` is measured.
+    void expect_duration(std::uint64_t positions, Seconds mean);
 
     /// Tasks to send now: one for each free worker, and one queued ahead where tasks are short.
     /// @param time_left  no task expected to take longer is started
@@ -111,18 +125,24 @@ private:
         JobId job = 0;
         std::uint32_t column = 0;
         std::uint32_t attempt = 0;  ///< of the last time it was sent
-        std::uint32_t faults = 0;
-        std::set<protocol::WorkerId> faulted_on;
+        double deadline = 0.0;      ///< seconds, of the last time it was sent
+        std::map<protocol::WorkerId, std::uint32_t> faults;
         std::optional<protocol::WorkerId> worker;  ///< who has it
+    };
+    struct WorkerState {
+        std::uint32_t load = 0;   ///< tasks it has
+        std::set<JobId> failing;  ///< that faulted on it since its last result
     };
     struct JobState {
         Job job;
         std::uint32_t open_tasks = 0;
     };
+    /// In seconds.
     struct Durations {
-        double longest = 0.0;
+        double longest = 0.0;  ///< of this start, and the mean of earlier ones
         double sum = 0.0;
         std::uint64_t count = 0;
+        double not_within = 0.0;  ///< before the first: the longest deadline that passed
     };
 
     using Tasks = std::map<std::uint64_t, TaskState>;
@@ -130,24 +150,33 @@ private:
         return workers_.size() + starting_.size() >= 2;
     }
     [[nodiscard]] bool may_take(protocol::WorkerId worker, const TaskState& task) const;
-    [[nodiscard]] protocol::Task message(std::uint64_t id, const TaskState& task) const;
+    /// The first task in line that it may take, those of jobs that it is failing with last.
+    [[nodiscard]] std::deque<std::uint64_t>::iterator next_for(protocol::WorkerId worker,
+                                                               const WorkerState& state);
+    [[nodiscard]] bool is_final(const TaskState& task) const;
+    [[nodiscard]] double deadline(std::uint64_t positions) const;
+    [[nodiscard]] protocol::Task message(std::uint64_t id, TaskState& task) const;
     [[nodiscard]] Tasks::iterator current(protocol::WorkerId worker, std::uint64_t id,
                                           std::uint32_t attempt);
     void release(TaskState& task);
     void close(Tasks::iterator task);
     void drop_job(JobId id);
-    void forget_abandoned(protocol::WorkerId worker, std::uint64_t task);
+    void forget_abandoned(protocol::WorkerId worker, std::uint64_t task, std::uint32_t attempt);
 
     Settings settings_;
-    std::map<protocol::WorkerId, std::uint32_t> workers_;  ///< tasks each one has
+    std::map<protocol::WorkerId, WorkerState> workers_;
     std::set<protocol::WorkerId> starting_;
     std::map<JobId, JobState> jobs_;
     Tasks tasks_;  ///< all that are not finished
     std::deque<std::uint64_t> waiting_;
-    std::map<std::uint64_t, protocol::WorkerId> abandoned_;  ///< dropped while a worker had them
-    std::map<std::uint64_t, Durations> durations_;           ///< by positions
+    /// Who has a task that was dropped meanwhile, by task and attempt.
+    std::map<std::pair<std::uint64_t, std::uint32_t>, protocol::WorkerId> abandoned_;
+    std::map<std::uint64_t, Durations> durations_;  ///< by positions
     std::uint64_t next_task_ = 1;
     std::size_t running_ = 0;
 };
+
+/// Why a sick worker goes. @param last  the reason of its last fault
+[[nodiscard]] std::string sick_worker(const std::string& last);
 
 }  // namespace longrope::coordinator

@@ -75,6 +75,11 @@ std::vector<Setting> declare_settings() {
         {"evaluator", "deadline_floor_seconds", "seconds", RealRange{0, longest_seconds, true},
          operational, optional, "a task is given at least this long before it counts as hung",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.deadline_floor_seconds; }},
+        {"evaluator", "start_seconds", "seconds", RealRange{0, longest_seconds, true}, operational,
+         optional,
+         "an evaluator that is not ready this long after its start is replaced; it reads and packs "
+         "the model in that time",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.start_seconds; }},
 
         {"evaluator.synthetic", "dimensions", "factors", IntegerRange{1, 4096}, identity, optional,
          "rescale factors of the imagined model: half of its rotary dimension",
@@ -95,8 +100,8 @@ std::vector<Setting> declare_settings() {
          "relative spread of the duration: uniform in [1 - spread, 1 + spread], by task",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.duration_spread; }},
         {"evaluator.synthetic", "fault", "",
-         Choice{{"none", "crash", "hang", "not_finite", "garbage", "start"}, {}}, operational,
-         optional, "what a faulty task does",
+         Choice{{"none", "crash", "hang", "not_finite", "garbage", "start", "error"}, {}},
+         operational, optional, "what a faulty task does",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.fault; }},
         {"evaluator.synthetic", "fault_every", "tasks", IntegerRange{0, any_count}, operational,
          optional, "each evaluator process faults on its N-th, 2N-th … task; 0: never",

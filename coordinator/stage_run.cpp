@@ -356,6 +356,12 @@ void StageRun::enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& j
     jobs.push_back(std::move(numbered));
 }
 
+std::optional<double> StageRun::mean_task_seconds() const {
+    if (plan_.lengths.size() != 1 || scored_ == 0 || history_.task_seconds <= 0)
+        return std::nullopt;
+    return history_.task_seconds / static_cast<double>(scored_);
+}
+
 void StageRun::on_started(JobId job, std::int64_t now) {
     const auto mark = [now](auto& row) {
         if (row.started == 0) row.started = now;

@@ -52,6 +52,8 @@ public:
     [[nodiscard]] const StagePlan& plan() const noexcept { return plan_; }
     /// Document scores that the history holds now, restored ones included.
     [[nodiscard]] std::uint64_t scored() const noexcept { return scored_; }
+    /// Mean time of a task in earlier starts; nothing where they differ in length or none is known.
+    [[nodiscard]] std::optional<double> mean_task_seconds() const;
     /// Document scores that the earlier history holds.
     [[nodiscard]] std::uint64_t restored() const noexcept { return restored_; }
 

@@ -14,8 +14,12 @@ namespace {
 
 constexpr std::uint32_t max_failed_starts = 3;
 constexpr std::chrono::milliseconds start_backoff{500};
+// What refuses a start that has worked before, a file system perhaps, is given longer to pass.
+constexpr std::chrono::seconds refusal_backoff{20};
 // A process that closed its socket is about to end, and its own end says more than our kill.
 constexpr std::chrono::seconds patience_with_the_dying{2};
+// Whoever steps does so many times a second; after a longer gap this process was suspended.
+constexpr std::chrono::seconds longest_turn{10};
 constexpr std::size_t quoted_output = 1500;  // leaves room for the reason in a Fault
 
 Supervisor::Clock::duration seconds(double value) {
@@ -46,9 +50,7 @@ void Supervisor::set_up(protocol::Setup setup) {
     given_up_ = false;
     failed_starts_ = 0;
     next_start_ = {};
-    if (!child_ || killed_) return;
-    child_->begin_kill();
-    killed_ = true;
+    if (child_) kill_child();
 }
 
 void Supervisor::submit(protocol::Task task) {
@@ -82,13 +84,9 @@ void Supervisor::start(Clock::time_point now) {
 std::vector<protocol::Message> Supervisor::step(Clock::time_point now) {
     std::vector<protocol::Message> events;
     if (stopped_) return events;
-    if (killed_) {
-        // Until it is gone its device is not free: no fresh one is started before.
-        if (!child_->ended()) return events;
-        child_.reset();
-        killed_ = false;
-    }
-    if (given_up_) return events;
+    discount_pause(now);
+    if (killed_) await_end(now, events);
+    if (killed_ || given_up_) return events;
     if (!child_) {
         if (now < next_start_) return events;
         try {
@@ -105,13 +103,15 @@ std::vector<protocol::Message> Supervisor::step(Clock::time_point now) {
     } else if (hung_up_) {
         if (closed(now)) fail("the evaluator process closed its connection", now, events);
     } else if (!ready_ && now >= start_deadline_) {
-        fail(fmt::format("the evaluator process did not get ready within {} s",
+        fail(fmt::format("the evaluator process did not get ready within {} s "
+                         "(evaluator.start_seconds)",
                          launch_.setup.start_deadline_seconds),
              now, events);
     } else if (running_ && now >= running_->deadline) {
         fail(fmt::format("the evaluator process did not finish within {} s and counts as hanging",
                          running_->task.deadline_seconds),
              now, events);
+        std::get<protocol::Fault>(events.back()).hung = true;
     } else {
         if (ready_ && !running_ && !queue_.empty()) {
             const std::vector<std::byte> frame = protocol::encode(queue_.front());
@@ -123,6 +123,44 @@ std::vector<protocol::Message> Supervisor::step(Clock::time_point now) {
         write();
     }
     return events;
+}
+
+void Supervisor::discount_pause(Clock::time_point now) {
+    // A suspended job's evaluator stood still too: none of that time counts as hanging.
+    const Clock::duration pause = last_step_ ? now - *last_step_ : Clock::duration{};
+    last_step_ = now;
+    if (pause <= longest_turn) return;
+    start_deadline_ += pause;
+    if (killed_until_) *killed_until_ += pause;
+    if (running_) running_->deadline += pause;
+    if (hung_up_until_) *hung_up_until_ += pause;
+}
+
+void Supervisor::kill_child() {
+    child_->begin_kill();
+    killed_ = true;
+    killed_until_.reset();
+}
+
+void Supervisor::await_end(Clock::time_point now, std::vector<protocol::Message>& events) {
+    const double patience = launch_.setup.start_deadline_seconds;
+    if (!killed_until_) killed_until_ = now + seconds(patience);
+    // Until it is gone its device is not free: no fresh one is started before.
+    if (child_->ended()) {
+        child_.reset();
+        killed_ = false;
+    } else if (!given_up_ && now >= *killed_until_) {
+        given_up_ = true;
+        protocol::Fault fault;
+        fault.setup = launch_.setup.number;
+        fault.at_start = true;
+        fault.given_up = true;
+        fault.reason = fmt::format(
+            "the evaluator process (pid {}) does not end although it was killed {} s ago: a driver "
+            "or a file system holds it",
+            child_->pid(), patience);
+        events.emplace_back(std::move(fault));
+    }
 }
 
 bool Supervisor::closed(Clock::time_point now) {
@@ -156,6 +194,7 @@ void Supervisor::read(std::vector<protocol::Message>& events) {
 void Supervisor::accept(protocol::Message message, std::vector<protocol::Message>& events) {
     if (std::holds_alternative<protocol::Hello>(message) && !ready_) {
         ready_ = true;
+        has_started_ = true;
         events.push_back(std::move(message));
         return;
     }
@@ -164,7 +203,9 @@ void Supervisor::accept(protocol::Message message, std::vector<protocol::Message
     };
     if (const auto* result = std::get_if<protocol::Result>(&message);
         result && is_current(*result)) {
-        finish_task();
+        running_.reset();
+        answered_ = true;
+        failed_starts_ = 0;
         events.push_back(std::move(message));
     } else if (const auto* scores = std::get_if<protocol::TokenScores>(&message);
                scores && is_current(*scores)) {
@@ -174,18 +215,11 @@ void Supervisor::accept(protocol::Message message, std::vector<protocol::Message
         refused_ = true;
         broken_ = fault->reason.empty() ? "the evaluator refuses to start" : fault->reason;
     } else if (fault && is_current(*fault)) {
-        finish_task();
-        events.push_back(std::move(message));
+        broken_ = fault->reason.empty() ? "the evaluator could not do the task" : fault->reason;
     } else {
         broken_ = fmt::format("the evaluator process sent an unexpected message of type {}",
                               message.index());
     }
-}
-
-void Supervisor::finish_task() {
-    running_.reset();
-    answered_ = true;
-    failed_starts_ = 0;
 }
 
 void Supervisor::write() {
@@ -208,8 +242,7 @@ void Supervisor::fail(std::string reason, Clock::time_point now,
             }
         }
         if (!refused_) reason = with_output(std::move(reason), child_->output_tail());
-        child_->begin_kill();
-        killed_ = true;
+        kill_child();
     }
     protocol::Fault fault;
     fault.setup = launch_.setup.number;
@@ -222,9 +255,11 @@ void Supervisor::fail(std::string reason, Clock::time_point now,
         fault.at_start = true;  // no task pays for it
         if (!answered_) {
             ++failed_starts_;
-            given_up_ = refused_ || failed_starts_ >= max_failed_starts;
+            given_up_ = (refused_ && !has_started_) || failed_starts_ >= max_failed_starts;
             fault.given_up = given_up_;
-            next_start_ = now + start_backoff * failed_starts_;
+            next_start_ = now + (refused_ ? Clock::duration{refusal_backoff}
+                                          : Clock::duration{start_backoff}) *
+                                    failed_starts_;
         }
     }
     running_.reset();

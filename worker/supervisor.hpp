@@ -16,11 +16,13 @@
 namespace longrope::worker {
 
 /// Keeps one evaluator process alive and busy. Never computes and never waits: `step` does what can
-/// be done now. A crash, a hang past the deadline or garbage on the socket costs the process, which
-/// is replaced once it is gone and has freed its device, and is reported as a Fault of the task it
-/// was on. The third process in a row that ends without a task, before it answered anything, is the
+/// be done now. A crash, a hang past the deadline, garbage on the socket or an error that the
+/// evaluator reports itself (after one on a GPU every later call fails) costs the process, which is
+/// replaced once it is gone and has freed its device, and is reported as a Fault of the task it was
+/// on. The third process in a row that ends without a task, before it answered anything, is the
 /// last: its Fault says `given_up`. So does the first one where the evaluator itself says why it
-/// cannot start.
+/// cannot start, unless one has started here before: then the reason may pass. And so does one that
+/// SIGKILL does not end.
 class Supervisor {
 public:
     using Clock = std::chrono::steady_clock;
@@ -62,9 +64,11 @@ private:
     void start(Clock::time_point now);
     void read(std::vector<protocol::Message>& events);
     void accept(protocol::Message message, std::vector<protocol::Message>& events);
-    void finish_task();
     void write();
     [[nodiscard]] bool closed(Clock::time_point now);
+    void discount_pause(Clock::time_point now);
+    void kill_child();
+    void await_end(Clock::time_point now, std::vector<protocol::Message>& events);
     void fail(std::string reason, Clock::time_point now, std::vector<protocol::Message>& events);
 
     Launch launch_;
@@ -76,15 +80,18 @@ private:
     bool ready_ = false;  ///< Hello seen
     bool given_up_ = false;
     bool stopped_ = false;
-    bool killed_ = false;   ///< the child has been reported and is about to end
+    bool killed_ = false;  ///< the child has been reported and is about to end
+    std::optional<Clock::time_point> killed_until_;  ///< when it must have ended
     bool refused_ = false;  ///< the evaluator itself said why it cannot start
     bool hung_up_ = false;  ///< the child closed its connection
     std::optional<Clock::time_point> hung_up_until_;  ///< when it must have ended by itself
     std::string broken_;                              ///< why the connection is of no use
     bool answered_ = false;            ///< this process has finished a task or reported a fault
     std::uint32_t failed_starts_ = 0;  ///< in a row
+    bool has_started_ = false;         ///< a Hello was seen, of whatever process
     Clock::time_point start_deadline_{};
     Clock::time_point next_start_{};
+    std::optional<Clock::time_point> last_step_;
 };
 
 }  // namespace longrope::worker

@@ -14,8 +14,8 @@ namespace longrope::evaluator {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> fault_names{"none",       "crash",   "hang",
-                                                      "not_finite", "garbage", "start"};
+constexpr std::array<std::string_view, 7> fault_names{"none",    "crash", "hang", "not_finite",
+                                                      "garbage", "start", "error"};
 
 Fault parse_fault(const std::string& name) {
     const auto found = std::ranges::find(fault_names, name);
@@ -43,7 +43,9 @@ FaultPlan::FaultPlan(const SyntheticSettings& settings)
 Fault FaultPlan::next(const EvaluationRequest& request) noexcept {
     ++tasks_;
     const bool due = fault_every_ != 0 && tasks_ % fault_every_ == 0;
-    return due || is_poisonous(request) ? fault_ : Fault::none;
+    const bool faults = broken_ || due || is_poisonous(request);
+    broken_ = faults && fault_ == Fault::error;
+    return faults ? fault_ : Fault::none;
 }
 
 bool FaultPlan::is_poisonous(const EvaluationRequest& request) const noexcept {

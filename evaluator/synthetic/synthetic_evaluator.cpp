@@ -53,6 +53,9 @@ EvaluationResult SyntheticEvaluator::evaluate(const EvaluationRequest& request) 
     while (fault == Fault::hang) sleep_(std::chrono::hours{1});
     sleep_(duration(request));
     if (fault == Fault::garbage) throw SyntheticGarbage{};
+    if (fault == Fault::error) {
+        throw EvaluatorError{"synthetic fault: error, no task succeeds in this process any more"};
+    }
     if (fault == Fault::not_finite) mean = std::numeric_limits<double>::quiet_NaN();
 
     EvaluationResult result;

@@ -96,6 +96,38 @@ TEST_CASE("an individual whose task faults three times is failed with its reason
     for (const auto& [row, asked] : workers) CHECK(asked.size() == 2);
 }
 
+TEST_CASE("workers on which everything fails are given up, and fail no individual") {
+    CoordinatedRun reference;
+    ScriptedTransport healthy{2};
+    REQUIRE(reference.start(healthy) == Ending::complete);
+    CoordinatedRun run;
+    ScriptedTransport transport{4};
+    transport.fault = [&](protocol::WorkerId worker, const protocol::Task&) {
+        const bool sick = worker == 1 || worker == 2;  // of one node, say
+        return sick ? std::optional<std::string>{"uncorrectable ECC error"} : std::nullopt;
+    };
+    CHECK(run.start(transport) == Ending::complete);
+    CHECK(run.found() == reference.found());
+    const RunHistory stored = run.stored();
+    CHECK(std::ranges::count(stored.workers, "lost", &WorkerRow::state) == 2);
+    CHECK(stored.stages.front().failures.size() >= 2 * Dispatcher::sick_after);
+
+    // Alone, such a worker ends the search; with the cause gone the same command goes on.
+    CoordinatedRun alone;
+    ScriptedTransport sick{1};
+    sick.fault = [](protocol::WorkerId, const protocol::Task&) {
+        return std::optional<std::string>{"uncorrectable ECC error"};
+    };
+    CHECK_THROWS_WITH_AS(
+        (void)alone.start(sick),
+        "no worker is left: 5 candidates in a row failed on it, the last one thus: "
+        "uncorrectable ECC error",
+        NoWorkers);
+    ScriptedTransport mended{1};
+    CHECK(alone.start(mended) == Ending::complete);
+    CHECK(alone.found() == reference.found());
+}
+
 TEST_CASE("a generation is announced when it is complete, once, and not again after a resume") {
     CoordinatedRun run;
     CHECK(run.start(2, 1) == Ending::complete);

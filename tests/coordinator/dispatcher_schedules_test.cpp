@@ -81,7 +81,7 @@ private:
         if (queues_.empty() || dice < 2) {
             join();
         } else if (dice < 4) {
-            lose();
+            lose(any_worker()->first);
         } else if (dice < 10 && !old_.empty()) {
             say_again();
         } else {
@@ -98,11 +98,12 @@ private:
                          random_.uniform_integer(static_cast<std::uint32_t>(queues_.size())));
     }
 
-    void lose() {
-        const auto worker = any_worker();
-        for (const auto& task : worker->second) old_.emplace_back(worker->first, task);
-        dispatcher_.remove_worker(worker->first);
+    void lose(protocol::WorkerId worker) {
+        for (const auto& task : queues_.at(worker)) old_.emplace_back(worker, task);
+        dispatcher_.remove_worker(worker);
         queues_.erase(worker);
+        failing_.erase(worker);
+        for (auto& [task, faults] : faults_) faults.erase(worker);
     }
 
     void say_again() {
@@ -128,6 +129,7 @@ private:
             dispatcher_.on_result(worker->first, {task.id, task.attempt, 1.0, 1, seconds});
         CHECK(score.has_value() == origin.has_value());  // without: its job has failed
         if (!score) return;
+        failing_[worker->first].clear();
         CHECK(std::pair{score->job, score->column} == *origin);
         CHECK(scored_[score->job].insert(score->column).second);  // once and never again
     }
@@ -136,18 +138,21 @@ private:
         const auto verdict =
             dispatcher_.on_fault(worker, {task.id, task.attempt, false, false, "crash"});
         if (!verdict) return;
-        auto& [count, workers] = faults_[{verdict->job, verdict->column}];
-        ++count;
-        workers.insert(worker);
-        const bool expected = count >= 3 && (workers.size() >= 2 || queues_.size() < 2);
-        CHECK(verdict->final == expected);
-        if (verdict->final) CHECK(failed_.insert(verdict->job).second);
-    }
-
-    struct Faults {
+        auto& faults = faults_[{verdict->job, verdict->column}];
+        ++faults[worker];
+        failing_[worker].insert(verdict->job);
         int count = 0;
-        std::set<protocol::WorkerId> workers;
-    };
+        bool counts = false;
+        for (const auto& [who, times] : faults) {
+            count += times;
+            counts = counts || failing_[who].size() <= 1 || times >= 3;
+        }
+        const bool heard = faults.size() >= 2 || queues_.size() < 2;
+        CHECK(verdict->final == (count >= 3 && heard && counts));
+        CHECK(verdict->worker_is_sick == (failing_[worker].size() >= Dispatcher::sick_after));
+        if (verdict->final) CHECK(failed_.insert(verdict->job).second);
+        if (verdict->worker_is_sick) lose(worker);
+    }
 
     genome::RandomStream random_;
     double fault_rate_ = 0.0;
@@ -157,7 +162,8 @@ private:
     std::vector<std::pair<protocol::WorkerId, protocol::Task>> old_;
     std::map<JobId, std::set<std::uint32_t>> wanted_;
     std::map<JobId, std::set<std::uint32_t>> scored_;
-    std::map<std::pair<JobId, std::uint32_t>, Faults> faults_;
+    std::map<std::pair<JobId, std::uint32_t>, std::map<protocol::WorkerId, int>> faults_;
+    std::map<protocol::WorkerId, std::set<JobId>> failing_;  // since the last result
     std::set<JobId> failed_;
 };
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <numeric>
+#include <set>
 #include <vector>
 
 using namespace longrope;
@@ -131,7 +132,6 @@ TEST_CASE("a faulty task is tried again before anything else, and failed at the 
     Dispatcher dispatcher{{}};
     dispatcher.add_worker(0);
     dispatcher.submit(1, job_on(3));
-    dispatcher.submit(2, job_on(1));
     for (std::uint32_t attempt = 1; attempt <= 3; ++attempt) {
         const Assignment assignment = only(dispatcher);
         CHECK(assignment.task.document == 100);
@@ -143,8 +143,96 @@ TEST_CASE("a faulty task is tried again before anything else, and failed at the 
         CHECK(verdict->attempt == attempt);
         CHECK(verdict->reason == "crashed");
         CHECK(verdict->final == (attempt == 3));  // there is only one worker to ask
+        CHECK_FALSE(verdict->worker_is_sick);
     }
-    CHECK(only(dispatcher).job == 2);  // job 1 is dropped
+    CHECK(dispatcher.idle());  // the job is dropped
+}
+
+TEST_CASE("a worker takes other jobs before it tries one again that faulted on it") {
+    Dispatcher dispatcher{{}};
+    dispatcher.add_worker(0);
+    dispatcher.submit(1, job_on(2));
+    for (JobId job = 2; job <= 4; ++job) dispatcher.submit(job, job_on(1));
+    for (JobId other = 2; other <= 4; ++other) {
+        const Assignment faulty = only(dispatcher);
+        CHECK(faulty.job == 1);
+        CHECK(faulty.task.document == 100);
+        const auto verdict = dispatcher.on_fault(0, fault_of(faulty));
+        CHECK(verdict->final == (other == 4));
+        if (other == 4) break;
+        const Assignment healthy = only(dispatcher);
+        CHECK(healthy.job == other);
+        REQUIRE(dispatcher.on_result(0, result_of(healthy, 5.0)).has_value());
+    }
+    CHECK(only(dispatcher).job == 4);
+}
+
+TEST_CASE("two sick workers fail no job, however busy the healthy ones are") {
+    Dispatcher dispatcher{{}};
+    for (protocol::WorkerId worker = 0; worker < 5; ++worker) dispatcher.add_worker(worker);
+    for (JobId job = 1; job <= 20; ++job) dispatcher.submit(job, job_on(2));
+    std::vector<Assignment> long_tasks = dispatcher.assign();
+    REQUIRE(long_tasks.size() == 5);
+    std::set<protocol::WorkerId> sick{1, 2, 3};
+    std::vector<Assignment> failing(long_tasks.begin() + 1, long_tasks.begin() + 4);
+    int faults = 0;
+    while (!failing.empty()) {
+        std::vector<Assignment> next;
+        for (const Assignment& assignment : failing) {
+            ++faults;
+            const auto verdict = dispatcher.on_fault(assignment.worker, fault_of(assignment));
+            REQUIRE(verdict.has_value());
+            CHECK_FALSE(verdict->final);
+            if (verdict->worker_is_sick) {
+                dispatcher.remove_worker(assignment.worker);
+                sick.erase(assignment.worker);
+            }
+        }
+        next = dispatcher.assign();
+        failing = next;
+    }
+    CHECK(sick.empty());
+    CHECK(faults == 3 * static_cast<int>(Dispatcher::sick_after));
+    // The healthy ones do all of it; the word of those who went is forgotten.
+    std::size_t scored = 0;
+    for (const Assignment& assignment : {long_tasks[0], long_tasks[4]}) {
+        scored += dispatcher.on_result(assignment.worker, result_of(assignment, 5.0)) ? 1U : 0U;
+    }
+    while (!dispatcher.idle()) {
+        for (const Assignment& assignment : dispatcher.assign()) {
+            scored += dispatcher.on_result(assignment.worker, result_of(assignment, 5.0)) ? 1U : 0U;
+        }
+    }
+    CHECK(scored == 40);
+}
+
+TEST_CASE("a lone worker on which everything fails is sick before any job has failed") {
+    Dispatcher dispatcher{{}};
+    dispatcher.add_worker(7);
+    for (JobId job = 1; job <= 8; ++job) dispatcher.submit(job, job_on(2));
+    for (std::size_t job = 1; job <= Dispatcher::sick_after; ++job) {
+        const Assignment assignment = only(dispatcher);
+        CHECK(assignment.job == job);
+        const auto verdict = dispatcher.on_fault(7, fault_of(assignment));
+        CHECK_FALSE(verdict->final);
+        CHECK(verdict->worker_is_sick == (job == Dispatcher::sick_after));
+    }
+}
+
+TEST_CASE("jobs that fail on a lone worker when nothing else is left are failed all the same") {
+    Dispatcher dispatcher{{}};
+    dispatcher.add_worker(0);
+    for (JobId job = 1; job <= 4; ++job) dispatcher.submit(job, job_on(1));
+    int failed = 0;
+    int faults = 0;
+    while (!dispatcher.idle()) {
+        const auto verdict = dispatcher.on_fault(0, fault_of(only(dispatcher)));
+        REQUIRE(++faults <= 20);
+        CHECK_FALSE(verdict->worker_is_sick);
+        failed += verdict->final ? 1 : 0;
+    }
+    CHECK(failed == 4);
+    CHECK(faults == 12);
 }
 
 TEST_CASE("the verdict on a task needs a second worker's word where there is a second worker") {
@@ -255,6 +343,50 @@ TEST_CASE("a deadline is ten times the longest duration seen at that length, at 
     dispatcher.submit(3, job_on(1, 4096));
     CHECK(only(dispatcher).task.deadline_seconds == 20.0);  // another length, another duration
     CHECK_FALSE(dispatcher.expected(4096).has_value());
+}
+
+TEST_CASE("where no task was in time, the next deadline is ten times as long") {
+    Dispatcher dispatcher{{.deadline_floor = Dispatcher::Seconds{20.0}}};
+    dispatcher.add_worker(0);
+    dispatcher.submit(1, job_on(1));
+    dispatcher.submit(2, job_on(1, 4096));
+    Assignment assignment = only(dispatcher);
+    protocol::Fault fault = fault_of(assignment);
+    SUBCASE("as it may only take longer than anybody thought") {
+        fault.hung = true;
+        (void)dispatcher.on_fault(0, fault);
+        const Assignment other = only(dispatcher);
+        CHECK(other.task.deadline_seconds == 20.0);  // of another length
+        REQUIRE(dispatcher.on_result(0, result_of(other)).has_value());
+        assignment = only(dispatcher);
+        CHECK(assignment.task.deadline_seconds == 200.0);
+        fault = fault_of(assignment);
+        fault.hung = true;
+        (void)dispatcher.on_fault(0, fault);
+        assignment = only(dispatcher);
+        CHECK(assignment.task.deadline_seconds == 2000.0);
+        CHECK_FALSE(dispatcher.expected(2048).has_value());
+        // What it takes is known now: a task that takes ten times as long hangs.
+        REQUIRE(dispatcher.on_result(0, result_of(assignment, 90.0)).has_value());
+        dispatcher.submit(3, job_on(1));
+        CHECK(only(dispatcher).task.deadline_seconds == 900.0);
+    }
+    SUBCASE("but not after a crash") {
+        (void)dispatcher.on_fault(0, fault);
+        REQUIRE(dispatcher.on_result(0, result_of(only(dispatcher))).has_value());
+        CHECK(only(dispatcher).task.deadline_seconds == 20.0);
+    }
+}
+
+TEST_CASE("what tasks took in an earlier start counts for the deadline, not for the time left") {
+    Dispatcher dispatcher{{.deadline_floor = Dispatcher::Seconds{20.0}}};
+    dispatcher.expect_duration(2048, Dispatcher::Seconds{7.0});
+    dispatcher.add_worker(0);
+    dispatcher.submit(1, job_on(1));
+    CHECK_FALSE(dispatcher.expected(2048).has_value());
+    const auto assignments = dispatcher.assign(Dispatcher::Seconds{3.0});
+    REQUIRE(assignments.size() == 1);
+    CHECK(assignments[0].task.deadline_seconds == 70.0);
 }
 
 TEST_CASE("no task is started that is expected to outlast the time left") {

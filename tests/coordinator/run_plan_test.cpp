@@ -104,6 +104,7 @@ TEST_CASE("operational settings may change between two starts") {
     configuration.run.max_faults = 5;
     configuration.evaluator.threads = 3;
     configuration.evaluator.deadline_floor_seconds = 5;
+    configuration.evaluator.start_seconds = 5;
     configuration.model.path = "a/copy";
     CHECK(refusal<std::exception>(configuration, small_facts(), history).empty());
 }

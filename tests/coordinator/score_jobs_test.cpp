@@ -108,7 +108,8 @@ TEST_CASE("scores per token are put together, and those of a failed attempt are 
     const auto scores = score(two_jobs(true), transport);
     REQUIRE(scores.has_value());
     CHECK(attempts == 7);
-    CHECK((*scores)[0].token_nll[0] == std::vector<float>(4, 1.0F));
+    // The second task was the other job's.
+    CHECK((*scores)[0].token_nll[0] == std::vector<float>(4, 2.0F));
     CHECK((*scores)[1].token_nll[2] == std::vector<float>(4, 6.0F));
 }
 

@@ -62,15 +62,24 @@ public:
     [[nodiscard]] Supervisor& supervisor() noexcept { return supervisor_; }
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }  ///< of the last Hello
     void submit(protocol::Task task) { supervisor_.submit(std::move(task)); }
-    void jump(std::chrono::seconds ahead) { ahead_ += ahead; }
+    /// The clock runs ahead, with a step every second.
+    void jump(std::chrono::seconds ahead) {
+        for (std::chrono::seconds done{0}; done < ahead; ++done) {
+            ahead_ += std::chrono::seconds{1};
+            pending_ = step();
+        }
+    }
+    /// The clock runs ahead without a step, as where the process was suspended.
+    void leap(std::chrono::seconds ahead) { ahead_ += ahead; }
 
-    /// One step; the messages that it gives.
+    /// One step; the messages that it gives, after those of a jump.
     std::vector<protocol::Message> step() {
-        auto messages = supervisor_.step(Supervisor::Clock::now() + ahead_);
-        for (const protocol::Message& message : messages) {
+        std::vector<protocol::Message> messages = std::exchange(pending_, {});
+        for (protocol::Message& message : supervisor_.step(Supervisor::Clock::now() + ahead_)) {
             if (const auto* hello = std::get_if<protocol::Hello>(&message)) {
                 pid_ = static_cast<pid_t>(hello->pid);
             }
+            messages.push_back(std::move(message));
         }
         return messages;
     }
@@ -80,7 +89,7 @@ public:
     M await() {
         const auto give_up = Supervisor::Clock::now() + std::chrono::minutes{2};
         while (Supervisor::Clock::now() < give_up) {
-            for (const protocol::Message& message : step()) pending_.push_back(message);
+            pending_ = step();
             while (!pending_.empty()) {
                 const protocol::Message message = pending_.front();
                 pending_.erase(pending_.begin());

@@ -43,7 +43,7 @@ void fields(Visitor& visit, M& m) {
         visit(m.id), visit(m.attempt), visit(m.sum_nll), visit(m.scored_tokens), visit(m.seconds);
     } else if constexpr (std::is_same_v<T, Fault>) {
         visit(m.id), visit(m.attempt), visit(m.at_start), visit(m.given_up);
-        visit(m.setup), visit(m.reason);
+        visit(m.setup), visit(m.reason), visit(m.hung);
     } else if constexpr (std::is_same_v<T, Stop>) {
         visit(m.finalize);
     } else {

@@ -18,7 +18,7 @@ public:
 };
 
 /// Raised when a message changes its meaning; evaluator, worker and coordinator must agree on it.
-inline constexpr std::uint16_t protocol_version = 2;
+inline constexpr std::uint16_t protocol_version = 3;
 
 /// The synthetic landscape and its programmed faults, as in the configuration.
 struct SyntheticSetup {
@@ -102,6 +102,7 @@ struct Fault {
     bool given_up = false;  ///< the worker starts no further evaluator
     std::string reason;
     std::uint32_t setup = 0;  ///< number of the setup that the evaluator was started with
+    bool hung = false;        ///< the task had passed its deadline
     friend bool operator==(const Fault&, const Fault&) = default;
 };
 

@@ -19,6 +19,13 @@ TEST_CASE("every N-th task of a process faults") {
     CHECK(faulty == std::vector<int>{3, 6, 9});
 }
 
+TEST_CASE("after an error every later task of the process is an error") {
+    FaultPlan plan{{.fault = "error", .fault_every = 3}};
+    for (int task = 1; task <= 9; ++task) {
+        CHECK(plan.next({}) == (task < 3 ? Fault::none : Fault::error));
+    }
+}
+
 TEST_CASE("a poisonous factor vector faults in every process and on every document") {
     const FaultPlan plan{{.fault = "not_finite", .poison_every = 5}};
     int poisonous = 0;
