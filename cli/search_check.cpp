@@ -38,6 +38,10 @@ struct StageEstimate {
     double flop_per_task = 0.0;
     std::uint64_t bytes_per_evaluator = 0;
     double seconds = 0.0;  ///< for what is left, on all ranks
+
+    [[nodiscard]] double seconds_per_task(std::uint32_t ranks) const {
+        return tasks_left == 0 ? 0.0 : seconds * ranks / static_cast<double>(tasks_left);
+    }
 };
 
 /// The instruction set whose speed is assumed.
@@ -87,6 +91,11 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
 bool is_on_cpu(const coordinator::BackendSettings& settings) {
     if (settings.backend != "auto") return settings.backend == "cpu";
     return settings.precision != "bf16" || !gpu_devices().reason.empty();
+}
+
+/// Whether the estimated times are those of this machine's evaluators.
+bool computes_as_estimated(const coordinator::BackendSettings& settings) {
+    return settings.backend == "synthetic" || is_on_cpu(settings);
 }
 
 /// What every evaluator would refuse as it starts, as a search ends that has lost them all.
@@ -160,6 +169,14 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
         }
         text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds),
                             job.ranks, job.ranks == 1 ? "" : "s");
+        const double floor = configuration.evaluator.deadline_floor_seconds;
+        const double task_seconds = estimate.seconds_per_task(job.ranks);
+        if (task_seconds > floor && computes_as_estimated(configuration.evaluator)) {
+            text += fmt::format(
+                "  A task takes about {}: set evaluator.deadline_floor_seconds = {:g} higher, or "
+                "the first tries count as hanging.\n",
+                spell_duration(task_seconds), floor);
+        }
         const bool model_missing = stage.model_digest.empty();
         if (model_missing) {
             text += fmt::format(

@@ -282,7 +282,9 @@ private:
                                  verdict->attempt, verdict->final ? " for good" : "",
                                  fault.reason));
         if (!verdict->worker_is_sick) return;
-        const std::string reason = sick_worker(fault.reason);
+        const std::string reason =
+            fmt::format("{} candidates in a row failed on it, the last one thus: {}",
+                        Dispatcher::sick_after, fault.reason);
         watcher_.log(fmt::format("worker {} is lost: {}", worker, reason));
         dismiss(worker, "lost", reason);
     }

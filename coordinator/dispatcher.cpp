@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/dispatcher.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
@@ -265,11 +263,6 @@ std::optional<std::pair<JobId, std::uint32_t>> Dispatcher::origin(std::uint64_t 
     const auto found = tasks_.find(task);
     if (found == tasks_.end() || found->second.attempt != attempt) return std::nullopt;
     return std::pair{found->second.job, found->second.column};
-}
-
-std::string sick_worker(const std::string& last) {
-    return fmt::format("{} candidates in a row failed on it, the last one thus: {}",
-                       Dispatcher::sick_after, last);
 }
 
 }  // namespace longrope::coordinator

@@ -62,8 +62,8 @@ struct FaultVerdict {
     std::uint32_t attempt = 0;
     std::string reason;
     bool final = false;  ///< the job has failed; its other tasks are dropped
-    /// Jobs that have failed on this worker in a row are so many that it must be the worker: it is
-    /// to be removed.
+    /// Jobs that have failed on this worker in a row are so many that it must be the worker, where
+    /// jobs are alike.
     bool worker_is_sick = false;
 };
 
@@ -72,8 +72,8 @@ struct FaultVerdict {
 ///
 /// Who is to blame for a fault, the job or the worker? A worker that faulted takes other jobs
 /// before it tries the same one again. If it succeeds with them, its word on the job counts; if it
-/// fails with them too, it does not, and after `sick_after` jobs in a row the worker goes and its
-/// faults are forgotten.
+/// fails with them too, it does not, and after `sick_after` jobs in a row the worker is called
+/// sick. Once it is removed its word is forgotten.
 class Dispatcher {
 public:
     using Seconds = std::chrono::duration<double>;
@@ -175,8 +175,5 @@ private:
     std::uint64_t next_task_ = 1;
     std::size_t running_ = 0;
 };
-
-/// Why a sick worker goes. @param last  the reason of its last fault
-[[nodiscard]] std::string sick_worker(const std::string& last);
 
 }  // namespace longrope::coordinator

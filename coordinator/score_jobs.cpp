@@ -77,9 +77,8 @@ std::optional<std::vector<JobScores>> score_jobs(
             } else if (const auto* fault = std::get_if<protocol::Fault>(&event.what)) {
                 if (fault->given_up) lose(event.worker, fault->reason);
                 const auto verdict = dispatcher.on_fault(event.worker, *fault);
-                if (!verdict) continue;
-                if (verdict->final) scores[verdict->job].failure = verdict->reason;
-                if (verdict->worker_is_sick) lose(event.worker, sick_worker(fault->reason));
+                // A sick worker stays: jobs here differ in length, and only the long may fail.
+                if (verdict && verdict->final) scores[verdict->job].failure = verdict->reason;
             } else if (const auto* lost = std::get_if<protocol::Lost>(&event.what)) {
                 lose(event.worker, lost->reason);
             }

@@ -113,6 +113,25 @@ TEST_CASE("scores per token are put together, and those of a failed attempt are 
     CHECK((*scores)[1].token_nll[2] == std::vector<float>(4, 6.0F));
 }
 
+TEST_CASE("jobs that all fail are told one by one, and those that do not are scored") {
+    ScriptedTransport transport{2};
+    transport.fault = [](protocol::WorkerId,
+                         const protocol::Task& task) -> std::optional<std::string> {
+        return task.factors.front() > 1.5 ? std::optional{"out of memory"} : std::nullopt;
+    };
+    std::vector<Job> jobs{two_jobs().front()};
+    while (jobs.size() < 8) {
+        jobs.push_back(jobs.back());
+        jobs.back().factors.front() += 1.0;
+    }
+    const auto scores = score(jobs, transport);
+    REQUIRE(scores.has_value());
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+        CHECK((*scores)[i].failure == (i == 0 ? "" : "out of memory"));
+    }
+    CHECK_FALSE(std::isnan((*scores)[0].sum_nll[2]));
+}
+
 TEST_CASE("a job that fails says why and costs the others nothing") {
     ScriptedTransport transport{2, 1};
     transport.fault = [](protocol::WorkerId,

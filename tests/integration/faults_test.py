@@ -120,6 +120,14 @@ class Faults(unittest.TestCase):
         self.assertEqual(run.said().count("did not finish within 0.2 s"), 1, run.said())
         assert_same_search(self, reference.content(), run.content(), besides={"/@configuration"})
 
+    def test_the_check_names_a_floor_that_tasks_will_exceed(self) -> None:
+        for milliseconds, expected in ((1_100_000, True), (500_000, False)):
+            run = self.new_run(str(milliseconds), synthetic_search(duration_ms=milliseconds))
+            told = run_program("search", "--check", "search.toml", folder=run.folder)
+            self.assertEqual(told.returncode, EXIT_DONE, told.stderr)
+            advice = "A task takes about 18 min 20 s: set evaluator.deadline_floor_seconds = 600"
+            self.assertEqual(advice in told.stdout, expected, told.stdout)
+
     def assert_ends_in_the_evaluators_words(self, run: SearchRun) -> None:
         status = run.run()
         if run.ranks == 1:  # mpirun does not pass it on
