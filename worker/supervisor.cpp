@@ -251,6 +251,7 @@ void Supervisor::fail(std::string reason, Clock::time_point now,
     if (ready_ && running_) {
         fault.id = running_->task.id;
         fault.attempt = running_->task.attempt;
+        failed_starts_ = 0;  // it had started
     } else {
         fault.at_start = true;  // no task pays for it
         if (!answered_) {
