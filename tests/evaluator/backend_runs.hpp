@@ -15,6 +15,7 @@
 #include "evaluator/transformer.hpp"
 #include "tests/cuda_emulator/emulated_device.hpp"
 #include "tests/evaluator/random_model.hpp"
+#include "tests/gpu/gpu_backend.hpp"
 
 namespace longrope::tests {
 
@@ -52,7 +53,13 @@ inline std::unique_ptr<evaluator::DeviceOps> cpu_ops(
 struct Backend {
     std::string name;
     std::function<std::unique_ptr<evaluator::DeviceOps>(const evaluator::ModelConfig&)> make;
+    /// Of a loss between a document and a longer one that begins with it. On a GPU NVIDIA's
+    /// libraries may take other kernels for fewer rows, whose sums are rounded elsewhere.
+    double prefix_tolerance = 0.0;
 };
+
+/// Components of a head that every backend serves: cuDNN's are multiples of 8.
+inline constexpr std::int64_t any_backends_head_dim = 16;
 
 inline std::vector<Backend> backends() {
     std::vector<Backend> all{
@@ -66,6 +73,14 @@ inline std::vector<Backend> backends() {
                        return cuda_emulator::emulated_ops(config, 1000);
                    }});
 #endif
+    if (const GpuBackend gpu = gpu_backend(); gpu.module != nullptr) {
+        all.push_back(
+            {"cuda",
+             [gpu](const evaluator::ModelConfig& config) {
+                 return gpu.module->open({.device = 0, .model = config, .longest = 1000}).ops;
+             },
+             0.05});
+    }
     return all;
 }
 
