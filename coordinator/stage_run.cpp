@@ -357,8 +357,8 @@ void StageRun::enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& j
 }
 
 std::optional<double> StageRun::mean_task_seconds() const {
-    if (plan_.lengths.size() != 1 || scored_ == 0 || history_.task_seconds <= 0)
-        return std::nullopt;
+    const bool known = plan_.lengths.size() == 1 && scored_ > 0 && history_.task_seconds > 0;
+    if (!known) return std::nullopt;
     return history_.task_seconds / static_cast<double>(scored_);
 }
 

@@ -167,7 +167,7 @@ TEST_CASE("a worker takes other jobs before it tries one again that faulted on i
     CHECK(only(dispatcher).job == 4);
 }
 
-TEST_CASE("two sick workers fail no job, however busy the healthy ones are") {
+TEST_CASE("three sick workers fail no job, however busy the healthy ones are") {
     Dispatcher dispatcher{{}};
     for (protocol::WorkerId worker = 0; worker < 5; ++worker) dispatcher.add_worker(worker);
     for (JobId job = 1; job <= 20; ++job) dispatcher.submit(job, job_on(2));
@@ -177,7 +177,6 @@ TEST_CASE("two sick workers fail no job, however busy the healthy ones are") {
     std::vector<Assignment> failing(long_tasks.begin() + 1, long_tasks.begin() + 4);
     int faults = 0;
     while (!failing.empty()) {
-        std::vector<Assignment> next;
         for (const Assignment& assignment : failing) {
             ++faults;
             const auto verdict = dispatcher.on_fault(assignment.worker, fault_of(assignment));
@@ -188,8 +187,7 @@ TEST_CASE("two sick workers fail no job, however busy the healthy ones are") {
                 sick.erase(assignment.worker);
             }
         }
-        next = dispatcher.assign();
-        failing = next;
+        failing = dispatcher.assign();
     }
     CHECK(sick.empty());
     CHECK(faults == 3 * static_cast<int>(Dispatcher::sick_after));
