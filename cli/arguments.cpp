@@ -18,13 +18,15 @@ struct SettingFlag {
     const char* meaning;
 };
 
-constexpr std::array<SettingFlag, 10> setting_flags{{
+constexpr std::array<SettingFlag, 11> setting_flags{{
     {"run-directory", "run.directory", "where history and log are kept"},
     {"seed", "run.seed", "of all random choices"},
     {"time-limit", "run.time_limit_seconds", "stop early after this many seconds, ready to go on"},
     {"iterations", "stage.iterations", "generations after the first, of the stage"},
     {"backend", "evaluator.backend", "auto, cuda, cpu, reference or synthetic"},
     {"threads", "evaluator.threads", "per evaluator; 0: cores of the node / ranks of the node"},
+    {"weights", "evaluator.weights",
+     "resident or streamed: what a CPU's evaluators hold in memory"},
     {"isa", "evaluator.isa", "auto, baseline, avx2 or avx512"},
     {"precision", "evaluator.precision", "f32 or bf16"},
     {"attention-scale", "evaluator.attention_scale", "su, yarn, none or a number"},

@@ -61,8 +61,8 @@ ExitCode run_evaluate(Job& job, const Words& words) {
                           cxxopts::value<std::vector<std::string>>());
     options.parse_positional({"CONFIG"});
     add_evaluation_flags(options);
-    add_setting_flags(options, {"run-directory", "backend", "threads", "isa", "precision",
-                                "attention-scale", "stage"});
+    add_setting_flags(options, {"run-directory", "backend", "threads", "weights", "isa",
+                                "precision", "attention-scale", "stage"});
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const EvaluationPlan plan = plan_evaluation(*parsed);

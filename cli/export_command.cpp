@@ -127,8 +127,8 @@ ExitCode run_export(Job& job, const Words& words) {
         "compares their perplexity with the stored one; exit status 1 if it differs.\nRuns under "
         "mpirun too.\n"};
     add_export_flags(options);
-    add_setting_flags(options, {"run-directory", "backend", "threads", "isa", "precision",
-                                "attention-scale", "stage"});
+    add_setting_flags(options, {"run-directory", "backend", "threads", "weights", "isa",
+                                "precision", "attention-scale", "stage"});
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const ExportPlan plan = plan_export(*parsed);

@@ -202,6 +202,7 @@ protocol::Setup setup_of(const coordinator::Configuration& configuration,
     setup.precision = configuration.evaluator.precision;
     setup.isa = configuration.evaluator.isa;
     setup.angles = configuration.evaluator.angles;
+    setup.weights = configuration.evaluator.weights;
     setup.threads = configuration.evaluator.threads;
     setup.longest_positions = longest_positions;
     setup.start_deadline_seconds = configuration.evaluator.start_seconds;

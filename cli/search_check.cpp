@@ -2,6 +2,7 @@
 #include "cli/search_check.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -71,7 +72,8 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
             for (const coordinator::ScoredLength& length : estimate.plan.lengths) {
                 const evaluator::CostEstimate cost = evaluator::estimate_cost(
                     model.config(), length.tokens,
-                    evaluator::parse_precision(configuration.evaluator.precision), threads);
+                    evaluator::parse_precision(configuration.evaluator.precision), threads,
+                    evaluator::parse_weight_residency(configuration.evaluator.weights));
                 flop += cost.flop.total() / static_cast<double>(estimate.plan.lengths.size());
                 estimate.bytes_per_evaluator = cost.peak_bytes;  // of the longest, the last
             }
@@ -110,6 +112,19 @@ void check_instruction_set(const coordinator::BackendSettings& settings) {
 }
 
 }  // namespace
+
+std::string memory_shortage(std::uint32_t ranks, std::uint64_t bytes_per_evaluator,
+                            std::uint64_t installed, bool streamed) {
+    const std::uint64_t needed = ranks * bytes_per_evaluator;
+    if (needed <= installed) return {};
+    std::vector<std::string> remedies;
+    if (ranks > 1) remedies.emplace_back("run fewer ranks");
+    if (!streamed) remedies.emplace_back("set evaluator.weights = \"streamed\"");
+    if (remedies.empty()) remedies.emplace_back("take one with more");
+    return fmt::format("  {} evaluator{} of {}, but this machine has {}: {}.\n", ranks,
+                       ranks == 1 ? "" : "s", spell_bytes(bytes_per_evaluator),
+                       spell_bytes(installed), fmt::join(remedies, " or "));
+}
 
 void check_run_directory(const fs::path& directory) {
     std::error_code error;
@@ -176,6 +191,11 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                 "  A task takes about {}: set evaluator.deadline_floor_seconds = {:g} higher, or "
                 "the first tries count as hanging.\n",
                 spell_duration(task_seconds), floor);
+        }
+        if (!job.elsewhere && is_on_cpu(configuration.evaluator)) {
+            text += memory_shortage(job.ranks, estimate.bytes_per_evaluator,
+                                    this_machine().memory_bytes,
+                                    configuration.evaluator.weights == "streamed");
         }
         const bool model_missing = stage.model_digest.empty();
         if (model_missing) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "cli/exit_code.hpp"
 #include "coordinator/configuration.hpp"
@@ -21,6 +22,11 @@ struct EstimatedJob {
 /// run directory, and prints what the search would cost. Computes nothing.
 [[nodiscard]] ExitCode check_search(const coordinator::Configuration& configuration,
                                     const EstimatedJob& job, bool json);
+
+/// A line that names what helps if a machine of `installed` bytes cannot hold the evaluators of its
+/// ranks, else nothing. @param streamed  whether they stream their weights already
+[[nodiscard]] std::string memory_shortage(std::uint32_t ranks, std::uint64_t bytes_per_evaluator,
+                                          std::uint64_t installed, bool streamed);
 
 /// Refuses a run directory in which a search could not write its first snapshot.
 /// @throws ConfigurationError if it, or the nearest folder above it that exists, is no folder or

@@ -52,10 +52,11 @@ struct SyntheticKeys {  ///< [evaluator.synthetic]
 };
 
 struct BackendSettings {
-    std::string backend = "auto";   ///< auto, cuda, cpu, reference, synthetic
-    std::string precision = "f32";  ///< f32, bf16
-    std::uint32_t threads = 0;      ///< per evaluator; 0: cores of the node / ranks of the node
-    std::string isa = "auto";       ///< auto, baseline, avx2, avx512
+    std::string backend = "auto";      ///< auto, cuda, cpu, reference, synthetic
+    std::string precision = "f32";     ///< f32, bf16
+    std::uint32_t threads = 0;         ///< per evaluator; 0: cores of the node / ranks of the node
+    std::string weights = "resident";  ///< resident, streamed
+    std::string isa = "auto";          ///< auto, baseline, avx2, avx512
     std::string attention_scale = "su";  ///< su, yarn, none, or a number of 0.01 to 100
     std::string angles = "double";       ///< double, float32
     /// A task is given at least this long before it is a hang.

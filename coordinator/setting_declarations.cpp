@@ -59,6 +59,10 @@ std::vector<Setting> declare_settings() {
         {"evaluator", "threads", "threads", IntegerRange{0, 4096}, operational, optional,
          "of each evaluator process; 0: cores of the node / ranks of the node",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.threads; }},
+        {"evaluator", "weights", "", Choice{{"resident", "streamed"}, {}}, operational, optional,
+         "what an evaluator on a CPU holds between documents: resident is all weights, streamed is "
+         "none, each document packs layer after layer anew; a GPU does what its memory asks for",
+         [](C& c, std::size_t) -> SettingField { return &c.evaluator.weights; }},
         {"evaluator", "isa", "", Choice{{"auto", "baseline", "avx2", "avx512"}, {}}, operational,
          optional, "instruction set of the CPU backend; pin it where machines differ",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.isa; }},

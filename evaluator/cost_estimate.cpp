@@ -54,7 +54,7 @@ std::uint64_t count_parameters(const ModelConfig& config) {
 }
 
 CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, Precision precision,
-                           std::uint32_t threads) {
+                           std::uint32_t threads, WeightResidency residency) {
     const LayerSizes layer = layer_sizes(config);
     const std::uint64_t hidden = config.hidden_size;
     const std::uint64_t inner = config.intermediate_size;
@@ -65,9 +65,11 @@ CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, P
     const std::uint64_t chunk = std::min<std::uint64_t>(
         positions, static_cast<std::uint64_t>(cpu::rows_per_thread) * threads);
     // The embedding stays in the mapped file; a tied one is packed once more for the projection.
-    cost.weight_bytes =
-        weight_size * (layer.matrices * config.layers + hidden * config.vocabulary) +
-        sizeof(float) * (hidden + config.layers * layer.vectors);
+    const std::uint64_t layer_bytes = weight_size * layer.matrices + sizeof(float) * layer.vectors;
+    const std::uint64_t head_bytes = weight_size * hidden * config.vocabulary;
+    cost.weight_bytes = sizeof(float) * hidden + (residency == WeightResidency::streamed
+                                                      ? 2 * std::max(layer_bytes, head_bytes)
+                                                      : config.layers * layer_bytes + head_bytes);
     cost.document_bytes = positions * (sizeof(float) * (hidden + config.rotary_dim + 3) +
                                        weight_size * 2 * layer.key_value);
     const std::uint64_t products = layer.query + 2 * layer.key_value + 2 * inner;

@@ -5,6 +5,7 @@
 
 #include "evaluator/model/model_config.hpp"
 #include "evaluator/precision.hpp"
+#include "evaluator/weight_residency.hpp"
 
 namespace longrope::evaluator {
 
@@ -31,7 +32,9 @@ struct DocumentFlop {
 /// released at once.
 struct CostEstimate {
     DocumentFlop flop;
-    std::uint64_t weight_bytes = 0;    ///< held as long as the evaluator lives
+    /// Resident: held as long as the evaluator lives. Streamed: the larger of a layer and the
+    /// vocabulary projection, packed, and as much again for what it is packed from.
+    std::uint64_t weight_bytes = 0;
     std::uint64_t document_bytes = 0;  ///< residual stream, rotary table, a layer's keys and values
     std::uint64_t work_bytes = 0;      ///< buffers of a chunk and of the threads
     std::uint64_t peak_bytes = 0;      ///< sum of the three above and of program_bytes
@@ -39,6 +42,7 @@ struct CostEstimate {
 
 /// Cost of a document of `positions` on the CPU backend, from the shapes alone.
 [[nodiscard]] CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions,
-                                         Precision precision, std::uint32_t threads);
+                                         Precision precision, std::uint32_t threads,
+                                         WeightResidency residency = WeightResidency::resident);
 
 }  // namespace longrope::evaluator

@@ -42,6 +42,7 @@ std::unique_ptr<Evaluator> make_evaluator(const EvaluatorSettings& settings) {
     require_one_of("precision", settings.precision, {"f32", "bf16"});
     require_one_of("isa", settings.isa, {"auto", "baseline", "avx2", "avx512"});
     require_one_of("angles", settings.angles, {"double", "float32"});
+    require_one_of("weights", settings.weights, {"resident", "streamed"});
     if (settings.threads == 0) {
         throw EvaluatorError{"evaluator.threads = 0, expected the number of threads, at least 1"};
     }

@@ -20,14 +20,15 @@ public:
 
 /// What one evaluator works with for its whole life.
 struct EvaluatorSettings {
-    std::string backend = "auto";   ///< auto, cuda, cpu, reference, synthetic
-    std::string model_path{};       ///< Hugging Face folder; of synthetic: its variant, if any
-    std::string documents_path{};   ///< HDF5 documents file; unused by synthetic
-    std::string precision = "f32";  ///< f32 or bf16: stored weights are widened or rounded to it
-    std::string isa = "auto";       ///< auto, baseline, avx2, avx512: pins kernels and oneDNN
-    std::string angles = "double";  ///< double, or float32 for parity with Hugging Face
-    std::uint32_t threads = 1;      ///< threads of this evaluator, at least 1
-    std::uint32_t node_rank = 0;    ///< which GPU: the rank's index among those of its node
+    std::string backend = "auto";      ///< auto, cuda, cpu, reference, synthetic
+    std::string model_path{};          ///< Hugging Face folder; of synthetic: its variant, if any
+    std::string documents_path{};      ///< HDF5 documents file; unused by synthetic
+    std::string precision = "f32";     ///< f32 or bf16: stored weights are widened or rounded to it
+    std::string isa = "auto";          ///< auto, baseline, avx2, avx512: pins kernels and oneDNN
+    std::string angles = "double";     ///< double, or float32 for parity with Hugging Face
+    std::string weights = "resident";  ///< resident or streamed (WeightResidency); of CPUs alone
+    std::uint32_t threads = 1;         ///< threads of this evaluator, at least 1
+    std::uint32_t node_rank = 0;       ///< which GPU: the rank's index among those of its node
     std::uint64_t longest_positions = 0;  ///< L' of the longest request; 0: the longest document
     SyntheticSettings synthetic{};        ///< read by the synthetic backend only
 };
@@ -59,7 +60,7 @@ struct EvaluatorIdentity {
     std::string numerics_class;    ///< backend and revision, instruction set, libraries, precision
     std::string device_name;
     std::string device_uuid;         ///< empty for CPUs
-    std::uint64_t memory_bytes = 0;  ///< resident bytes held by weights
+    std::uint64_t memory_bytes = 0;  ///< held by weights between two documents
     std::string note;  ///< why "auto" took no GPU, or who else has memory on it; empty: nothing
 };
 

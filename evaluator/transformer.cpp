@@ -23,19 +23,20 @@ struct Transformer::Workspace {
     DeviceBuffer activated;  // operand [chunk, intermediate]
 };
 
-Transformer::Transformer(const ModelFolder& model, DeviceOps& ops)
-    : ops_{ops}, model_{model}, config_{model.config()} {
-    const ModelTensors tensors = find_tensors(model);
-    embedding_ = ops_.prepare_embedding(tensors.embedding);
-    // What is prepared is a copy. The file's pages go as we go, the largest tensor first: copies
-    // and file are never in memory both.
-    head_ = ops_.prepare_head(tensors.head);
-    model.release_pages();
-    for (const LayerTensors& layer : tensors.layers) {
-        layers_.push_back(prepare_layer(layer));
-        model.release_pages();
-    }
-    final_norm_ = ops_.prepare_vector(tensors.final_norm);
+Transformer::Transformer(const ModelFolder& model, DeviceOps& ops, WeightResidency residency)
+    : ops_{ops}, model_{model}, config_{model.config()}, tensors_{find_tensors(model)} {
+    embedding_ = ops_.prepare_embedding(tensors_.embedding);
+    final_norm_ = ops_.prepare_vector(tensors_.final_norm);
+    if (residency == WeightResidency::streamed) return;
+    // The largest tensor first: its pages of the file and the copies are never in memory all.
+    head_ = prepare_head();
+    for (const LayerTensors& layer : tensors_.layers) layers_.push_back(prepare_layer(layer));
+}
+
+std::unique_ptr<Prepared> Transformer::prepare_head() const {
+    std::unique_ptr<Prepared> head = ops_.prepare_head(tensors_.head);
+    model_.release_pages();  // what is prepared is a copy
+    return head;
 }
 
 Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const {
@@ -48,7 +49,7 @@ Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const
     const auto optional = [this](const std::optional<TensorView>& tensor) {
         return tensor ? ops_.prepare_vector(*tensor) : nullptr;
     };
-    return Layer{
+    Layer layer{
         .attention_norm = ops_.prepare_vector(tensors.attention_norm),
         .query = matrix(tensors.query),
         .key_value = stacked(tensors.key, tensors.value),
@@ -63,10 +64,13 @@ Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const
         .query_norm = optional(tensors.query_norm),
         .key_norm = optional(tensors.key_norm),
     };
+    model_.release_pages();  // what is prepared is a copy
+    return layer;
 }
 
 std::uint64_t Transformer::weight_bytes() const noexcept {
-    std::uint64_t total = embedding_->bytes() + final_norm_->bytes() + head_->bytes();
+    std::uint64_t total = embedding_->bytes() + final_norm_->bytes();
+    if (head_) total += head_->bytes();
     for (const Layer& layer : layers_) {
         for (const auto* part :
              {&layer.attention_norm, &layer.query, &layer.key_value, &layer.output, &layer.mlp_norm,
@@ -134,6 +138,14 @@ void Transformer::attend_and_mix(const Layer& layer, const Chunk& chunk, const P
     ops_.matmul_add(rows(work.activated), *layer.down, hidden);
 }
 
+void Transformer::run_layer(const Layer& layer, std::int64_t positions, const Prepared& rotary,
+                            const Workspace& work) {
+    ops_.begin_layer_kv({config_.heads, config_.kv_heads, config_.head_dim}, positions);
+    const std::vector<Chunk> all_chunks = chunks(positions);
+    for (const Chunk& chunk : all_chunks) store_keys_and_values(layer, chunk, rotary, work);
+    for (const Chunk& chunk : all_chunks) attend_and_mix(layer, chunk, rotary, work);
+}
+
 std::vector<float> Transformer::token_nll(std::span<const std::int32_t> tokens,
                                           const RotaryTable& rotary) {
     const auto positions = static_cast<std::int64_t>(tokens.size());
@@ -142,9 +154,8 @@ std::vector<float> Transformer::token_nll(std::span<const std::int32_t> tokens,
             fmt::format("a document of {} positions cannot be scored: give at least 2", positions)};
     }
     assert(rotary.positions() >= positions);
-    const AttentionShape shape{config_.heads, config_.kv_heads, config_.head_dim};
-    const std::int64_t query_size = shape.heads * shape.head_dim;
-    const std::int64_t kv_size = shape.kv_heads * shape.head_dim;
+    const std::int64_t query_size = std::int64_t{config_.heads} * config_.head_dim;
+    const std::int64_t kv_size = std::int64_t{config_.kv_heads} * config_.head_dim;
     const std::int64_t hidden_size = config_.hidden_size;
     const std::int64_t inner = config_.intermediate_size;
     const std::int64_t chunk_rows = std::min(ops_.chunk_rows(), positions);
@@ -162,24 +173,25 @@ std::vector<float> Transformer::token_nll(std::span<const std::int32_t> tokens,
         .activated = ops_.allocate(Storage::operand, chunk_rows, inner),
     };
 
-    const std::vector<Chunk> all_chunks = chunks(positions);
-    for (const Chunk& chunk : all_chunks) {
+    for (const Chunk& chunk : chunks(positions)) {
         ops_.embed(*embedding_, *device_tokens, chunk.first,
                    work.hidden.view().row_range(chunk.first, chunk.rows));
         model_.release_pages();  // a few rows, but the system maps 64 KiB around each
     }
-    for (const Layer& layer : layers_) {
-        ops_.begin_layer_kv(shape, positions);
-        for (const Chunk& chunk : all_chunks) {
-            store_keys_and_values(layer, chunk, *device_rotary, work);
+    const bool streamed = head_ == nullptr;
+    for (const Layer& layer : layers_) run_layer(layer, positions, *device_rotary, work);
+    if (streamed) {
+        for (const LayerTensors& tensors : tensors_.layers) {
+            run_layer(prepare_layer(tensors), positions, *device_rotary, work);
         }
-        for (const Chunk& chunk : all_chunks) attend_and_mix(layer, chunk, *device_rotary, work);
     }
+    const std::unique_ptr<Prepared> streamed_head = streamed ? prepare_head() : nullptr;
+    const Prepared& head = streamed ? *streamed_head : *head_;
     for (const Chunk& chunk : chunks(positions - 1)) {  // the last position predicts nothing
         const DeviceMatrix normed = work.normed.view().row_range(0, chunk.rows);
         ops_.rms_norm(work.hidden.view().row_range(chunk.first, chunk.rows), *final_norm_,
                       static_cast<float>(config_.rms_norm_eps), normed);
-        ops_.nll(normed, *head_, *device_tokens, chunk.first,
+        ops_.nll(normed, head, *device_tokens, chunk.first,
                  work.losses.view().row_range(chunk.first, chunk.rows));
     }
     std::vector<float> losses(static_cast<std::size_t>(positions - 1));

@@ -10,6 +10,7 @@
 #include "evaluator/model/model_folder.hpp"
 #include "evaluator/model/model_tensors.hpp"
 #include "evaluator/rotary_table.hpp"
+#include "evaluator/weight_residency.hpp"
 
 namespace longrope::evaluator {
 
@@ -22,9 +23,14 @@ namespace longrope::evaluator {
 /// rotary table, the weights. Logits are reduced to losses where they arise.
 class Transformer {
 public:
-    /// Prepares all weights. `model` and `ops` must outlive the transformer.
+    /// Finds all weights, and prepares them unless they are streamed. `model` and `ops` must
+    /// outlive the transformer.
+    /// @param residency  streamed: for DeviceOps that work on host memory and give back at once
+    /// what
+    ///                   a Prepared held
     /// @throws EvaluatorError naming a tensor that is missing or misshapen
-    Transformer(const ModelFolder& model, DeviceOps& ops);
+    Transformer(const ModelFolder& model, DeviceOps& ops,
+                WeightResidency residency = WeightResidency::resident);
 
     /// Negative log-likelihood in nats of tokens 1..n-1 given those before them; values below 0
     /// (rounding) are clamped. May contain NaN or infinity: a result, not an error.
@@ -34,6 +40,7 @@ public:
     [[nodiscard]] std::vector<float> token_nll(std::span<const std::int32_t> tokens,
                                                const RotaryTable& rotary);
 
+    /// Memory held by weights between documents.
     [[nodiscard]] std::uint64_t weight_bytes() const noexcept;
 
 private:
@@ -61,6 +68,7 @@ private:
     };
 
     [[nodiscard]] Layer prepare_layer(const LayerTensors& tensors) const;
+    [[nodiscard]] std::unique_ptr<Prepared> prepare_head() const;
     /// Chunks of the first `positions` rows.
     [[nodiscard]] std::vector<Chunk> chunks(std::int64_t positions) const;
     void store_keys_and_values(const Layer& layer, const Chunk& chunk, const Prepared& rotary,
@@ -70,14 +78,18 @@ private:
                       const Chunk& chunk, const Prepared& rotary);
     void attend_and_mix(const Layer& layer, const Chunk& chunk, const Prepared& rotary,
                         const Workspace& work);
+    /// Both passes of a layer over the document.
+    void run_layer(const Layer& layer, std::int64_t positions, const Prepared& rotary,
+                   const Workspace& work);
 
     DeviceOps& ops_;
     const ModelFolder& model_;
     ModelConfig config_;
+    ModelTensors tensors_;
     std::unique_ptr<Prepared> embedding_;
-    std::vector<Layer> layers_;
+    std::vector<Layer> layers_;  // empty if weights are streamed
     std::unique_ptr<Prepared> final_norm_;
-    std::unique_ptr<Prepared> head_;
+    std::unique_ptr<Prepared> head_;  // null if weights are streamed
 };
 
 }  // namespace longrope::evaluator

@@ -19,6 +19,7 @@
 #include "evaluator/reference/reference_ops.hpp"
 #include "evaluator/rotary_table.hpp"
 #include "evaluator/transformer.hpp"
+#include "evaluator/weight_residency.hpp"
 
 namespace longrope::evaluator {
 namespace {
@@ -28,8 +29,9 @@ struct Backend {
     std::unique_ptr<DeviceOps> ops;
     std::string numerics_class;
     std::string device_name;
-    std::string device_uuid{};  ///< empty for CPUs
-    std::string note{};         ///< for the log
+    std::string device_uuid{};                              ///< empty for CPUs
+    WeightResidency residency = WeightResidency::resident;  ///< of the transformer
+    std::string note{};                                     ///< for the log
 };
 
 /// "AMD EPYC 9B14"; "CPU" where the system does not say.
@@ -46,20 +48,26 @@ std::string cpu_name() {
 
 Backend open_cpu(const EvaluatorSettings& settings, Precision precision) {
     const cpu::InstructionSet set = cpu::choose_instruction_set(settings.isa);
-    return {cpu::make_cpu_ops(
-                {.instruction_set = set, .precision = precision, .threads = settings.threads}),
-            fmt::format("cpu-{};isa={};onednn={};precision={};tile={};angles={}",
-                        cpu::kernel_revision(set, precision), cpu::instruction_set_name(set),
-                        cpu::MatrixLibrary::version(), precision_name(precision), cpu::tile_rows,
-                        settings.angles),
-            cpu_name()};
+    const WeightResidency residency = parse_weight_residency(settings.weights);
+    if (residency == WeightResidency::streamed) keep_freed_memory();
+    return {
+        .ops = cpu::make_cpu_ops(
+            {.instruction_set = set, .precision = precision, .threads = settings.threads}),
+        .numerics_class = fmt::format("cpu-{};isa={};onednn={};precision={};tile={};angles={}",
+                                      cpu::kernel_revision(set, precision),
+                                      cpu::instruction_set_name(set), cpu::MatrixLibrary::version(),
+                                      precision_name(precision), cpu::tile_rows, settings.angles),
+        .device_name = cpu_name(),
+        .residency = residency};
 }
 
 Backend open_reference(const EvaluatorSettings& settings, Precision precision) {
-    return {reference::make_reference_ops(precision),
-            fmt::format("reference-{};precision={};angles={}", reference::kernel_revision,
-                        precision_name(precision), settings.angles),
-            cpu_name()};
+    return {.ops = reference::make_reference_ops(precision),
+            .numerics_class =
+                fmt::format("reference-{};precision={};angles={}", reference::kernel_revision,
+                            precision_name(precision), settings.angles),
+            .device_name = cpu_name(),
+            .residency = parse_weight_residency(settings.weights)};
 }
 
 /// Positions of the longest document that will be evaluated.
@@ -160,7 +168,7 @@ public:
           model_{settings.model_path},
           documents_{settings.documents_path},
           backend_{open_backend(settings, model_, documents_)},
-          transformer_{model_, *backend_.ops} {
+          transformer_{model_, *backend_.ops, backend_.residency} {
         documents_.check_vocabulary(model_.config().vocabulary);
         identity_ = {.model_digest = model_.digest(),
                      .documents_digest = documents_.digest(),

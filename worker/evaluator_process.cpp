@@ -58,6 +58,7 @@ evaluator::EvaluatorSettings settings_of(const protocol::Setup& setup) {
     settings.precision = setup.precision;
     settings.isa = setup.isa;
     settings.angles = setup.angles;
+    settings.weights = setup.weights;
     settings.threads = setup.threads;
     settings.node_rank = setup.node_rank;
     settings.longest_positions = setup.longest_positions;
@@ -186,7 +187,9 @@ int run_evaluator_process(int socket, pid_t supervisor, const std::string& build
         return 0;
     } catch (const std::bad_alloc&) {
         return last_words(
-            "out of memory. Run fewer evaluators on this host or give the job more memory: "
+            "out of memory. Run fewer evaluators on this host, give the job more memory or, on a "
+            "CPU, "
+            "set evaluator.weights = \"streamed\": "
             "longrope search --check says what an evaluator needs");
     } catch (const std::exception& error) {
         return last_words(error.what());

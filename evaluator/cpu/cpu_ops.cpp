@@ -65,13 +65,20 @@ public:
     }
 
     std::unique_ptr<Prepared> prepare_matrix(std::span<const TensorView> stacked) override {
-        std::vector<float> weights;
         std::int64_t outputs = 0;
+        std::size_t elements = 0;
         for (const TensorView& part : stacked) {
-            const std::vector<float> values = weights_of(part, precision_);
-            weights.insert(weights.end(), values.begin(), values.end());
             outputs += part.shape[0];
+            elements += static_cast<std::size_t>(part.elements());
         }
+        std::vector<float> weights(elements);
+        std::span<float> rest{weights};
+        for (const TensorView& part : stacked) {
+            const auto count = static_cast<std::size_t>(part.elements());
+            widen(part, rest.first(count));
+            rest = rest.subspan(count);
+        }
+        if (precision_ == Precision::bf16) round_to_bfloat16(weights);
         auto result = std::make_unique<CpuMatrix>();
         result->blocks.emplace_back(library_, weights, outputs, stacked[0].shape[1]);
         return result;

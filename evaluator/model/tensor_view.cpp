@@ -71,9 +71,9 @@ TensorView TensorView::rows(std::int64_t first, std::int64_t count) const {
     return part;
 }
 
-std::vector<float> widen(const TensorView& tensor) {
-    const std::size_t count = tensor.bytes.size() / element_size(tensor.type);
-    std::vector<float> values(count);
+void widen(const TensorView& tensor, std::span<float> values) noexcept {
+    const std::size_t count = values.size();
+    assert(tensor.bytes.size() == count * element_size(tensor.type));
     switch (tensor.type) {
         case DataType::f32:
             if (count > 0) std::memcpy(values.data(), tensor.bytes.data(), count * sizeof(float));
@@ -89,6 +89,11 @@ std::vector<float> widen(const TensorView& tensor) {
             }
             break;
     }
+}
+
+std::vector<float> widen(const TensorView& tensor) {
+    std::vector<float> values(tensor.bytes.size() / element_size(tensor.type));
+    widen(tensor, values);
     return values;
 }
 

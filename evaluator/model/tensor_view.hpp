@@ -35,5 +35,7 @@ struct TensorView {
 
 /// The tensor's values as float32 (f16 and bf16 are widened exactly), in storage order.
 [[nodiscard]] std::vector<float> widen(const TensorView& tensor);
+/// The same into `values`, shape [tensor.elements()].
+void widen(const TensorView& tensor, std::span<float> values) noexcept;
 
 }  // namespace longrope::evaluator

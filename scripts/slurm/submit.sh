@@ -320,7 +320,7 @@ if [ -z "$memory" ] && [ "${node_memory:-0}" -ne 1 ]; then
     needed=$((rank_memory * RANKS_PER_NODE))
     [ -z "$node_memory" ] || [ "$needed" -le "$node_memory" ] ||
         fail 1 "$RANKS_PER_NODE ranks need $needed MiB of memory, more than the $node_memory of a node of \
-$PARTITION: fewer ranks per node (--ntasks-per-node), or your own --mem"
+$PARTITION: fewer ranks per node (--ntasks-per-node), evaluator.weights = \"streamed\", or your own --mem"
     memory=${needed}M
 fi
 

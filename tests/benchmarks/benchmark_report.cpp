@@ -70,10 +70,11 @@ void add_operations(std::string& text, const Measurement& found) {
 
 std::string as_table(const BenchmarkReport& report) {
     std::string text = fmt::format(
-        "{}\n{}, {}; {} ({}), oneDNN {}, {} thread{}\n\n{:>10}{:>11}{:>10}{:>10}{:>10}{:>10}"
+        "{}\n{}, {}; {} ({}), oneDNN {}, {} weights, {} "
+        "thread{}\n\n{:>10}{:>11}{:>10}{:>10}{:>10}{:>10}"
         "{:>9}{:>12}{:>12}\n",
         report.cpu, report.model, report.documents.empty() ? "random tokens" : report.documents,
-        report.backend, report.instruction_set, report.onednn, report.threads,
+        report.backend, report.instruction_set, report.onednn, report.weights, report.threads,
         report.threads == 1 ? "" : "s", "precision", "positions", "wall s", "CPU s", "tokens/s",
         "GFLOP/s", "of peak", "mean NLL", "memory MiB");
     for (const Measurement& found : report.measurements) {
@@ -104,6 +105,7 @@ std::string as_json(const BenchmarkReport& report) {
                                                       {"documents", report.documents},
                                                       {"backend", report.backend},
                                                       {"instruction_set", report.instruction_set},
+                                                      {"weights", report.weights},
                                                       {"onednn", report.onednn},
                                                       {"threads", report.threads},
                                                       {"measurements", std::move(measurements)}}) +

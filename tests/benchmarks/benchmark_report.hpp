@@ -31,6 +31,7 @@ struct BenchmarkReport {
     std::string documents;  ///< empty: random tokens
     std::string backend;
     std::string instruction_set;
+    std::string weights;  ///< resident or streamed
     std::string onednn;
     std::uint32_t threads = 1;
     std::vector<Measurement> measurements{};

@@ -54,11 +54,14 @@ class Contender:
     weights: str  # f32, f16, bf16, q4_1
     flash_attention: bool = False  # of llama.cpp
     cache: str = "f16"  # keys and values of llama.cpp: f16 is its default
+    streamed: bool = False  # weights of longrope: packed for each document
 
 
 CONTENDERS = (
     Contender("longrope f32", "longrope", "f32"),
     Contender("longrope bf16", "longrope", "bf16"),
+    Contender("longrope f32, streamed", "longrope", "f32", streamed=True),
+    Contender("longrope bf16, streamed", "longrope", "bf16", streamed=True),
     Contender("llama.cpp f32, f32 cache", "llama.cpp", "f32", cache="f32"),
     Contender("llama.cpp f32, f32 cache, FA", "llama.cpp", "f32", True, cache="f32"),
     Contender("llama.cpp f32", "llama.cpp", "f32"),
@@ -375,6 +378,7 @@ class Runner:
         command += ["--documents", str(self.arguments.documents), "--json", "-"]
         command += ["--document", str(self.arguments.document), "--repeat", "1"]
         command += ["--warm-up", str(WARM_UP_TOKENS), "--threads", "1"]
+        command += ["--weights", "streamed" if contender.streamed else "resident"]
         outcome = run_process(command)
         report = json.loads(outcome.text)
         self.versions["longrope"] = (
@@ -465,9 +469,12 @@ def comparison(rows: list[Row]) -> list[str]:
             f"{title}: {best.contender.name} is {best.speed / peer.speed:.2f} times as fast as "
             f"{peer.contender.name}, the fastest of the others"
         )
-    if ours and peers:
+    by_residency = (
+        [row for row in ours if row.contender.streamed == streamed] for streamed in (False, True)
+    )
+    for rows in filter(None, by_residency if peers else ()):
         for what in ("peak_bytes", "private_bytes"):
-            most = max(ours, key=lambda row: getattr(row, what))
+            most = max(rows, key=lambda row: getattr(row, what))
             least = min(peers, key=lambda row: getattr(row, what))
             lines.append(
                 f"memory ({'resident' if what == 'peak_bytes' else 'private'}): "

@@ -4,7 +4,8 @@
 //
 //   evaluator_benchmark MODEL_FOLDER [--positions 512,2048,8192] [--long] [--precision f32,bf16]
 //                       [--documents FILE --document N] [--backend cpu|reference] [--threads N]
-//                       [--isa NAME] [--repeat N] [--warm-up N] [--json FILE]
+//                       [--isa NAME] [--weights resident|streamed] [--repeat N] [--warm-up N]
+//                       [--json FILE]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -78,6 +79,8 @@ cxxopts::Options options() {
         "backend", "cpu or reference", cxxopts::value<std::string>()->default_value("cpu"))(
         "threads", "threads", cxxopts::value<std::uint32_t>()->default_value("1"))(
         "isa", "instruction set", cxxopts::value<std::string>()->default_value("auto"))(
+        "weights", "resident or streamed",
+        cxxopts::value<std::string>()->default_value("resident"))(
         "repeat", "runs; the fastest counts", cxxopts::value<int>()->default_value("3"))(
         "warm-up", "positions of a run before, that is not counted; 0: none",
         cxxopts::value<std::int64_t>()->default_value("512"))(
@@ -167,6 +170,9 @@ lb::BenchmarkReport run(const cxxopts::ParseResult& given) {
         std::min(given["warm-up"].as<std::int64_t>(), lengths(given).back());
     const le::cpu::InstructionSet isa =
         le::cpu::choose_instruction_set(given["isa"].as<std::string>());
+    const le::WeightResidency residency =
+        le::parse_weight_residency(given["weights"].as<std::string>());
+    if (residency == le::WeightResidency::streamed) le::keep_freed_memory();
     const Text text{given["documents"].as<std::string>(), given["document"].as<std::uint32_t>(),
                     config.vocabulary};
 
@@ -175,6 +181,7 @@ lb::BenchmarkReport run(const cxxopts::ParseResult& given) {
                                .documents = given["documents"].as<std::string>(),
                                .backend = given["backend"].as<std::string>(),
                                .instruction_set = le::cpu::instruction_set_name(isa),
+                               .weights = given["weights"].as<std::string>(),
                                .onednn = le::cpu::MatrixLibrary::version(),
                                .threads = threads};
     for (const std::string& name : given["precision"].as<std::vector<std::string>>()) {
@@ -184,13 +191,13 @@ lb::BenchmarkReport run(const cxxopts::ParseResult& given) {
                 ? le::reference::make_reference_ops(precision)
                 : le::cpu::make_cpu_ops(
                       {.instruction_set = isa, .precision = precision, .threads = threads})};
-        le::Transformer transformer{model, ops};
+        le::Transformer transformer{model, ops, residency};
         if (warm_up > 1) static_cast<void>(sum_nll(transformer, config, text.tokens(warm_up)));
         for (const std::int64_t positions : lengths(given)) {
             lb::Measurement found = measure(transformer, ops, config, text.tokens(positions),
                                             std::max(1, given["repeat"].as<int>()));
             const le::CostEstimate cost = le::estimate_cost(
-                config, static_cast<std::uint64_t>(positions), precision, threads);
+                config, static_cast<std::uint64_t>(positions), precision, threads, residency);
             found.precision = name;
             found.flop = cost.flop.total();
             found.estimated_bytes = cost.peak_bytes;

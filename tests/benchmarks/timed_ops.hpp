@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "evaluator/device_ops.hpp"
@@ -50,11 +51,11 @@ public:
     }
     std::unique_ptr<Prepared> prepare_matrix(
         std::span<const evaluator::TensorView> stacked) override {
-        return ops_->prepare_matrix(stacked);
+        return timed("prepare", 0.0, [&] { return ops_->prepare_matrix(stacked); });
     }
     std::unique_ptr<Prepared> prepare_head(const evaluator::TensorView& weights) override {
         vocabulary_ = static_cast<double>(weights.shape.front());
-        return ops_->prepare_head(weights);
+        return timed("prepare", 0.0, [&] { return ops_->prepare_head(weights); });
     }
     std::unique_ptr<Prepared> prepare_vector(const evaluator::TensorView& values) override {
         return ops_->prepare_vector(values);
@@ -136,12 +137,17 @@ private:
     }
 
     template <class Work>
-    void timed(const char* name, double flop, const Work& work) {
-        const double start = cpu_seconds();
-        work();
+    std::invoke_result_t<Work> timed(const char* name, double flop, const Work& work) {
+        /// Adds the time when the scope is left, whatever `work` returns.
+        struct Clock {
+            OperationCost& cost;
+            double start = cpu_seconds();
+            ~Clock() { cost.seconds += cpu_seconds() - start; }
+        };
         OperationCost& cost = run_[name];
-        cost.seconds += cpu_seconds() - start;
         cost.flop += flop;
+        const Clock clock{cost};
+        return work();
     }
 
     std::unique_ptr<evaluator::DeviceOps> ops_;

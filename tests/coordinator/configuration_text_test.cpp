@@ -93,6 +93,7 @@ TEST_CASE("identity settings change with the trajectory and with nothing else") 
         [](Configuration& c) { c.documents.path = std::string{"moved"}; },
         [](Configuration& c) { c.evaluator.threads = 3; },
         [](Configuration& c) { c.evaluator.isa = std::string{"avx2"}; },
+        [](Configuration& c) { c.evaluator.weights = std::string{"streamed"}; },
         [](Configuration& c) { c.evaluator.synthetic.duration_ms = 3; },
         [](Configuration& c) { c.evaluator.synthetic.fault = std::string{"crash"}; },
         [](Configuration& c) { c.run.directory = std::string{"moved"}; },

@@ -26,17 +26,24 @@ struct RunSettings {
     double attention_scale = 1.0;
 };
 
-inline std::vector<float> token_nll(const evaluator::ModelFolder& model, evaluator::DeviceOps& ops,
+inline std::vector<float> token_nll(const evaluator::ModelConfig& config,
+                                    evaluator::Transformer& transformer,
                                     const std::vector<std::int32_t>& tokens,
                                     const RunSettings& run) {
-    const evaluator::ModelConfig& config = model.config();
     const evaluator::RotaryTable rotary{{.theta = config.rope_theta,
                                          .rotary_dim = config.rotary_dim,
                                          .factors = run.factors,
                                          .start_tokens = run.start_tokens,
                                          .attention_scale = run.attention_scale},
                                         static_cast<std::int64_t>(tokens.size())};
-    return evaluator::Transformer{model, ops}.token_nll(tokens, rotary);
+    return transformer.token_nll(tokens, rotary);
+}
+
+inline std::vector<float> token_nll(const evaluator::ModelFolder& model, evaluator::DeviceOps& ops,
+                                    const std::vector<std::int32_t>& tokens,
+                                    const RunSettings& run) {
+    evaluator::Transformer transformer{model, ops};
+    return token_nll(model.config(), transformer, tokens, run);
 }
 
 inline std::unique_ptr<evaluator::DeviceOps> cpu_ops(

@@ -22,6 +22,7 @@ TEST_CASE("make_evaluator refuses a setting that it does not know, naming the ac
     refused({.backend = "synthetic", .precision = "f16"}, "expected one of f32, bf16");
     refused({.backend = "synthetic", .isa = "sse"}, "evaluator.isa = \"sse\"");
     refused({.backend = "synthetic", .angles = "half"}, "expected one of double, float32");
+    refused({.backend = "synthetic", .weights = "mapped"}, "expected one of resident, streamed");
     refused({.backend = "synthetic", .threads = 0}, "evaluator.threads = 0");
     refused({.backend = "reference", .model_path = "/nonexistent"}, "/nonexistent");
     refused({.backend = "synthetic", .synthetic = {.fault = "explode"}},

@@ -100,6 +100,48 @@ TEST_CASE("the cpu backend's bits are the same in every run on the same evaluato
     CHECK(token_nll(model, *ops, shape.tokens(500), run) == expected);
 }
 
+TEST_CASE("streamed weights give the bits of resident ones, document after document") {
+    for (const Case& example : tests::transformer_cases()) {
+        INFO(example.name);
+        const TemporaryFolder folder;
+        example.model.write(folder);
+        const ModelFolder model{folder.path()};
+        const RunSettings run{example.model.factors(), example.start_tokens,
+                              example.attention_scale};
+        std::vector<std::unique_ptr<DeviceOps>> all;
+        all.push_back(reference::make_reference_ops(Precision::f32));
+        all.push_back(cpu_ops(2));
+        if (__builtin_cpu_supports("avx512bf16") != 0 && tested_isa() == "auto") {
+            all.push_back(cpu_ops(2, 0, Precision::bf16));
+        }
+        for (const auto& ops : all) {
+            Transformer resident{model, *ops};
+            Transformer streamed{model, *ops, WeightResidency::streamed};
+            for (const std::int64_t positions :
+                 {example.positions, std::int64_t{2}, example.positions}) {
+                const auto tokens = example.model.tokens(positions);
+                CHECK(token_nll(model.config(), streamed, tokens, run) ==
+                      token_nll(model.config(), resident, tokens, run));
+            }
+        }
+    }
+}
+
+TEST_CASE("streamed weights take no memory between documents") {
+    const TemporaryFolder folder;
+    const RandomModel shape = many_tiles();
+    shape.write(folder);
+    const ModelFolder model{folder.path()};
+    const auto ops = cpu_ops();
+    const Transformer resident{model, *ops};
+    Transformer streamed{model, *ops, WeightResidency::streamed};
+    const auto norm = sizeof(float) * static_cast<std::uint64_t>(shape.hidden);
+    CHECK(resident.weight_bytes() > 100 * norm);
+    CHECK(streamed.weight_bytes() == norm);
+    static_cast<void>(token_nll(model.config(), streamed, shape.tokens(200), {shape.factors()}));
+    CHECK(streamed.weight_bytes() == norm);
+}
+
 TEST_CASE("a later token changes no earlier loss") {
     const TemporaryFolder folder;
     const RandomModel shape = many_tiles();
@@ -297,8 +339,10 @@ TEST_CASE("a missing tensor is named") {
             shape.write(folder);
             const ModelFolder model{folder.path()};
             const auto ops = cpu_ops();
-            CHECK_THROWS_WITH_AS(Transformer(model, *ops), doctest::Contains(name.c_str()),
-                                 EvaluatorError);
+            for (const auto residency : {WeightResidency::resident, WeightResidency::streamed}) {
+                CHECK_THROWS_WITH_AS(Transformer(model, *ops, residency),
+                                     doctest::Contains(name.c_str()), EvaluatorError);
+            }
         }
     }
 }

@@ -75,15 +75,15 @@ class Determinism(unittest.TestCase):
 
     @needs_mpirun()
     @needs_demo_documents()
-    def test_ranks_and_threads_change_nothing_with_the_demo_model(self) -> None:
+    def test_ranks_threads_and_streamed_weights_change_nothing_with_the_demo_model(self) -> None:
         configuration = demo_search()
         alone = self.content_of(configuration, 1)
         for ranks in (2, 4):
             with self.subTest(ranks=ranks):
                 assert_same_search(self, alone, self.content_of(configuration, ranks))
-        for threads in ("1", "3"):
-            with self.subTest(threads=threads):
-                found = self.content_of(configuration, 1, "--threads", threads)
+        for words in (("--threads", "1"), ("--threads", "3"), ("--weights", "streamed")):
+            with self.subTest(words=words):
+                found = self.content_of(configuration, 1, *words)
                 assert_same_search(self, alone, found, besides={"/@configuration"})
 
 

@@ -18,6 +18,7 @@ std::vector<Message> samples() {
     setup.number = 3;
     setup.backend = "cpu";
     setup.model_path = "models/demo";
+    setup.weights = "streamed";
     setup.synthetic.fault = "crash";
     setup.node_rank = 3;
     setup.longest_positions = 2'048'000;

@@ -24,7 +24,7 @@ void fields(Visitor& visit, M& m) {
     } else if constexpr (std::is_same_v<T, Setup>) {
         visit(m.number);
         visit(m.backend), visit(m.model_path), visit(m.documents_path), visit(m.precision);
-        visit(m.isa), visit(m.angles), visit(m.threads);
+        visit(m.isa), visit(m.angles), visit(m.weights), visit(m.threads);
         visit(m.start_deadline_seconds), visit(m.watchdog_seconds);
         fields(visit, m.synthetic);
         visit(m.node_rank), visit(m.longest_positions);

@@ -18,7 +18,7 @@ public:
 };
 
 /// Raised when a message changes its meaning; evaluator, worker and coordinator must agree on it.
-inline constexpr std::uint16_t protocol_version = 3;
+inline constexpr std::uint16_t protocol_version = 4;
 
 /// The synthetic landscape and its programmed faults, as in the configuration.
 struct SyntheticSetup {
@@ -39,6 +39,7 @@ struct SyntheticSetup {
 struct Setup {
     std::uint32_t number = 0;  ///< counts the setups of a job; Hello and Fault at start repeat it
     std::string backend, model_path, documents_path, precision, isa, angles;
+    std::string weights = "resident";
     std::uint32_t threads = 0;              ///< per evaluator; 0: cores of the node / ranks on it
     double start_deadline_seconds = 600.0;  ///< an evaluator must say Hello within it
     double watchdog_seconds = 300.0;        ///< a rank without word from the coordinator ends
