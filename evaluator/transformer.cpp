@@ -35,21 +35,25 @@ Transformer::Transformer(const ModelFolder& model, DeviceOps& ops, WeightResiden
 
 std::unique_ptr<Prepared> Transformer::prepare_head() const {
     std::unique_ptr<Prepared> head = ops_.prepare_head(tensors_.head);
-    model_.release_pages();  // what is prepared is a copy
+    model_.release_pages();
     return head;
 }
 
 Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const {
-    const auto matrix = [this](const TensorView& tensor) {
-        return ops_.prepare_matrix(std::array{tensor});
+    // What is prepared is a copy: the file's pages go as we go, matrix by matrix.
+    const auto prepare = [this](std::span<const TensorView> stacked) {
+        std::unique_ptr<Prepared> matrix = ops_.prepare_matrix(stacked);
+        model_.release_pages();
+        return matrix;
     };
-    const auto stacked = [this](const TensorView& first, const TensorView& second) {
-        return ops_.prepare_matrix(std::array{first, second});
+    const auto matrix = [&](const TensorView& tensor) { return prepare(std::array{tensor}); };
+    const auto stacked = [&](const TensorView& first, const TensorView& second) {
+        return prepare(std::array{first, second});
     };
     const auto optional = [this](const std::optional<TensorView>& tensor) {
         return tensor ? ops_.prepare_vector(*tensor) : nullptr;
     };
-    Layer layer{
+    return Layer{
         .attention_norm = ops_.prepare_vector(tensors.attention_norm),
         .query = matrix(tensors.query),
         .key_value = stacked(tensors.key, tensors.value),
@@ -64,8 +68,6 @@ Transformer::Layer Transformer::prepare_layer(const LayerTensors& tensors) const
         .query_norm = optional(tensors.query_norm),
         .key_norm = optional(tensors.key_norm),
     };
-    model_.release_pages();  // what is prepared is a copy
-    return layer;
 }
 
 std::uint64_t Transformer::weight_bytes() const noexcept {
