@@ -37,7 +37,7 @@ struct StageEstimate {
     coordinator::StagePlan plan;
     std::uint64_t tasks_left = 0;
     double flop_per_task = 0.0;
-    std::uint64_t bytes_per_evaluator = 0;
+    EvaluatorMemory memory;
     double seconds = 0.0;  ///< for what is left, on all ranks
 
     [[nodiscard]] double seconds_per_task(std::uint32_t ranks) const {
@@ -68,14 +68,19 @@ std::vector<StageEstimate> estimate(const coordinator::Configuration& configurat
             const std::uint32_t share = std::max(1U, machine.cores / job.ranks);
             const std::uint32_t threads =
                 configuration.evaluator.threads == 0 ? share : configuration.evaluator.threads;
+            const auto residency =
+                evaluator::parse_weight_residency(configuration.evaluator.weights);
+            if (residency == evaluator::WeightResidency::streamed) {
+                estimate.memory.shared_bytes = model.file_bytes();
+            }
             double flop = 0.0;  // of a task, as a mean over the lengths
             for (const coordinator::ScoredLength& length : estimate.plan.lengths) {
                 const evaluator::CostEstimate cost = evaluator::estimate_cost(
                     model.config(), length.tokens,
                     evaluator::parse_precision(configuration.evaluator.precision), threads,
-                    evaluator::parse_weight_residency(configuration.evaluator.weights));
+                    residency);
                 flop += cost.flop.total() / static_cast<double>(estimate.plan.lengths.size());
-                estimate.bytes_per_evaluator = cost.peak_bytes;  // of the longest, the last
+                estimate.memory.bytes_per_evaluator = cost.peak_bytes;  // of the longest, the last
             }
             const std::string isa = assumed_instruction_set(configuration.evaluator, machine);
             double cores = workers * threads;
@@ -113,17 +118,20 @@ void check_instruction_set(const coordinator::BackendSettings& settings) {
 
 }  // namespace
 
-std::string memory_shortage(std::uint32_t ranks, std::uint64_t bytes_per_evaluator,
-                            std::uint64_t installed, bool streamed) {
-    const std::uint64_t needed = ranks * bytes_per_evaluator;
-    if (needed <= installed) return {};
+std::string memory_shortage(std::uint32_t ranks, const EvaluatorMemory& memory,
+                            std::uint64_t installed) {
+    if (ranks * memory.bytes_per_evaluator + memory.shared_bytes <= installed) return {};
+    const bool streamed = memory.shared_bytes > 0;
     std::vector<std::string> remedies;
     if (ranks > 1) remedies.emplace_back("run fewer ranks");
     if (!streamed) remedies.emplace_back("set evaluator.weights = \"streamed\"");
     if (remedies.empty()) remedies.emplace_back("take one with more");
-    return fmt::format("  {} evaluator{} of {}, but this machine has {}: {}.\n", ranks,
-                       ranks == 1 ? "" : "s", spell_bytes(bytes_per_evaluator),
-                       spell_bytes(installed), fmt::join(remedies, " or "));
+    return fmt::format(
+        "  {} evaluator{} of {}{}, but this machine has {}: {}.\n", ranks, ranks == 1 ? "" : "s",
+        spell_bytes(memory.bytes_per_evaluator),
+        streamed ? fmt::format(" and {} of the model's files", spell_bytes(memory.shared_bytes))
+                 : std::string{},
+        spell_bytes(installed), fmt::join(remedies, " or "));
 }
 
 void check_run_directory(const fs::path& directory) {
@@ -180,7 +188,11 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
         if (estimate.flop_per_task > 0.0) {
             text += fmt::format(" of {:.1f} GFLOP; {} of memory per evaluator",
                                 estimate.flop_per_task / 1e9,
-                                spell_bytes(estimate.bytes_per_evaluator));
+                                spell_bytes(estimate.memory.bytes_per_evaluator));
+            if (estimate.memory.shared_bytes > 0) {
+                text += fmt::format(" and {} of the model's files for all of a node",
+                                    spell_bytes(estimate.memory.shared_bytes));
+            }
         }
         text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds),
                             job.ranks, job.ranks == 1 ? "" : "s");
@@ -193,9 +205,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                 spell_duration(task_seconds), floor);
         }
         if (!job.elsewhere && is_on_cpu(configuration.evaluator)) {
-            text += memory_shortage(job.ranks, estimate.bytes_per_evaluator,
-                                    this_machine().memory_bytes,
-                                    configuration.evaluator.weights == "streamed");
+            text += memory_shortage(job.ranks, estimate.memory, this_machine().memory_bytes);
         }
         const bool model_missing = stage.model_digest.empty();
         if (model_missing) {
@@ -214,7 +224,8 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                           {"tasks_left", estimate.tasks_left},
                           {"tasks_at_once", stage.tasks_at_once()},
                           {"flop_per_task", estimate.flop_per_task},
-                          {"bytes_per_evaluator", estimate.bytes_per_evaluator},
+                          {"bytes_per_evaluator", estimate.memory.bytes_per_evaluator},
+                          {"shared_bytes", estimate.memory.shared_bytes},
                           {"seconds", estimate.seconds}});
     }
     if (json) {

@@ -23,10 +23,17 @@ struct EstimatedJob {
 [[nodiscard]] ExitCode check_search(const coordinator::Configuration& configuration,
                                     const EstimatedJob& job, bool json);
 
+/// What the evaluators of a machine hold.
+struct EvaluatorMemory {
+    std::uint64_t bytes_per_evaluator = 0;
+    std::uint64_t shared_bytes =
+        0;  ///< the model's files in the page cache, if weights are streamed
+};
+
 /// A line that names what helps if a machine of `installed` bytes cannot hold the evaluators of its
-/// ranks, else nothing. @param streamed  whether they stream their weights already
-[[nodiscard]] std::string memory_shortage(std::uint32_t ranks, std::uint64_t bytes_per_evaluator,
-                                          std::uint64_t installed, bool streamed);
+/// ranks, else nothing.
+[[nodiscard]] std::string memory_shortage(std::uint32_t ranks, const EvaluatorMemory& memory,
+                                          std::uint64_t installed);
 
 /// Refuses a run directory in which a search could not write its first snapshot.
 /// @throws ConfigurationError if it, or the nearest folder above it that exists, is no folder or

@@ -172,6 +172,14 @@ TensorView ModelFolder::tensor(const std::string& name,
     return view;
 }
 
+std::uint64_t ModelFolder::file_bytes() const noexcept {
+    std::uint64_t total = 0;
+    for (const SafetensorsFile& file : contents_->files) {
+        total += file.header().size() + file.data().size();
+    }
+    return total;
+}
+
 void ModelFolder::release_pages() const noexcept {
     for (const SafetensorsFile& file : contents_->files) file.release_pages();
 }

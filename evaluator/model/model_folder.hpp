@@ -28,6 +28,8 @@ public:
     [[nodiscard]] TensorView tensor(const std::string& name,
                                     std::initializer_list<std::int64_t> shape) const;
     [[nodiscard]] bool has_tensor(const std::string& name) const;
+    /// Size of all weight files: what evaluators of a host share of the page cache.
+    [[nodiscard]] std::uint64_t file_bytes() const noexcept;
     /// What was read of the weights no longer counts as this process's memory.
     void release_pages() const noexcept;
     /// Hexadecimal SHA-256 over config.json, safetensors headers, file sizes and sampled blocks;

@@ -174,7 +174,8 @@ limit_seconds=$(seconds_of "$limit" || true)  # "infinite" and nothing are no li
 
 # --- What the search needs ------------------------------------------------------------------------
 
-# Sets check (its JSON) and by it directory, complete, bytes (of an evaluator), work (seconds of one rank
+# Sets check (its JSON) and by it directory, complete, bytes (of an evaluator), shared (by those of a node:
+# the model's files in the page cache, which a job's memory counts in), work (seconds of one rank
 # for all that is left), longest (seconds of a task), useful (ranks that find something to do): on CPUs.
 estimate_on_cpus() {
     local values
@@ -196,6 +197,7 @@ open_stages = [stage for stage in stages if stage["tasks_left"]]
 print(check["directory"])
 print("yes" if check["complete"] else "no")
 print(max(stage["bytes_per_evaluator"] for stage in stages))
+print(max(stage["shared_bytes"] for stage in stages))
 print(math.ceil(sum(stage["seconds"] for stage in stages)))
 print(math.ceil(max((stage["seconds"] / stage["tasks_left"] for stage in open_stages), default=0)))
 print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$check") ||
@@ -204,6 +206,7 @@ print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$check") ||
         read -r directory
         read -r complete
         read -r bytes
+        read -r shared
         read -r work
         read -r longest
         read -r useful
@@ -224,6 +227,7 @@ and job LONGROPE_EVALUATOR_PRECISION=bf16 in the environment. For CPUs alone: GP
 # Sets bytes (on the host), work and longest as estimate_on_cpus does, but on GPU_DEVICE.
 estimate_on_gpus() {
     local planned values misfit said status=0
+    shared=0  # GPUs take no notice of evaluator.weights
     config_uses_gpus || fail $? "no estimate for GPU_DEVICE=$GPU_DEVICE; nothing was submitted: $why_not"
     said=$(mktemp)
     planned=$("$LONGROPE" estimate --json "--device=$GPU_DEVICE" "$config" 2>"$said") || status=$?
@@ -297,13 +301,14 @@ elif [ -n "$GPU_DEVICE" ]; then
     say "note: GPU_DEVICE=$GPU_DEVICE does not count, since GPUS_PER_NODE=0: the ranks compute on CPUs"
 fi
 rank_memory=$(($(scaled "$bytes" "$MEMORY_RESERVE") / 1048576 + 512))  # MiB
+shared_memory=$(((shared + 1048575) / 1048576))  # MiB of a node
 if [ -z "$RANKS_PER_NODE" ]; then
     if [ $gpus -gt 0 ]; then
         RANKS_PER_NODE=$gpus
     else
         RANKS_PER_NODE=$(smaller $(((useful + NODES - 1) / NODES)) $((${node_cores:-4} / CORES_PER_RANK)))
         # Slurm says 1 MB where memory is not managed.
-        [ "${node_memory:-0}" -le 1 ] || RANKS_PER_NODE=$(smaller "$RANKS_PER_NODE" $((node_memory / rank_memory)))
+        [ "${node_memory:-0}" -le 1 ] || RANKS_PER_NODE=$(smaller "$RANKS_PER_NODE" $(((node_memory - shared_memory) / rank_memory)))
         [ "$RANKS_PER_NODE" -gt 0 ] || RANKS_PER_NODE=1
     fi
 fi
@@ -317,10 +322,11 @@ seconds=$(((work + busy - 1) / busy))
 of $PARTITION"
 
 if [ -z "$memory" ] && [ "${node_memory:-0}" -ne 1 ]; then
-    needed=$((rank_memory * RANKS_PER_NODE))
+    needed=$((rank_memory * RANKS_PER_NODE + shared_memory))
     [ -z "$node_memory" ] || [ "$needed" -le "$node_memory" ] ||
         fail 1 "$RANKS_PER_NODE ranks need $needed MiB of memory, more than the $node_memory of a node of \
-$PARTITION: fewer ranks per node (--ntasks-per-node), evaluator.weights = \"streamed\", or your own --mem"
+$PARTITION: fewer ranks per node (--ntasks-per-node)$([ "$shared" -gt 0 ] || [ $gpus -gt 0 ] ||
+            echo ", evaluator.weights = \"streamed\""), or your own --mem"
     memory=${needed}M
 fi
 
@@ -361,7 +367,8 @@ settings() {
     [ "$estimated_for" = CPUs ] || host=" on the host"
     echo "# --- Site settings, by submit.sh for $config --------"
     echo "# Estimated for $estimated_for: $(slurm_time "$seconds") on $ranks rank(s)$devices," \
-        "$((bytes / 1048576)) MiB$host per evaluator, $(slurm_time "$longest") per document."
+        "$((bytes / 1048576)) MiB$host per evaluator$([ "$shared" -eq 0 ] ||
+            echo " and $shared_memory MiB of the model's files per node"), $(slurm_time "$longest") per document."
     local lines=("--job-name=$(quoted "longrope-$(basename "$config" .toml)")"
         "--time=$(slurm_time "$asked_seconds")" "--nodes=$NODES" "--ntasks-per-node=$RANKS_PER_NODE"
         "--cpus-per-task=$CORES_PER_RANK" ${memory:+"--mem=$memory"}

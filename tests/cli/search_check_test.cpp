@@ -9,17 +9,22 @@ namespace {
 constexpr std::uint64_t gibibyte = std::uint64_t{1} << 30U;
 
 TEST_CASE("evaluators that a machine cannot hold are told with what helps") {
-    CHECK(memory_shortage(8, 3 * gibibyte, 24 * gibibyte, false).empty());
-    CHECK(memory_shortage(9, 3 * gibibyte, 24 * gibibyte, false) ==
+    const EvaluatorMemory resident{.bytes_per_evaluator = 3 * gibibyte};
+    const EvaluatorMemory streamed{.bytes_per_evaluator = gibibyte, .shared_bytes = 2 * gibibyte};
+    CHECK(memory_shortage(8, resident, 24 * gibibyte).empty());
+    CHECK(memory_shortage(9, resident, 24 * gibibyte) ==
           "  9 evaluators of 3.0 GiB, but this machine has 24.0 GiB: run fewer ranks or set "
           "evaluator.weights = \"streamed\".\n");
-    CHECK(memory_shortage(9, 3 * gibibyte, 24 * gibibyte, true) ==
-          "  9 evaluators of 3.0 GiB, but this machine has 24.0 GiB: run fewer ranks.\n");
-    CHECK(memory_shortage(1, 25 * gibibyte, 24 * gibibyte, false) ==
-          "  1 evaluator of 25.0 GiB, but this machine has 24.0 GiB: set evaluator.weights = "
+    CHECK(memory_shortage(1, resident, 2 * gibibyte) ==
+          "  1 evaluator of 3.0 GiB, but this machine has 2.0 GiB: set evaluator.weights = "
           "\"streamed\".\n");
-    CHECK(memory_shortage(1, 25 * gibibyte, 24 * gibibyte, true) ==
-          "  1 evaluator of 25.0 GiB, but this machine has 24.0 GiB: take one with more.\n");
+    CHECK(memory_shortage(22, streamed, 24 * gibibyte).empty());
+    CHECK(memory_shortage(23, streamed, 24 * gibibyte) ==
+          "  23 evaluators of 1.0 GiB and 2.0 GiB of the model's files, but this machine has 24.0 "
+          "GiB: run fewer ranks.\n");
+    CHECK(memory_shortage(1, streamed, 2 * gibibyte) ==
+          "  1 evaluator of 1.0 GiB and 2.0 GiB of the model's files, but this machine has 2.0 "
+          "GiB: take one with more.\n");
 }
 
 }  // namespace

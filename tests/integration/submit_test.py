@@ -176,6 +176,23 @@ class Asked(SubmitTest):
         huge = options_of(self.script(cluster, *words, MEMORY_RESERVE="1000"))
         self.assertGreater(int(huge["--mem"][:-1]), 10_000)
 
+    @needs_demo_documents()
+    def test_streamed_weights_are_counted_once_on_a_node(self) -> None:
+        search = demo_search()
+        cluster = self.cluster(search)
+        resident = int(options_of(self.script(cluster, "--ntasks-per-node=1"))["--mem"][:-1])
+        weights = (REPOSITORY / "models/demo/model.safetensors").stat().st_size
+        shared = weights // 2**20 + 1
+        cluster = self.cluster(changed(search, evaluator={"weights": "streamed"}))
+        asked = {}
+        for ranks in (1, 4):
+            script = self.script(cluster, f"--ntasks-per-node={ranks}")
+            asked[ranks] = int(options_of(script)["--mem"][:-1])
+            self.assertIn(f" and {shared} MiB of the model's files per node", script)
+        per_rank = (asked[4] - asked[1]) // 3
+        self.assertEqual(asked, {ranks: ranks * per_rank + shared for ranks in (1, 4)})
+        self.assertLess(per_rank, resident)
+
     def test_memory_is_not_asked_for_where_it_is_not_managed(self) -> None:
         self.assertNotIn("--mem", options_of(self.script(self.cluster(), PARTITION="unmanaged")))
 
