@@ -64,6 +64,20 @@ def lingering_launcher(folder: Path) -> str:
     return str(launcher)
 
 
+def failing_launcher(folder: Path, failures: int) -> str:
+    """An mpirun that fails its first calls, as where a node's daemon cannot be reached."""
+    launcher = folder / "failing_mpirun"
+    calls = folder / "calls"
+    launcher.write_text(
+        "#!/bin/bash\n"
+        f'echo call >>"{calls}"\n'
+        f'[ "$(wc -l <"{calls}")" -gt {failures} ] || exit 1\n'
+        'exec mpirun "$@"\n'
+    )
+    launcher.chmod(0o755)
+    return str(launcher)
+
+
 class Job:
     """A search that scripts/slurm/submit.sh has submitted."""
 
@@ -239,7 +253,7 @@ class SlurmTest(unittest.TestCase):
 
     def assert_not_begun_and_not_requeued(self, run: SearchRun) -> None:
         """Submits a job whose launcher fails, over what an earlier start has left."""
-        self.script(run, {}, MPIRUN="false")
+        self.script(run, {"\npause=30 ": "\npause=1 "}, MPIRUN="false")
         number = self.submit_written(run)
 
         def ended_or_requeued() -> bool:
@@ -250,7 +264,8 @@ class SlurmTest(unittest.TestCase):
         log = (run.folder / "log").read_text()
         self.assertEqual(self.slurm.job(number)["JobState"], "FAILED", log)
         self.assertEqual(self.slurm.job(number)["Restarts"], "0", log)
-        self.assertIn("not queued again: this time the search did not begin", log)
+        self.assertEqual(log.count("the search did not begin (see above); once more in 1 s"), 2, log)
+        self.assertIn("not queued again: this job did not begin the search", log)
 
     def script(self, run: SearchRun, changes: dict[str, str], **settings: str) -> None:
         """Writes the script that submit.sh fills in, with replacements."""
@@ -281,6 +296,17 @@ class SlurmTest(unittest.TestCase):
         run.complete()
         run.configure(synthetic_search(iterations=5))  # now something is left to do
         self.assert_not_begun_and_not_requeued(run)
+
+    def test_a_launcher_that_fails_at_first_is_tried_again(self) -> None:
+        run = SearchRun(self.folder / "launched", synthetic_search())
+        launcher = failing_launcher(run.folder, 2)
+        self.script(run, {"\npause=30 ": "\npause=1 "}, MPIRUN=launcher)
+        number = self.submit_written(run)
+        self.slurm.wait_for_state(number, "COMPLETED")
+        self.assertEqual(self.slurm.job(number)["Restarts"], "0")
+        log = (run.folder / "log").read_text()
+        self.assertEqual(log.count("the search did not begin"), 2, log)
+        self.assertEqual(run.attribute("starts"), 1)
 
     def test_a_search_that_is_complete_is_not_started_again(self) -> None:
         run = SearchRun(self.folder / "complete", synthetic_search())
