@@ -200,6 +200,7 @@ public:
                                  static_cast<std::int64_t>(tokens.size())};
         EvaluationResult result;
         result.token_nll = transformer_.token_nll(tokens, rotary);
+        model_.check_unchanged();
         // What stands before is context: an earlier window has scored it.
         result.token_nll.erase(result.token_nll.begin(),
                                result.token_nll.end() - static_cast<std::ptrdiff_t>(scored));

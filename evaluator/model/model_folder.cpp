@@ -184,6 +184,10 @@ void ModelFolder::release_pages() const noexcept {
     for (const SafetensorsFile& file : contents_->files) file.release_pages();
 }
 
+void ModelFolder::check_unchanged() const {
+    for (const SafetensorsFile& file : contents_->files) file.check_unchanged();
+}
+
 std::string ModelFolder::digest() const {
     Sha256 digest;
     digest.text("longrope model 1").text(contents_->config_text).text(contents_->index_text);

@@ -32,6 +32,8 @@ public:
     [[nodiscard]] std::uint64_t file_bytes() const noexcept;
     /// What was read of the weights no longer counts as this process's memory.
     void release_pages() const noexcept;
+    /// @throws EvaluatorError if a weight file was written to since it was opened
+    void check_unchanged() const;
     /// Hexadecimal SHA-256 over config.json, safetensors headers, file sizes and sampled blocks;
     /// independent of where the folder lies.
     [[nodiscard]] std::string digest() const;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <boost/interprocess/file_mapping.hpp>
@@ -156,10 +157,19 @@ void check_tiling(const std::filesystem::path& file, std::vector<Extent> extents
 struct SafetensorsFile::Mapping {
     explicit Mapping(const std::filesystem::path& file)
         : mapping{file.c_str(), interprocess::read_only},
-          region{mapping, interprocess::read_only} {}
+          region{mapping, interprocess::read_only},
+          opened{state()} {}
+
+    /// The file's size and time of the last write, whatever its name has become.
+    [[nodiscard]] struct stat state() const noexcept {
+        struct stat found {};
+        ::fstat(mapping.get_mapping_handle().handle, &found);
+        return found;
+    }
 
     interprocess::file_mapping mapping;
     interprocess::mapped_region region;
+    struct stat opened;
 };
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : path_{file} {
@@ -213,6 +223,19 @@ void SafetensorsFile::release_pages() const noexcept {
     if (mapping_) {
         ::madvise(mapping_->region.get_address(), mapping_->region.get_size(), MADV_DONTNEED);
     }
+}
+
+void SafetensorsFile::check_unchanged() const {
+    const struct stat& before = mapping_->opened;
+    const struct stat now = mapping_->state();
+    if (now.st_size == before.st_size && now.st_mtim.tv_sec == before.st_mtim.tv_sec &&
+        now.st_mtim.tv_nsec == before.st_mtim.tv_nsec) {
+        return;
+    }
+    throw EvaluatorError{fmt::format(
+        "{}: was written to while an evaluator read its weights ({} bytes then, {} now): write "
+        "another model to another folder",
+        path_.string(), before.st_size, now.st_size)};
 }
 
 SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;

@@ -38,6 +38,10 @@ public:
     /// Gives the pages that were read back to the system's file cache: they no longer count as this
     /// process's memory, and are there again when they are read.
     void release_pages() const noexcept;
+    /// A mapping shows what is written into its file later, so that weights read before and after
+    /// could be of two models. A file put in its place is none of this one's concern.
+    /// @throws EvaluatorError if the file was written to since it was opened
+    void check_unchanged() const;
 
 private:
     struct Mapping;

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <filesystem>
 #include <numeric>
 
 #include "tests/evaluator/documents_builder.hpp"
@@ -138,6 +140,26 @@ TEST_CASE("what cannot be evaluated is refused with what would be accepted") {
     request.offset = UINT64_MAX;
     refused(request, "are asked for after");
     CHECK(evaluator->evaluate(good).scored_tokens == 9);
+}
+
+TEST_CASE("a model that is overwritten gives an error, not the losses of two models") {
+    for (const char* weights : {"resident", "streamed"}) {
+        INFO(weights);
+        const Inputs inputs;
+        const auto file = inputs.folder.path() / "model.safetensors";
+        std::filesystem::last_write_time(
+            file, std::filesystem::last_write_time(file) - std::chrono::hours{1});
+        EvaluatorSettings settings = inputs.settings("cpu");
+        settings.weights = weights;
+        const auto evaluator = make_transformer_evaluator(settings);
+        const EvaluationRequest request{.factors = inputs.model.factors(), .positions = 10};
+        CHECK(evaluator->evaluate(request).scored_tokens == 9);
+        RandomModel other = inputs.model;
+        other.doubled = "model.norm.weight";
+        other.write(inputs.folder);
+        CHECK_THROWS_WITH_AS(static_cast<void>(evaluator->evaluate(request)),
+                             doctest::Contains("was written to while"), EvaluatorError);
+    }
 }
 
 TEST_CASE("a vocabulary too small for the documents is refused") {

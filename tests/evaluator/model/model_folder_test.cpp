@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <chrono>
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -61,6 +63,28 @@ TEST_CASE("tensors of a single file and of shards are found alike") {
         CHECK(widen(model.tensor("a", {1})) == std::vector<float>{1.0F});
         CHECK(widen(model.tensor("b", {1})) == std::vector<float>{2.0F});
     }
+}
+
+TEST_CASE(
+    "weights that are written to while they are mapped are noticed, a file in their place is not") {
+    namespace fs = std::filesystem;
+    const TemporaryFolder folder;
+    write_shards(folder);
+    const fs::path shard = folder.path() / "s-2.safetensors";
+    const auto long_ago = fs::last_write_time(shard) - std::chrono::hours{1};  // clocks are coarse
+    fs::last_write_time(shard, long_ago);
+    const ModelFolder model{folder.path()};
+    CHECK_NOTHROW(model.check_unchanged());
+
+    fs::rename(shard, folder.path() / "moved");
+    folder.write("s-2.safetensors", SafetensorsBuilder{}.add("b", one).bytes());
+    CHECK_NOTHROW(model.check_unchanged());
+    CHECK(widen(model.tensor("b", {1})) == std::vector<float>{2.0F});
+
+    folder.write("moved", SafetensorsBuilder{}.add("b", one).bytes());
+    CHECK_THROWS_WITH_AS(model.check_unchanged(),
+                         doctest::Contains("s-2.safetensors: was written to while"),
+                         EvaluatorError);
 }
 
 TEST_CASE("a missing tensor or another shape is refused, naming both shapes") {
