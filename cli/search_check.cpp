@@ -204,7 +204,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                 "the first tries count as hanging.\n",
                 spell_duration(task_seconds), floor);
         }
-        if (!job.elsewhere && is_on_cpu(configuration.evaluator)) {
+        if (!job.elsewhere && estimate.tasks_left > 0 && is_on_cpu(configuration.evaluator)) {
             text += memory_shortage(job.ranks, estimate.memory, this_machine().memory_bytes);
         }
         const bool model_missing = stage.model_digest.empty();

@@ -142,6 +142,16 @@ TEST_CASE("what cannot be evaluated is refused with what would be accepted") {
     CHECK(evaluator->evaluate(good).scored_tokens == 9);
 }
 
+TEST_CASE("an evaluator streams its weights where the settings say so") {
+    const Inputs inputs;
+    EvaluatorSettings settings = inputs.settings("cpu");
+    const auto resident = make_transformer_evaluator(settings)->identity().memory_bytes;
+    settings.weights = "streamed";
+    const auto streamed = make_transformer_evaluator(settings)->identity().memory_bytes;
+    CHECK(streamed == sizeof(float) * static_cast<std::uint64_t>(inputs.model.hidden));  // a norm
+    CHECK(resident > 10 * streamed);
+}
+
 TEST_CASE("a model that is overwritten gives an error, not the losses of two models") {
     for (const char* weights : {"resident", "streamed"}) {
         INFO(weights);
