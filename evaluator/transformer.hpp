@@ -20,8 +20,8 @@ namespace longrope::evaluator {
 /// Layer-major: for each layer, pass 1 walks all chunks of rows and leaves the layer's keys and
 /// values with the device; pass 2 walks them again with attention and the MLP. Device memory: the
 /// residual stream of one document, keys and values of one layer, the work of one chunk, the
-/// rotary table, the weights (streamed: those of one layer). Logits are reduced to losses where they
-/// arise.
+/// rotary table, the weights (streamed: those of one layer). Logits are reduced to losses where
+/// they arise.
 class Transformer {
 public:
     /// Finds all weights, and prepares them unless they are streamed. `model` and `ops` must
