@@ -26,8 +26,8 @@ struct EstimatedJob {
 /// What the evaluators of a machine hold.
 struct EvaluatorMemory {
     std::uint64_t bytes_per_evaluator = 0;
-    std::uint64_t shared_bytes =
-        0;  ///< the model's files in the page cache, if weights are streamed
+    /// The model's files in the page cache, if weights are streamed.
+    std::uint64_t shared_bytes = 0;
 };
 
 /// A line that names what helps if a machine of `installed` bytes cannot hold the evaluators of its

@@ -188,9 +188,8 @@ int run_evaluator_process(int socket, pid_t supervisor, const std::string& build
     } catch (const std::bad_alloc&) {
         return last_words(
             "out of memory. Run fewer evaluators on this host, give the job more memory or, on a "
-            "CPU, "
-            "set evaluator.weights = \"streamed\": "
-            "longrope search --check says what an evaluator needs");
+            "CPU, set evaluator.weights = \"streamed\": longrope search --check says what an "
+            "evaluator needs");
     } catch (const std::exception& error) {
         return last_words(error.what());
     }
