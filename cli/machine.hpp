@@ -19,6 +19,10 @@ struct Machine {
 /// Sustained single-precision rate assumed per core for estimates, in FLOP/s.
 [[nodiscard]] double assumed_flops_per_core(const std::string& instruction_set);
 
+/// Sustained rate assumed per core for packing streamed weights, in weights per second
+/// (docs/performance.md).
+inline constexpr double assumed_weights_packed_per_second = 0.5e9;
+
 /// "1.5 GiB".
 [[nodiscard]] std::string spell_bytes(std::uint64_t bytes);
 

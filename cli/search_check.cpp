@@ -2,10 +2,8 @@
 #include "cli/search_check.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <iostream>
@@ -14,91 +12,21 @@
 #include <system_error>
 #include <vector>
 
-#include "cli/gpu_devices.hpp"
 #include "cli/machine.hpp"
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/stage_estimate.hpp"
 #include "coordinator/coordinate.hpp"
 #include "coordinator/history_file.hpp"
 #include "coordinator/run_plan.hpp"
-#include "coordinator/tasks_left.hpp"
-#include "evaluator/cost_estimate.hpp"
 #include "evaluator/cpu/instruction_set.hpp"
 #include "evaluator/evaluator.hpp"
-#include "evaluator/model/model_folder.hpp"
 #include "evaluator/precision.hpp"
 
 namespace longrope::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct StageEstimate {
-    coordinator::StagePlan plan;
-    std::uint64_t tasks_left = 0;
-    double flop_per_task = 0.0;
-    EvaluatorMemory memory;
-    double seconds = 0.0;  ///< for what is left, on all ranks
-
-    [[nodiscard]] double seconds_per_task(std::uint32_t ranks) const {
-        return tasks_left == 0 ? 0.0 : seconds * ranks / static_cast<double>(tasks_left);
-    }
-};
-
-/// The instruction set whose speed is assumed.
-std::string assumed_instruction_set(const coordinator::BackendSettings& settings,
-                                    const Machine& machine) {
-    return settings.isa == "auto" ? machine.instruction_set : settings.isa;
-}
-
-std::vector<StageEstimate> estimate(const coordinator::Configuration& configuration,
-                                    const coordinator::RunPlan& plan, const EstimatedJob& job) {
-    const Machine machine = this_machine();
-    const auto workers = static_cast<double>(job.ranks);
-    std::vector<StageEstimate> estimates;
-    for (std::size_t stage = 0; stage < configuration.stages.size(); ++stage) {
-        StageEstimate estimate{plan.planned(stage)};
-        estimate.tasks_left = coordinator::tasks_left(estimate.plan, plan.history_of(stage));
-        const auto tasks = static_cast<double>(estimate.tasks_left);
-        if (configuration.evaluator.backend == "synthetic") {
-            estimate.seconds =
-                tasks * configuration.evaluator.synthetic.duration_ms / 1000.0 / workers;
-        } else {
-            const evaluator::ModelFolder model{configuration.model.path};
-            const std::uint32_t share = std::max(1U, machine.cores / job.ranks);
-            const std::uint32_t threads =
-                configuration.evaluator.threads == 0 ? share : configuration.evaluator.threads;
-            const auto residency =
-                evaluator::parse_weight_residency(configuration.evaluator.weights);
-            if (residency == evaluator::WeightResidency::streamed) {
-                estimate.memory.shared_bytes = model.file_bytes();
-            }
-            double flop = 0.0;  // of a task, as a mean over the lengths
-            for (const coordinator::ScoredLength& length : estimate.plan.lengths) {
-                const evaluator::CostEstimate cost = evaluator::estimate_cost(
-                    model.config(), length.tokens,
-                    evaluator::parse_precision(configuration.evaluator.precision), threads,
-                    residency);
-                flop += cost.flop.total() / static_cast<double>(estimate.plan.lengths.size());
-                estimate.memory.bytes_per_evaluator = cost.peak_bytes;  // of the longest, the last
-            }
-            const std::string isa = assumed_instruction_set(configuration.evaluator, machine);
-            double cores = workers * threads;
-            // Ranks beyond the cores share them.
-            if (!job.elsewhere) cores = std::min(cores, static_cast<double>(machine.cores));
-            estimate.flop_per_task = flop;
-            estimate.seconds = tasks * flop / (assumed_flops_per_core(isa) * cores);
-        }
-        estimates.push_back(std::move(estimate));
-    }
-    return estimates;
-}
-
-/// Whether the evaluators of this machine compute on its CPU.
-bool is_on_cpu(const coordinator::BackendSettings& settings) {
-    if (settings.backend != "auto") return settings.backend == "cpu";
-    return settings.precision != "bf16" || !gpu_devices().reason.empty();
-}
 
 /// Whether the estimated times are those of this machine's evaluators.
 bool computes_as_estimated(const coordinator::BackendSettings& settings) {
@@ -116,23 +44,13 @@ void check_instruction_set(const coordinator::BackendSettings& settings) {
     }
 }
 
-}  // namespace
-
-std::string memory_shortage(std::uint32_t ranks, const EvaluatorMemory& memory,
-                            std::uint64_t installed) {
-    if (ranks * memory.bytes_per_evaluator + memory.shared_bytes <= installed) return {};
-    const bool streamed = memory.shared_bytes > 0;
-    std::vector<std::string> remedies;
-    if (ranks > 1) remedies.emplace_back("run fewer ranks");
-    if (!streamed) remedies.emplace_back("set evaluator.weights = \"streamed\"");
-    if (remedies.empty()) remedies.emplace_back("take one with more");
-    return fmt::format(
-        "  {} evaluator{} of {}{}, but this machine has {}: {}.\n", ranks, ranks == 1 ? "" : "s",
-        spell_bytes(memory.bytes_per_evaluator),
-        streamed ? fmt::format(" and {} of the model's files", spell_bytes(memory.shared_bytes))
-                 : std::string{},
-        spell_bytes(installed), fmt::join(remedies, " or "));
+/// What submit.sh compares with.
+boost::json::object as_json(const EvaluatorMemory& memory) {
+    return {{"bytes_per_evaluator", memory.bytes_per_evaluator},
+            {"shared_bytes", memory.shared_bytes}};
 }
+
+}  // namespace
 
 void check_run_directory(const fs::path& directory) {
     std::error_code error;
@@ -162,7 +80,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
     if (!job.elsewhere && !plan.complete() && !plan.missing_model()) {
         check_instruction_set(configuration.evaluator);
     }
-    const std::vector<StageEstimate> estimates = estimate(configuration, plan, job);
+    const std::vector<StageEstimate> estimates = estimate_stages(configuration, plan, job);
     boost::json::array stages;
     std::string text = fmt::format(
         "The configuration is valid: {} rotary pairs, theta {}, original window {} tokens, {} "
@@ -175,6 +93,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
             : std::string{"a new search"});
     for (const StageEstimate& estimate : estimates) {
         const coordinator::StagePlan& stage = estimate.plan;
+        const EvaluatorMemory& memory = estimate.memory.chosen();
         text += fmt::format(
             "Stage \"{}\"{}: {} -> {} tokens, attention scale {:.4f}; documents: {} search, {} "
             "validation, {} held out.\n  {} individuals, {} tasks left",
@@ -186,12 +105,12 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
             stage.search_documents.documents.size(), stage.validation_documents.documents.size(),
             stage.heldout_documents.documents.size(), stage.individuals(), estimate.tasks_left);
         if (estimate.flop_per_task > 0.0) {
-            text += fmt::format(" of {:.1f} GFLOP; {} of memory per evaluator",
-                                estimate.flop_per_task / 1e9,
-                                spell_bytes(estimate.memory.bytes_per_evaluator));
-            if (estimate.memory.shared_bytes > 0) {
+            text +=
+                fmt::format(" of {:.1f} GFLOP; {} of memory per evaluator",
+                            estimate.flop_per_task / 1e9, spell_bytes(memory.bytes_per_evaluator));
+            if (estimate.memory.weights == evaluator::WeightResidency::streamed) {
                 text += fmt::format(" and {} of the model's files for all of a node",
-                                    spell_bytes(estimate.memory.shared_bytes));
+                                    spell_bytes(memory.shared_bytes));
             }
         }
         text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds),
@@ -224,8 +143,9 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                           {"tasks_left", estimate.tasks_left},
                           {"tasks_at_once", stage.tasks_at_once()},
                           {"flop_per_task", estimate.flop_per_task},
-                          {"bytes_per_evaluator", estimate.memory.bytes_per_evaluator},
-                          {"shared_bytes", estimate.memory.shared_bytes},
+                          {"bytes_per_evaluator", memory.bytes_per_evaluator},
+                          {"shared_bytes", memory.shared_bytes},
+                          {"streamed", as_json(estimate.memory.streamed)},
                           {"seconds", estimate.seconds}});
     }
     if (json) {
@@ -239,7 +159,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                                              {"stages", std::move(stages)}})
                   << "\n";
     } else {
-        const std::string isa = assumed_instruction_set(configuration.evaluator, this_machine());
+        const std::string isa = assumed_instruction_set(configuration.evaluator);
         std::cout << text
                   << fmt::format(
                          "The time assumes {:.0f} GFLOP/s per core ({}) and nothing else on the "

@@ -14,6 +14,7 @@ struct LayerSizes {
     std::uint64_t query = 0;      ///< heads * head_dim
     std::uint64_t key_value = 0;  ///< kv_heads * head_dim, of keys and of values each
     std::uint64_t matrices = 0;
+    std::uint64_t largest_matrix = 0;
     std::uint64_t vectors = 0;  ///< norms and biases
 };
 
@@ -24,6 +25,8 @@ LayerSizes layer_sizes(const ModelConfig& config) {
     sizes.key_value = std::uint64_t{config.kv_heads} * config.head_dim;
     sizes.matrices =
         hidden * (2 * sizes.query + 2 * sizes.key_value) + 3 * hidden * config.intermediate_size;
+    sizes.largest_matrix = hidden * std::max({sizes.query, 2 * sizes.key_value,
+                                              std::uint64_t{2} * config.intermediate_size});
     sizes.vectors = 2 * hidden +
                     (config.query_key_value_bias ? sizes.query + 2 * sizes.key_value : 0) +
                     (config.output_bias ? hidden : 0) +
@@ -66,16 +69,26 @@ CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, P
         positions, static_cast<std::uint64_t>(cpu::rows_per_thread) * threads);
     // The embedding stays in the mapped file; a tied one is packed once more for the projection.
     const std::uint64_t layer_bytes = weight_size * layer.matrices + sizeof(float) * layer.vectors;
-    const std::uint64_t head_bytes = weight_size * hidden * config.vocabulary;
-    cost.weight_bytes = sizeof(float) * hidden + (residency == WeightResidency::streamed
-                                                      ? 2 * std::max(layer_bytes, head_bytes)
-                                                      : config.layers * layer_bytes + head_bytes);
+    const std::uint64_t head_weights = hidden * config.vocabulary;
+    const std::uint64_t head_bytes = weight_size * head_weights;
+    cost.weight_bytes = sizeof(float) * hidden;
+    if (residency == WeightResidency::streamed) {
+        constexpr std::uint64_t file_size = 2;  // of a weight, as models are published
+        cost.weight_bytes += std::max(layer_bytes + file_size * layer.largest_matrix,
+                                      head_bytes + file_size * head_weights);
+        cost.packed_weights = config.layers * layer.matrices + head_weights;
+    } else {
+        cost.weight_bytes += config.layers * layer_bytes + head_bytes;
+    }
     cost.document_bytes = positions * (sizeof(float) * (hidden + config.rotary_dim + 3) +
                                        weight_size * 2 * layer.key_value);
     const std::uint64_t products = layer.query + 2 * layer.key_value + 2 * inner;
     const std::uint64_t operands = hidden + layer.query + inner;
-    cost.work_bytes = chunk * (sizeof(float) * products + weight_size * operands) +
-                      threads * cpu::scratch_bytes(config.heads / config.kv_heads, config.head_dim);
+    cost.work_bytes =
+        chunk * (sizeof(float) * products + weight_size * operands) +
+        threads *
+            cpu::scratch_bytes(config.heads / config.kv_heads, config.head_dim,
+                               static_cast<std::int64_t>(std::max({hidden, layer.query, inner})));
     cost.peak_bytes = program_bytes + cost.weight_bytes + cost.document_bytes + cost.work_bytes;
     return cost;
 }

@@ -33,11 +33,12 @@ struct DocumentFlop {
 struct CostEstimate {
     DocumentFlop flop;
     /// Resident: held as long as the evaluator lives. Streamed: the larger of a layer and the
-    /// vocabulary projection, packed, and as much again for what it is packed from.
+    /// vocabulary projection, packed, with the file's pages of one matrix in 16 bits.
     std::uint64_t weight_bytes = 0;
+    std::uint64_t packed_weights = 0;  ///< elements that a document packs: 0 if resident
     std::uint64_t document_bytes = 0;  ///< residual stream, rotary table, a layer's keys and values
     std::uint64_t work_bytes = 0;      ///< buffers of a chunk and of the threads
-    std::uint64_t peak_bytes = 0;      ///< sum of the three above and of program_bytes
+    std::uint64_t peak_bytes = 0;      ///< sum of weights, document, work and program_bytes
 };
 
 /// Cost of a document of `positions` on the CPU backend, from the shapes alone.

@@ -24,7 +24,11 @@ struct Transformer::Workspace {
 };
 
 Transformer::Transformer(const ModelFolder& model, DeviceOps& ops, WeightResidency residency)
-    : ops_{ops}, model_{model}, config_{model.config()}, tensors_{find_tensors(model)} {
+    : ops_{ops},
+      model_{model},
+      config_{model.config()},
+      tensors_{find_tensors(model)},
+      residency_{residency} {
     embedding_ = ops_.prepare_embedding(tensors_.embedding);
     final_norm_ = ops_.prepare_vector(tensors_.final_norm);
     if (residency == WeightResidency::streamed) return;
@@ -180,12 +184,11 @@ std::vector<float> Transformer::token_nll(std::span<const std::int32_t> tokens,
                    work.hidden.view().row_range(chunk.first, chunk.rows));
         model_.release_pages();  // a few rows, but the system maps 64 KiB around each
     }
-    const bool streamed = head_ == nullptr;
-    for (const Layer& layer : layers_) run_layer(layer, positions, *device_rotary, work);
-    if (streamed) {
-        for (const LayerTensors& tensors : tensors_.layers) {
-            run_layer(prepare_layer(tensors), positions, *device_rotary, work);
-        }
+    const bool streamed = residency_ == WeightResidency::streamed;
+    for (std::size_t i = 0; i < tensors_.layers.size(); ++i) {
+        Layer packed_now;
+        if (streamed) packed_now = prepare_layer(tensors_.layers[i]);
+        run_layer(streamed ? packed_now : layers_[i], positions, *device_rotary, work);
     }
     const std::unique_ptr<Prepared> streamed_head = streamed ? prepare_head() : nullptr;
     const Prepared& head = streamed ? *streamed_head : *head_;

@@ -27,8 +27,7 @@ public:
     /// Finds all weights, and prepares them unless they are streamed. `model` and `ops` must
     /// outlive the transformer.
     /// @param residency  streamed: for DeviceOps that work on host memory and give back at once
-    /// what
-    ///                   a Prepared held
+    ///                   what a Prepared held
     /// @throws EvaluatorError naming a tensor that is missing or misshapen
     Transformer(const ModelFolder& model, DeviceOps& ops,
                 WeightResidency residency = WeightResidency::resident);
@@ -87,6 +86,7 @@ private:
     const ModelFolder& model_;
     ModelConfig config_;
     ModelTensors tensors_;
+    WeightResidency residency_;
     std::unique_ptr<Prepared> embedding_;
     std::vector<Layer> layers_;  // empty if weights are streamed
     std::unique_ptr<Prepared> final_norm_;

@@ -49,7 +49,6 @@ std::string cpu_name() {
 Backend open_cpu(const EvaluatorSettings& settings, Precision precision) {
     const cpu::InstructionSet set = cpu::choose_instruction_set(settings.isa);
     const WeightResidency residency = parse_weight_residency(settings.weights);
-    if (residency == WeightResidency::streamed) keep_freed_memory();
     return {
         .ops = cpu::make_cpu_ops(
             {.instruction_set = set, .precision = precision, .threads = settings.threads}),

@@ -10,16 +10,11 @@ namespace longrope::evaluator {
 /// depend on it.
 enum class WeightResidency : std::uint8_t {
     resident,  ///< all of them, packed once
-    streamed,  ///< none: each document packs a layer, uses it and drops it; the file is mapped
+    streamed,  ///< one norm: a document packs a layer, uses it and drops it; the file is mapped
 };
 
 /// @param name  "resident" or "streamed"
 /// @throws EvaluatorError naming what was given and what is accepted
 [[nodiscard]] WeightResidency parse_weight_residency(const std::string& name);
-
-/// For streamed weights, which allocate and free as much as the whole model for each document: from
-/// now on this process keeps what it frees for its next allocation. Page faults were two thirds of
-/// the time of packing.
-void keep_freed_memory() noexcept;
 
 }  // namespace longrope::evaluator

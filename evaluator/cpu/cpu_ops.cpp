@@ -23,9 +23,30 @@ namespace {
 constexpr std::int64_t vocabulary_block = 512;
 
 static_assert(rows_per_thread % tile_rows == 0 && rows_per_thread % attention_rows == 0);
+static_assert(vocabulary_block % packing_rows == 0);
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
+}
+
+std::int64_t count_rows(std::span<const TensorView> stacked) {
+    std::int64_t rows = 0;
+    for (const TensorView& part : stacked) rows += part.shape[0];
+    return rows;
+}
+
+/// As many rows as `values` holds, from row `first` of all parts in sequence.
+void widen_rows(std::span<const TensorView> stacked, std::int64_t first, std::span<float> values) {
+    for (const TensorView& part : stacked) {
+        const std::int64_t wanted = static_cast<std::int64_t>(values.size()) / part.shape[1];
+        const std::int64_t count = std::clamp(part.shape[0] - first, std::int64_t{0}, wanted);
+        if (count > 0) {
+            const auto size = static_cast<std::size_t>(count * part.shape[1]);
+            widen(part.rows(first, count), values.first(size));
+            values = values.subspan(size);
+        }
+        first = std::max(first - part.shape[0], std::int64_t{0});
+    }
 }
 
 std::vector<float> weights_of(const TensorView& tensor, Precision precision) {
@@ -65,41 +86,11 @@ public:
     }
 
     std::unique_ptr<Prepared> prepare_matrix(std::span<const TensorView> stacked) override {
-        std::int64_t outputs = 0;
-        std::size_t elements = 0;
-        for (const TensorView& part : stacked) {
-            outputs += part.shape[0];
-            elements += static_cast<std::size_t>(part.elements());
-        }
-        std::vector<float> weights(elements);
-        std::span<float> rest{weights};
-        for (const TensorView& part : stacked) {
-            const auto count = static_cast<std::size_t>(part.elements());
-            widen(part, rest.first(count));
-            rest = rest.subspan(count);
-        }
-        if (precision_ == Precision::bf16) round_to_bfloat16(weights);
-        auto result = std::make_unique<CpuMatrix>();
-        result->blocks.emplace_back(library_, weights, outputs, stacked[0].shape[1]);
-        return result;
+        return pack(stacked, count_rows(stacked));
     }
 
     std::unique_ptr<Prepared> prepare_head(const TensorView& weights) override {
-        const std::int64_t vocabulary = weights.shape[0];
-        const std::int64_t inputs = weights.shape[1];
-        const std::size_t row_bytes = weights.bytes.size() / static_cast<std::size_t>(vocabulary);
-        auto result = std::make_unique<CpuMatrix>();
-        for (std::int64_t first = 0; first < vocabulary; first += vocabulary_block) {
-            const std::int64_t count = std::min(vocabulary_block, vocabulary - first);
-            const TensorView block{
-                weights.name,
-                weights.type,
-                {count, inputs},
-                weights.bytes.subspan(static_cast<std::size_t>(first) * row_bytes,
-                                      static_cast<std::size_t>(count) * row_bytes)};
-            result->blocks.emplace_back(library_, weights_of(block, precision_), count, inputs);
-        }
-        return result;
+        return pack({&weights, 1}, vocabulary_block);
     }
 
     std::unique_ptr<Prepared> prepare_vector(const TensorView& values) override {
@@ -291,6 +282,28 @@ private:
     }
 
     /// Working memory of one thread, 64-aligned; what an earlier call left there is lost.
+    /// The rows of all parts in sequence, in blocks of `block_rows` outputs, packed by all threads.
+    std::unique_ptr<Prepared> pack(std::span<const TensorView> stacked, std::int64_t block_rows) {
+        const std::int64_t outputs = count_rows(stacked);
+        const std::int64_t inputs = stacked.front().shape[1];
+        auto result = std::make_unique<CpuMatrix>();
+        for (std::int64_t first = 0; first < outputs; first += block_rows) {
+            result->blocks.emplace_back(library_, std::min(block_rows, outputs - first), inputs);
+        }
+        const std::int64_t items = round_up(outputs, packing_rows) / packing_rows;
+        pool_.run(items, [&](std::int64_t item, std::uint32_t thread) {
+            const std::int64_t first = item * packing_rows;
+            const std::int64_t count = std::min(packing_rows, outputs - first);
+            const auto size = static_cast<std::size_t>(count * inputs);
+            const std::span<float> rows{scratch_of(thread, packing_rows * inputs), size};
+            widen_rows(stacked, first, rows);
+            if (precision_ == Precision::bf16) round_to_bfloat16(rows);
+            result->blocks[static_cast<std::size_t>(first / block_rows)].pack(first % block_rows,
+                                                                              rows, thread);
+        });
+        return result;
+    }
+
     float* scratch_of(std::uint32_t thread, std::int64_t floats) {
         AlignedBytes& scratch = scratch_[thread];
         const auto bytes = static_cast<std::size_t>(floats) * sizeof(float);
@@ -356,12 +369,14 @@ private:
 
 }  // namespace
 
-std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim) noexcept {
+std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim,
+                            std::int64_t inputs) noexcept {
     // Bfloat16 results wait behind the attention's own.
     const std::int64_t attention =
         kernels_of(detect_instruction_set()).attention_scratch_floats(group, head_dim) +
         attention_rows * group * head_dim;
-    const std::int64_t floats = std::max(attention, tile_rows * vocabulary_block);
+    const std::int64_t floats =
+        std::max({attention, tile_rows * vocabulary_block, packing_rows * inputs});
     return static_cast<std::uint64_t>(floats) * sizeof(float);
 }
 

@@ -26,8 +26,10 @@ struct CpuSettings {
 /// Rows that one thread is given of a call: a multiple of the tiles of products and of attention.
 inline constexpr std::int64_t rows_per_thread = 384;
 
-/// Working memory of one thread: a tile's logits, or one attention task.
-[[nodiscard]] std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim) noexcept;
+/// Working memory of one thread: a tile's logits, one attention task or rows to be packed.
+/// @param inputs  of the widest matrix
+[[nodiscard]] std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim,
+                                          std::int64_t inputs) noexcept;
 
 /// Raised when the arithmetic of this backend changes with that instruction set and precision.
 [[nodiscard]] constexpr int kernel_revision(InstructionSet set, Precision precision) noexcept {

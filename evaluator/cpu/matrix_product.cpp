@@ -5,10 +5,13 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cassert>
+#include <new>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string_view>
 #include <utility>
 
+#include "evaluator/cpu/weight_memory.hpp"
 #include "evaluator/evaluator.hpp"
 
 namespace longrope::evaluator::cpu {
@@ -78,6 +81,15 @@ dnnl::memory::data_type operand_type(Precision precision) {
                                         : dnnl::memory::data_type::f32;
 }
 
+/// Throws what oneDNN reports as this program's own error.
+[[noreturn]] void rethrow(const dnnl::error& error, const char* task, std::int64_t outputs,
+                          std::int64_t inputs, Precision precision) {
+    if (error.status == dnnl_out_of_memory) throw std::bad_alloc{};
+    throw EvaluatorError{fmt::format("oneDNN cannot {} a product with weights [{}, {}] in {}: {}",
+                                     task, outputs, inputs, precision_name(precision),
+                                     error.what())};
+}
+
 }  // namespace
 
 struct MatrixLibrary::Handles {
@@ -88,6 +100,7 @@ struct MatrixLibrary::Handles {
     };
     dnnl::engine engine{dnnl::engine::kind::cpu, 0};
     std::vector<PerThread> threads;
+    WeightMemory weights;
 
     /// Makes room for a primitive's working memory on every thread.
     void reserve_scratchpad(std::size_t bytes) {
@@ -124,9 +137,11 @@ struct PackedMatrix::Primitives {
     dnnl::memory::desc out;
     dnnl::memory::desc plain_weights;  ///< W [outputs, inputs] row-major, as this form names it
     dnnl::memory::desc packed_weights;
+    int outputs_axis;  ///< of both
     dnnl::memory::desc scratchpad;
     dnnl::memory::desc add_scratchpad;
-    dnnl::memory weights;  ///< packed
+    WeightMemory::Piece room;
+    dnnl::memory weights;  ///< packed, in that room
 };
 
 PackedMatrix::Primitives PackedMatrix::as_matmul(MatrixLibrary& library, std::int64_t outputs,
@@ -150,8 +165,10 @@ PackedMatrix::Primitives PackedMatrix::as_matmul(MatrixLibrary& library, std::in
             .out = out,
             .plain_weights = {{inputs, outputs}, memory::data_type::f32, tag::ba},
             .packed_weights = packed,
+            .outputs_axis = 1,
             .scratchpad = multiply.scratchpad_desc(),
             .add_scratchpad = multiply_add.scratchpad_desc(),
+            .room = {},
             .weights = {}};
 }
 
@@ -191,13 +208,14 @@ std::optional<PackedMatrix::Primitives> PackedMatrix::as_convolution(MatrixLibra
                       .out = out,
                       .plain_weights = {{outputs, inputs, 1, 1}, f32, tag::oihw},
                       .packed_weights = packed,
+                      .outputs_axis = 0,
                       .scratchpad = multiply.scratchpad_desc(),
                       .add_scratchpad = multiply_add.scratchpad_desc(),
+                      .room = {},
                       .weights = {}};
 }
 
-PackedMatrix::PackedMatrix(MatrixLibrary& library, std::span<const float> weights,
-                           std::int64_t outputs, std::int64_t inputs)
+PackedMatrix::PackedMatrix(MatrixLibrary& library, std::int64_t outputs, std::int64_t inputs)
     : library_{&library}, outputs_{outputs}, inputs_{inputs} {
     const OneOpenMpThread one_thread;
     try {
@@ -208,18 +226,39 @@ PackedMatrix::PackedMatrix(MatrixLibrary& library, std::span<const float> weight
         }
         primitives_ = std::make_unique<Primitives>(
             convolution ? std::move(*convolution) : as_matmul(library, outputs, inputs));
-        dnnl::memory source{primitives_->plain_weights, handles.engine,
-                            const_cast<float*>(weights.data())};
-        primitives_->weights = dnnl::memory{primitives_->packed_weights, handles.engine};
-        const dnnl::stream& stream = handles.threads.front().stream;
-        dnnl::reorder{source, primitives_->weights}.execute(stream, source, primitives_->weights);
-        handles.threads.front().stream.wait();
+        primitives_->room = handles.weights.take(primitives_->packed_weights.get_size());
+        primitives_->weights =
+            dnnl::memory{primitives_->packed_weights, handles.engine, primitives_->room.get()};
         handles.reserve_scratchpad(
             std::max(primitives_->scratchpad.get_size(), primitives_->add_scratchpad.get_size()));
     } catch (const dnnl::error& error) {
-        throw EvaluatorError{
-            fmt::format("oneDNN cannot prepare a product with weights [{}, {}] in {}: {}", outputs,
-                        inputs, precision_name(library.precision_), error.what())};
+        rethrow(error, "prepare", outputs_, inputs_, library_->precision_);
+    }
+}
+
+void PackedMatrix::pack(std::int64_t first, std::span<const float> rows, std::uint32_t thread) {
+    const OneOpenMpThread one_thread;
+    MatrixLibrary::Handles& handles = *library_->handles_;
+    const dnnl::stream& stream = handles.threads[thread].stream;
+    const auto axis = static_cast<std::size_t>(primitives_->outputs_axis);
+    dnnl::memory::dims shape = primitives_->packed_weights.dims();
+    shape[axis] = static_cast<std::int64_t>(rows.size()) / inputs_;
+    dnnl::memory::dims origin(shape.size(), 0);
+    assert(first % packing_rows == 0 && first + shape[axis] <= outputs_);
+    try {
+        dnnl::memory source{primitives_->plain_weights.submemory_desc(shape, origin),
+                            handles.engine, const_cast<float*>(rows.data())};
+        origin[axis] = first;
+        // Where the rows begin is told by the address, so that all of them share a primitive.
+        dnnl::memory::desc part = primitives_->packed_weights.submemory_desc(shape, origin);
+        const std::int64_t offset = std::exchange(part.data.offset0, 0);
+        auto* begin = static_cast<std::byte*>(primitives_->weights.get_data_handle()) +
+                      offset * (library_->precision_ == Precision::bf16 ? 2 : 4);
+        dnnl::memory target{part, handles.engine, begin};
+        dnnl::reorder{source, target}.execute(stream, source, target);
+        handles.threads[thread].stream.wait();
+    } catch (const dnnl::error& error) {
+        rethrow(error, "pack", outputs_, inputs_, library_->precision_);
     }
 }
 
@@ -257,8 +296,7 @@ void PackedMatrix::execute(bool add, const void* in, float* out, std::uint32_t t
                                    {DNNL_ARG_SCRATCHPAD, work}});
         mine.stream.wait();
     } catch (const dnnl::error& error) {
-        throw EvaluatorError{fmt::format("oneDNN failed in a product with weights [{}, {}]: {}",
-                                         outputs_, inputs_, error.what())};
+        rethrow(error, "compute", outputs_, inputs_, library_->precision_);
     }
 }
 

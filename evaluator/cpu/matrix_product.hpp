@@ -17,6 +17,10 @@ namespace longrope::evaluator::cpu {
 /// a document has nor on how many threads there are.
 inline constexpr std::int64_t tile_rows = 128;
 
+/// Rows of weights that are packed at a time: whole blocks of every packed form, few enough to stay
+/// in the cache between widening and packing.
+inline constexpr std::int64_t packing_rows = 64;
+
 /// oneDNN, restricted to one instruction set and to one thread per call.
 class MatrixLibrary {
 public:
@@ -38,12 +42,13 @@ private:
     std::unique_ptr<Handles> handles_;
 };
 
-/// Weights W [outputs, inputs], packed for products of `tile_rows` rows.
+/// Weights W [outputs, inputs], packed for products of `tile_rows` rows. What oneDNN fails at is an
+/// EvaluatorError that names the shape, and std::bad_alloc where it has no memory.
 class PackedMatrix {
 public:
-    /// @param weights  row-major [outputs, inputs]; copied
-    PackedMatrix(MatrixLibrary& library, std::span<const float> weights, std::int64_t outputs,
-                 std::int64_t inputs);
+    /// Room for the weights, which pack() brings.
+    /// @throws std::bad_alloc, EvaluatorError if oneDNN has no such product
+    PackedMatrix(MatrixLibrary& library, std::int64_t outputs, std::int64_t inputs);
     ~PackedMatrix();
     PackedMatrix(PackedMatrix&&) noexcept;
     PackedMatrix& operator=(PackedMatrix&&) = delete;
@@ -52,6 +57,12 @@ public:
 
     [[nodiscard]] std::int64_t outputs() const noexcept { return outputs_; }
     [[nodiscard]] std::uint64_t bytes() const noexcept;
+
+    /// Packs rows of W. Several threads may pack, each other rows.
+    /// @param first   a multiple of packing_rows
+    /// @param rows    row-major [packing_rows, inputs], fewer at the end of W; copied
+    /// @param thread  index of the calling thread
+    void pack(std::int64_t first, std::span<const float> rows, std::uint32_t thread);
 
     /// out = in Wᵀ, one tile, on the calling thread.
     /// @param in      [tile_rows, inputs] without gaps, float or bfloat16 as the precision says

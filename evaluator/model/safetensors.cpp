@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <boost/interprocess/file_mapping.hpp>
 #include <boost/interprocess/mapped_region.hpp>
+#include <cerrno>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -161,10 +163,12 @@ struct SafetensorsFile::Mapping {
           opened{state()} {}
 
     /// The file's size and time of the last write, whatever its name has become.
-    [[nodiscard]] struct stat state() const noexcept {
+    /// @throws EvaluatorError if the system does not tell, as a file server that has lost the file
+    [[nodiscard]] struct stat state() const {
         struct stat found {};
-        ::fstat(mapping.get_mapping_handle().handle, &found);
-        return found;
+        if (::fstat(mapping.get_mapping_handle().handle, &found) == 0) return found;
+        throw EvaluatorError{fmt::format("{}: cannot be looked at while it is mapped: {}",
+                                         mapping.get_name(), std::strerror(errno))};
     }
 
     interprocess::file_mapping mapping;

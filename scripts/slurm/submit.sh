@@ -174,12 +174,13 @@ limit_seconds=$(seconds_of "$limit" || true)  # "infinite" and nothing are no li
 
 # --- What the search needs ------------------------------------------------------------------------
 
-# Sets check (its JSON) and by it directory, complete, bytes (of an evaluator), shared (by those of a node:
-# the model's files in the page cache, which a job's memory counts in), work (seconds of one rank
+# Given options of --check, sets check (its JSON) and by it directory, complete, bytes (of an evaluator), shared
+# (by those of a node: the model's files in the page cache, which a job's memory counts in), streamed_bytes
+# and streamed_shared (the same with evaluator.weights = "streamed"), work (seconds of one rank
 # for all that is left), longest (seconds of a task), useful (ranks that find something to do): on CPUs.
 estimate_on_cpus() {
     local values
-    check=$("$LONGROPE" search --check --json --ranks 1 --threads "$CORES_PER_RANK" "$config") || {
+    check=$("$LONGROPE" search --check --json --ranks 1 --threads "$CORES_PER_RANK" "$@" "$config") || {
         local status=$?
         case $("$LONGROPE" search --check "$config" 2>&1 >/dev/null) in
             *"expected weights"* | *"cannot open the documents"*)
@@ -198,6 +199,8 @@ print(check["directory"])
 print("yes" if check["complete"] else "no")
 print(max(stage["bytes_per_evaluator"] for stage in stages))
 print(max(stage["shared_bytes"] for stage in stages))
+print(max(stage["streamed"]["bytes_per_evaluator"] for stage in stages))
+print(max(stage["streamed"]["shared_bytes"] for stage in stages))
 print(math.ceil(sum(stage["seconds"] for stage in stages)))
 print(math.ceil(max((stage["seconds"] / stage["tasks_left"] for stage in open_stages), default=0)))
 print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$check") ||
@@ -207,6 +210,8 @@ print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$check") ||
         read -r complete
         read -r bytes
         read -r shared
+        read -r streamed_bytes
+        read -r streamed_shared
         read -r work
         read -r longest
         read -r useful
@@ -274,6 +279,7 @@ A GPU with more memory ($LONGROPE estimate --help has the names), or shorter doc
 # Says what an estimate for CPUs is worth where ranks have GPUs.
 tell_of_unnamed_gpus() {
     if config_uses_gpus; then
+        estimate_on_cpus --weights resident  # GPUs take no notice of evaluator.weights
         bytes=$((bytes + (cuda_host_gib << 30)))
         say "note: time and memory are estimated for CPUs, as the GPU is not named: the time is too long, never too short.
 Name it: GPU_DEVICE=NAME; the names: $LONGROPE estimate --help"
@@ -284,6 +290,9 @@ Name it: GPU_DEVICE=NAME; the names: $LONGROPE estimate --help"
 
 # mawk's %d ends at 2^31.
 scaled() { awk -v value="$1" -v factor="$2" 'BEGIN { printf "%.0f", value * factor + 0.5 }'; }
+# What a rank of an evaluator of that many bytes is given, and a node for what its ranks share.
+rank_mebibytes() { echo $(($(scaled "$1" "$MEMORY_RESERVE") / 1048576 + 512)); }
+shared_mebibytes() { echo $((($1 + 1048575) / 1048576)); }
 smaller() { echo $(($1 < $2 ? $1 : $2)); }
 
 estimate_on_cpus
@@ -300,8 +309,8 @@ elif [ $gpus -gt 0 ]; then
 elif [ -n "$GPU_DEVICE" ]; then
     say "note: GPU_DEVICE=$GPU_DEVICE does not count, since GPUS_PER_NODE=0: the ranks compute on CPUs"
 fi
-rank_memory=$(($(scaled "$bytes" "$MEMORY_RESERVE") / 1048576 + 512))  # MiB
-shared_memory=$(((shared + 1048575) / 1048576))  # MiB of a node
+rank_memory=$(rank_mebibytes "$bytes")
+shared_memory=$(shared_mebibytes "$shared")
 if [ -z "$RANKS_PER_NODE" ]; then
     if [ $gpus -gt 0 ]; then
         RANKS_PER_NODE=$gpus
@@ -323,9 +332,10 @@ of $PARTITION"
 
 if [ -z "$memory" ] && [ "${node_memory:-0}" -ne 1 ]; then
     needed=$((rank_memory * RANKS_PER_NODE + shared_memory))
+    needed_if_streamed=$(($(rank_mebibytes "$streamed_bytes") * RANKS_PER_NODE + $(shared_mebibytes "$streamed_shared")))
     [ -z "$node_memory" ] || [ "$needed" -le "$node_memory" ] ||
         fail 1 "$RANKS_PER_NODE ranks need $needed MiB of memory, more than the $node_memory of a node of \
-$PARTITION: fewer ranks per node (--ntasks-per-node)$([ "$shared" -gt 0 ] || [ $gpus -gt 0 ] ||
+$PARTITION: fewer ranks per node (--ntasks-per-node)$([ $gpus -gt 0 ] || [ "$needed_if_streamed" -gt "$node_memory" ] ||
             echo ", evaluator.weights = \"streamed\""), or your own --mem"
     memory=${needed}M
 fi

@@ -172,7 +172,6 @@ lb::BenchmarkReport run(const cxxopts::ParseResult& given) {
         le::cpu::choose_instruction_set(given["isa"].as<std::string>());
     const le::WeightResidency residency =
         le::parse_weight_residency(given["weights"].as<std::string>());
-    if (residency == le::WeightResidency::streamed) le::keep_freed_memory();
     const Text text{given["documents"].as<std::string>(), given["document"].as<std::uint32_t>(),
                     config.vocabulary};
 

@@ -59,18 +59,26 @@ TEST_CASE("bf16 halves the weights, keys and values, and every thread adds its w
     CHECK(two.peak_bytes == program_bytes + two.weight_bytes + two.document_bytes + two.work_bytes);
 }
 
-TEST_CASE("streamed weights take twice the larger of a layer and the vocabulary projection") {
-    const auto weight_bytes = [](const ModelConfig& config, Precision precision) {
-        return estimate_cost(config, 2048, precision, 1, WeightResidency::streamed).weight_bytes;
+TEST_CASE("streamed weights take the larger of a layer and the vocabulary projection") {
+    const auto streamed_cost = [](const ModelConfig& config, Precision precision) {
+        return estimate_cost(config, 2048, precision, 1, WeightResidency::streamed);
     };
-    // SmolLM2's projection, 49,152 x 576; a layer of LLaMA2-7B has 4 x 4096 x 4096 + 3 x 4096 x
-    // 11008 weights and two norms.
+    // SmolLM2's projection, 49,152 x 576, packed and 16 bits in the file; a layer of LLaMA2-7B has
+    // 4 x 4096 x 4096 + 3 x 4096 x 11008 weights, of which gate and up are one matrix, and two
+    // norms.
     const std::uint64_t projection = 49'152ULL * 576;
-    CHECK(weight_bytes(smollm2_135m(), Precision::f32) == 4 * (2 * projection + 576));
-    CHECK(weight_bytes(smollm2_135m(), Precision::bf16) == 2 * 2 * projection + 4 * 576);
+    const CostEstimate smollm2 = streamed_cost(smollm2_135m(), Precision::f32);
+    CHECK(smollm2.weight_bytes == (4 + 2) * projection + 4 * 576);
+    CHECK(streamed_cost(smollm2_135m(), Precision::bf16).weight_bytes ==
+          (2 + 2) * projection + 4 * 576);
     const ModelConfig llama = read_model_config(LONGROPE_SOURCE_DIR "/configs/models/llama2-7b");
     const std::uint64_t layer = 4ULL * 4096 * 4096 + 3ULL * 4096 * 11008 + 2 * 4096;
-    CHECK(weight_bytes(llama, Precision::f32) == 4 * (2 * layer + 4096));
+    CHECK(streamed_cost(llama, Precision::f32).weight_bytes ==
+          4 * (layer + 4096) + 2 * 2ULL * 11008 * 4096);
+    // Every document packs what it multiplies with.
+    CHECK(2.0 * 2048 * static_cast<double>(smollm2.packed_weights - projection) ==
+          smollm2.flop.linear);
+    CHECK(estimate_cost(llama, 2048, Precision::f32, 1).packed_weights == 0);
     const CostEstimate resident = estimate_cost(llama, 2048, Precision::f32, 1);
     const CostEstimate streamed =
         estimate_cost(llama, 2048, Precision::f32, 1, WeightResidency::streamed);

@@ -110,6 +110,7 @@ TEST_CASE("streamed weights give the bits of resident ones, document after docum
                               example.attention_scale};
         std::vector<std::unique_ptr<DeviceOps>> all;
         all.push_back(reference::make_reference_ops(Precision::f32));
+        all.push_back(reference::make_reference_ops(Precision::bf16));
         all.push_back(cpu_ops(2));
         if (__builtin_cpu_supports("avx512bf16") != 0 && tested_isa() == "auto") {
             all.push_back(cpu_ops(2, 0, Precision::bf16));

@@ -77,10 +77,11 @@ def write_documents(file: Path, tokens: int) -> None:
         h5["tokens"] = text
 
 
-def llama2_search(folder: Path, tokens: Sequence[int]) -> None:
+def llama2_search(folder: Path, tokens: Sequence[int], **evaluator: str) -> None:
     """Writes search.toml into `folder`: a stage for each of `tokens`, in rising order.
 
-    The sizes are the paper's: 64 individuals, then 40 times 32.
+    The sizes are the paper's: 64 individuals, then 40 times 32. `evaluator` has other settings of
+    that table.
     """
     write_model(folder / "llama2-7b")
     write_documents(folder / "long.h5", tokens[-1])
@@ -91,7 +92,7 @@ def llama2_search(folder: Path, tokens: Sequence[int]) -> None:
         model={"path": "llama2-7b"},
         documents={"path": "long.h5"},
     )
-    configuration["evaluator"] = {"backend": "auto", "precision": "bf16"}
+    configuration["evaluator"] = {"backend": "auto", "precision": "bf16"} | evaluator
     del configuration["evaluator.synthetic"]
     stage = configuration.pop("stage")
     text = to_toml(configuration)

@@ -117,6 +117,12 @@ class SubmitTest(unittest.TestCase):
             duration_ms=1000,
         )
 
+    def llama2(self, *tokens: int, **evaluator: str) -> Cluster:
+        """A search of LLaMA2-7B with a stage for each of `tokens`, named after it."""
+        cluster = self.cluster(synthetic_search())
+        llama2_search(cluster.run.folder, tokens, **evaluator)
+        return cluster
+
     def script(self, cluster: Cluster, *words: str, **settings: str) -> str:
         """The script that a dry run prints."""
         done = cluster.submit("--dry-run", "search.toml", *words, **settings)
@@ -362,6 +368,13 @@ class Refused(SubmitTest):
         words = ("search.toml", "--ntasks-per-node=2")
         said = self.refusal(FAILURE, cluster, *words, MEMORY_RESERVE="10000")
         self.assertRegex(said, r"2 ranks need \d+ MiB of memory, more than the 32000 of a node")
+        self.assertNotIn("streamed", said)  # no help with so small a model
+
+    def test_streamed_weights_are_advised_where_they_help(self) -> None:
+        cluster = self.llama2(8192, precision="f32")
+        words = ("search.toml", "--ntasks-per-node=2")
+        said = self.refusal(FAILURE, cluster, *words)
+        self.assertIn('--ntasks-per-node), evaluator.weights = "streamed", or your own', said)
 
     def test_fewer_gpus_than_ranks(self) -> None:
         words = ("search.toml", "--gpus-per-node=2", "--ntasks-per-node=4")
@@ -403,12 +416,6 @@ class Refused(SubmitTest):
 class OnGpus(SubmitTest):
     """What is asked for, and refused, where ranks have GPUs."""
 
-    def llama2(self, *tokens: int) -> Cluster:
-        """A search of LLaMA2-7B with a stage for each of `tokens`, named after it."""
-        cluster = self.cluster(synthetic_search())
-        llama2_search(cluster.run.folder, tokens)
-        return cluster
-
     def check(self, cluster: Cluster) -> list[dict[str, float]]:
         """The stages, as `search --check` counts their tasks and FLOP."""
         words = ("search", "--check", "--json", "--ranks", "1", "search.toml")  # of other machines
@@ -438,6 +445,16 @@ class OnGpus(SubmitTest):
         asked = options_of(self.script(cluster, *NO_LIMITS, **settings))["--time"]
         hours, minutes, _ = map(int, asked.split(":"))
         self.assertAlmostEqual(hours * 60 + minutes, 1.5 * expected / 60 + 15, delta=5)
+
+    def test_gpus_that_are_not_named_take_no_notice_of_streamed_weights(self) -> None:
+        asked = {}
+        for weights in ("resident", "streamed"):
+            script = self.script(
+                self.llama2(8192, weights=weights), "--time=60", *NO_LIMITS, GPUS_PER_NODE="2"
+            )
+            asked[weights] = options_of(script)["--mem"]
+            self.assertNotIn("of the model's files", script)
+        self.assertEqual(asked["streamed"], asked["resident"])
 
     def test_the_memory_is_that_of_the_host(self) -> None:
         # Weights in bfloat16 and CUDA's 2 GiB; once more the weights that no longer fit the GPU.
