@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the report of scripts/check_gpu.sh: what was run on which GPU, and what came out.
 
-Usage: python scripts/gpu_report.py --work FOLDER --failed 0 [--output FILE]
+Usage: python scripts/gpu_report.py --work FOLDER --failed 0 [--commit ID] [--output FILE]
 
 FOLDER holds `steps` (lines "NAME STATUS SECONDS"), NAME.log of each, devices.json of `longrope
-devices --json` and the reports of CTest. The share of peak is of the dense bf16 rate that NVIDIA
+devices --json` and the JUnit reports of doctest and CTest. The share of peak is of the dense bf16 rate that NVIDIA
 states for the device; of one that is not in the table it is null. Exit status: 0, or 2 without
 steps.
 """
@@ -15,13 +15,12 @@ import argparse
 import datetime
 import json
 import re
-import subprocess
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Dense bf16, TFLOP/s; the first name that is in the device's counts.
+# Dense bf16, TFLOP/s; the first whose words are in the device's name counts.
 PEAKS = (
     ("H100 PCIe", 756.0),
     ("H100 NVL", 835.0),
@@ -29,6 +28,7 @@ PEAKS = (
     ("H200", 989.0),
     ("GH200", 989.0),
     ("H800", 989.0),
+    ("GB200", 2500.0),
     ("B200", 2250.0),
     ("A100", 312.0),
     ("A800", 312.0),
@@ -39,7 +39,7 @@ LOG_LINES = 40
 
 
 def peak_of(device: str) -> float | None:
-    return next((peak for name, peak in PEAKS if name in device), None)
+    return next((peak for name, peak in PEAKS if re.search(rf"\b{name}\b", device)), None)
 
 
 def steps(work: Path) -> list[dict]:
@@ -56,14 +56,15 @@ def steps(work: Path) -> list[dict]:
 
 
 def tests(report: Path) -> dict | None:
-    """Counts of a CTest report, and the names of what did not pass."""
+    """Counts of a report of CTest or doctest, and the names of what did not pass."""
     try:
         cases = list(xml.etree.ElementTree.parse(report).iter("testcase"))
     except (OSError, xml.etree.ElementTree.ParseError):
         return None
     by_status: dict[str, list[str]] = {}
     for case in cases:
-        by_status.setdefault(case.get("status", ""), []).append(case.get("name", ""))
+        found = "fail" if case.find("failure") is not None or case.find("error") is not None else "run"
+        by_status.setdefault(case.get("status", found), []).append(case.get("name", ""))
     return {
         "run": len(by_status.get("run", [])),
         "failed": by_status.get("fail", []),
@@ -84,17 +85,6 @@ def measurements(work: Path) -> dict | None:
     return found
 
 
-def commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
-
-
 def device_name(work: Path) -> str:
     """Of the first device that CUDA shows; "gpu" where there is none."""
     shown = json.loads((work / "devices.json").read_text())["cuda"]["devices"]
@@ -107,6 +97,7 @@ def main() -> int:
     )
     parser.add_argument("--work", type=Path, required=True, help="folder of the steps' outputs")
     parser.add_argument("--failed", type=int, default=0, help="whether a step failed")
+    parser.add_argument("--commit", default="unknown", help="that was built")
     parser.add_argument("--output", type=Path, help="default: docs/gpu/DATE-DEVICE.json")
     arguments = parser.parse_args()
     now = datetime.datetime.now(datetime.UTC)
@@ -114,7 +105,7 @@ def main() -> int:
         device = device_name(arguments.work)
         report = {
             "date": now.isoformat(timespec="seconds"),
-            "commit": commit(),
+            "commit": arguments.commit,
             "passed": arguments.failed == 0,
             "devices": json.loads((arguments.work / "devices.json").read_text()),
             "steps": steps(arguments.work),

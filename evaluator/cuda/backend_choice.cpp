@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 namespace longrope::evaluator::cuda {
 
 BackendChoice choose_backend(const ProbeResult& probe, const std::string& precision,
@@ -13,10 +15,18 @@ BackendChoice choose_backend(const ProbeResult& probe, const std::string& precis
                                       "evaluator.precision = \"{}\"",
                                       probe.devices.front().name, precision)};
     }
-    return {
-        .gpu = true,
-        .device = static_cast<int>(node_rank % static_cast<std::uint32_t>(probe.devices.size())),
-        .reason = {}};
+    std::vector<int> usable;
+    for (std::size_t i = 0; i < probe.devices.size(); ++i) {
+        if (probe.devices[i].sm_version() >= oldest_sm_version) {
+            usable.push_back(static_cast<int>(i));
+        }
+    }
+    if (usable.empty()) {
+        return {.reason = fmt::format("{} is {}, and the GPU backend is built for sm_{} and later",
+                                      probe.devices.front().name,
+                                      probe.devices.front().architecture, oldest_sm_version)};
+    }
+    return {.gpu = true, .device = usable[node_rank % usable.size()], .reason = {}};
 }
 
 }  // namespace longrope::evaluator::cuda

@@ -15,10 +15,13 @@ struct BackendChoice {
     std::string reason;  ///< why not the GPU; empty where it is taken
 };
 
-/// The rule behind backend "auto": the GPU where there is one and the precision is bf16, which is
-/// all that it computes in. Ranks of a node take devices in turn. Where every rank is shown a
-/// device of its own that is the same rule, and more ranks than devices meet on one, which the
-/// coordinator refuses.
+/// Bfloat16 products, and the kernels that are built, begin with Ampere.
+inline constexpr int oldest_sm_version = 80;
+
+/// The rule behind backend "auto": the GPU where there is one that is new enough and the precision
+/// is bf16, which is all that it computes in. Ranks of a node take such devices in turn. Where
+/// every rank is shown a device of its own that is the same rule, and more ranks than devices meet
+/// on one, which the coordinator refuses.
 /// @param precision  "f32" or "bf16"
 /// @param node_rank  index of the rank among those of its node, from 0
 [[nodiscard]] BackendChoice choose_backend(const ProbeResult& probe, const std::string& precision,

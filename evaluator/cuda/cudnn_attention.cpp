@@ -8,11 +8,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <optional>
-#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -181,21 +179,10 @@ auto key_of(const AttentionSegment& s) {
                       s.out_head_stride};
 }
 
-/// "sm_90" -> 90.
-int sm_version_of(const DeviceFacts& facts) {
-    const std::string_view name = facts.architecture;
-    const std::size_t digits = name.find_first_of("0123456789");
-    int version = 0;
-    if (digits != std::string_view::npos) {
-        std::from_chars(name.data() + digits, name.data() + name.size(), version);
-    }
-    return version;
-}
-
 class CudnnAttention final : public SegmentAttention {
 public:
     explicit CudnnAttention(DeviceRuntime& runtime)
-        : runtime_{runtime}, sm_version_{sm_version_of(runtime.facts())} {}
+        : runtime_{runtime}, sm_version_{runtime.facts().sm_version()} {}
 
     void attend(const AttentionSegment& shape, const void* queries, const void* keys,
                 const void* values, void* out, float* log_sum_exp, Stream stream) override {

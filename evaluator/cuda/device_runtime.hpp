@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 // CUDA's own names of its handles: a cudaStream_t and a cudaEvent_t pass through unchanged, and no
@@ -24,6 +26,17 @@ struct DeviceFacts {
     std::string architecture;  ///< "sm_90"
     int multiprocessors = 0;   ///< the libraries choose kernels by their number, too
     std::uint64_t total_bytes = 0;
+
+    /// 90 of "sm_90"; 0 of what is no such name.
+    [[nodiscard]] int sm_version() const noexcept {
+        constexpr std::string_view prefix = "sm_";
+        int version = 0;
+        if (architecture.starts_with(prefix)) {
+            const char* const begin = architecture.data() + prefix.size();
+            std::from_chars(begin, architecture.data() + architecture.size(), version);
+        }
+        return version;
+    }
 };
 
 /// Memory, copies and order of one device: CUDA's runtime, or the emulator's over host memory. All

@@ -44,7 +44,8 @@ std::string properties(const Device& device) {
         device.sm_version * 10);
 }
 
-/// Head-major keys and values, queries and outputs by row, as LayerAttention lays them out.
+/// Head-major keys and values of a longer document, queries by row among those of four groups,
+/// outputs by row, as LayerAttention lays them out.
 cuda::AttentionSegment segment(std::int64_t rows, std::int64_t keys, std::int64_t heads,
                                std::int64_t kv_heads, std::int64_t head_dim, bool causal) {
     return {.query_rows = rows,
@@ -54,10 +55,10 @@ cuda::AttentionSegment segment(std::int64_t rows, std::int64_t keys, std::int64_
             .head_dim = head_dim,
             .causal = causal,
             .scale = 0.088388F,
-            .query_row_stride = head_dim,
-            .query_head_stride = rows * head_dim,
+            .query_row_stride = 4 * heads * head_dim,
+            .query_head_stride = head_dim,
             .key_row_stride = head_dim,
-            .key_head_stride = keys * head_dim,
+            .key_head_stride = (keys + rows) * head_dim,
             .out_row_stride = heads * head_dim,
             .out_head_stride = head_dim};
 }

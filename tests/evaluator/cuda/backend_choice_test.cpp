@@ -56,6 +56,22 @@ TEST_CASE("the ranks of a node take its devices in turn") {
     }
 }
 
+TEST_CASE("devices without bfloat16 products are left out, and named where there is no other") {
+    ProbeResult probe = with_devices(3);
+    probe.devices[0].name = "Tesla T4";
+    probe.devices[0].architecture = "sm_75";
+    for (std::uint32_t rank = 0; rank < 6; ++rank) {
+        CHECK(choose_backend(probe, "bf16", rank).device == 1 + static_cast<int>(rank) % 2);
+    }
+    probe.devices.resize(1);
+    const BackendChoice none = choose_backend(probe, "bf16", 0);
+    CHECK_FALSE(none.gpu);
+    CHECK(none.reason == "Tesla T4 is sm_75, and the GPU backend is built for sm_80 and later");
+    // Two digits of the minor version and three in all.
+    probe.devices[0].architecture = "sm_120";
+    CHECK(choose_backend(probe, "bf16", 0).gpu);
+}
+
 TEST_CASE("a file that is no GPU backend is refused with the reason") {
     const TemporaryFolder folder;
     CHECK(load_module(folder.path() / "none.so").module == nullptr);
