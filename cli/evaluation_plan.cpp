@@ -145,11 +145,26 @@ void take_stage_model(coordinator::Configuration& configuration, const std::stri
 
 /// The factors that a stage has chosen, if it got that far, with the scale they were searched with.
 std::optional<EvaluatedMethod> searched(const std::optional<coordinator::RunHistory>& history,
-                                        const coordinator::StageSettings* stage) {
+                                        const coordinator::StageSettings* stage,
+                                        const coordinator::RunFacts& facts) {
     if (!history || stage == nullptr) return std::nullopt;
     const auto stored =
         std::ranges::find(history->stages, stage->name, &coordinator::StageHistory::name);
     if (stored == history->stages.end() || stored->best.individual < 0) return std::nullopt;
+    const std::string& model =
+        stored->model_digest.empty() ? history->model_digest : stored->model_digest;
+    if (model != facts.model_digest) {
+        fmt::print(stderr,
+                   "the searched factors of stage \"{}\" were found on another model (digest {}) "
+                   "than the one that is evaluated ({})\n",
+                   stage->name, model, facts.model_digest);
+    }
+    if (!stored->complete) {
+        fmt::print(
+            stderr,
+            "stage \"{}\" is not complete: its factors are the best so far, and may change\n",
+            stage->name);
+    }
     const coordinator::BestRecord& best = stored->best;
     return EvaluatedMethod{"searched", best.factors, best.start_tokens, best.attention_scale};
 }
@@ -204,6 +219,9 @@ std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
         settle_dips(file, "--factors", parsed.count("repair") > 0);
         EvaluatedMethod custom{"factors", std::move(file.factors)};
         custom.start_tokens = file.start_tokens.value_or(0);
+        if (parsed.count("attention-scale") == 0 && file.attention_scale != plan.attention_scale) {
+            custom.attention_scale = file.attention_scale;
+        }
         if (parsed.count("start-tokens") > 0) {
             custom.start_tokens =
                 parse_number<std::uint32_t>(text_of(parsed, "start-tokens"), "--start-tokens");
@@ -309,10 +327,10 @@ void choose_documents(EvaluationPlan& plan, std::uint64_t limit) {
 std::uint64_t parse_window(const std::string& text, const std::string& flag) {
     constexpr std::uint64_t least = 2;
     constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
-    const auto tokens = parse_number<std::uint64_t>(text, flag);
-    if (tokens >= least && tokens <= most) return tokens;
-    throw UsageError{
-        fmt::format("{}: found {}, expected {} to {} tokens", flag, tokens, least, most)};
+    const auto tokens = spelled_number<std::uint64_t>(text);
+    if (tokens && *tokens >= least && *tokens <= most) return *tokens;
+    throw UsageError{fmt::format("{}: found \"{}\", expected an integer of {} to {}, in tokens",
+                                 flag, text, least, most)};
 }
 
 std::vector<coordinator::Override> input_overrides(const cxxopts::ParseResult& parsed) {
@@ -415,7 +433,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
         throw UsageError{
             "--per-token: losses per token are of whole documents; leave out --window"};
     }
-    plan.methods = methods_of(parsed, plan, searched(history, stage));
+    plan.methods = methods_of(parsed, plan, searched(history, stage, plan.facts));
     choose_documents(plan, limit_of(parsed));
     return plan;
 }

@@ -40,9 +40,9 @@ std::string report_text(const ExportPlan& plan, const std::string& written,
     if (rows.empty()) return text + "Read back as written; not scored.\n";
     std::size_t width = 10;
     for (const ExportedRow& row : rows) width = std::max(width, row.list.size());
-    text += fmt::format("\nReloaded, on {} documents:\n\n{:{}}{:>10}{:>12}{:>12}{:>14}\n",
-                        plan.long_documents.size(), "", width, "tokens", "perplexity", "stored",
-                        "difference");
+    text += fmt::format("\nReloaded, on {} document{}:\n\n{:{}}{:>10}{:>12}{:>12}{:>14}\n",
+                        plan.long_documents.size(), plan.long_documents.size() == 1 ? "" : "s", "",
+                        width, "tokens", "perplexity", "stored", "difference");
     for (const ExportedRow& row : rows) {
         text += fmt::format("{:{}}{:>10}{:>12.4f}", row.list, width, row.tokens, row.perplexity);
         if (row.stored) {

@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <system_error>
 
+#include "cli/arguments.hpp"
 #include "cli/factors_file.hpp"
 #include "cli/json_text.hpp"
 #include "coordinator/atomic_file.hpp"
@@ -28,7 +30,12 @@ std::string write_folder(const ExportPlan& plan) {
     const boost::json::object original = evaluator::parse_json_object(
         evaluator::read_text_file(source / "config.json", largest_config_bytes),
         (source / "config.json").string());
-    fs::create_directory(plan.output);
+    std::error_code error;
+    fs::create_directory(plan.output, error);
+    if (error) {
+        throw UsageError{fmt::format("--output {}: the folder cannot be made: {}",
+                                     plan.output.string(), error.message())};
+    }
     std::size_t files = 0;
     for (const fs::directory_entry& entry : fs::directory_iterator{source}) {
         const fs::path name = entry.path().filename();

@@ -387,6 +387,14 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
     if (plan.format == ExportFormat::hugging_face && !plan.output.has_filename()) {
         plan.output = plan.output.parent_path();  // the folder NAME may be given as NAME/
     }
+    for (const char* ending : {"csv", "json", "gguf"}) {
+        if (parsed.count("format") > 0 || plan.output.extension() != fmt::format(".{}", ending)) {
+            continue;
+        }
+        throw UsageError{fmt::format(
+            "--output {}: without --format a folder is written; --format {} for such a file",
+            plan.output.string(), ending)};
+    }
     plan.copy_weights = parsed.count("copy") > 0;
     plan.replace = parsed.count("force") > 0;
     if (plan.output.empty()) {

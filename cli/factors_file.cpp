@@ -33,6 +33,8 @@ constexpr double least_factor = 0.5;
 constexpr double most_factor = 1e9;
 constexpr const char* accepted_factor = "a rescale factor of 0.5 to 1e9";
 
+constexpr const char* blanks = " \t\r";
+
 bool is_factor(double number) {
     return number >= least_factor && number <= most_factor;
 }
@@ -53,8 +55,9 @@ public:
         std::istringstream lines{content};
         std::string line;
         for (int number = 1; std::getline(lines, line); ++number) {
-            std::erase_if(line, [](char c) { return c == ' ' || c == '\t' || c == '\r'; });
-            if (line.empty() || line.front() == '#') continue;
+            const std::size_t begin = line.find_first_not_of(blanks);
+            if (begin == std::string::npos || line[begin] == '#') continue;
+            line.erase(line.find_last_not_of(blanks) + 1);
             rows.emplace_back(number, cells(line, number));
             all.insert(all.end(), rows.back().second.begin(), rows.back().second.end());
         }
@@ -114,7 +117,19 @@ private:
     [[nodiscard]] std::vector<double> cells(const std::string& line, int number) const {
         std::vector<double> factors;
         std::istringstream parts{line};
-        for (std::string cell; std::getline(parts, cell, ',');) {
+        for (std::string part; std::getline(parts, part, ',');) {
+            add_cells(part, number, factors);
+        }
+        return factors;
+    }
+
+    /// What stands between two commas: one factor, or several between blanks.
+    void add_cells(const std::string& part, int number, std::vector<double>& factors) const {
+        std::istringstream words{part};
+        std::vector<std::string> found;
+        for (std::string word; words >> word;) found.push_back(std::move(word));
+        if (found.empty()) found.emplace_back();  // refused as no number
+        for (const std::string& cell : found) {
             const auto factor = spelled_number<double>(cell);
             if (!factor) {
                 throw UsageError{
@@ -126,7 +141,6 @@ private:
             }
             factors.push_back(*factor);
         }
-        return factors;
     }
 
     [[nodiscard]] double number(const json::value& value, const std::string& what) const {

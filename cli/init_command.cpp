@@ -79,7 +79,13 @@ void check_documents(const coordinator::RunFacts& facts, const std::string& file
         const auto all = static_cast<std::uint32_t>(std::ranges::count(
             facts.documents, std::string{split}, &coordinator::DocumentFacts::split));
         const std::uint32_t usable = long_enough(facts, split, target);
-        if (usable < all || (usable == 0 && std::string_view{split} == "search")) {
+        if (all == 0 && std::string_view{split} == "search") {
+            throw coordinator::ConfigurationError{fmt::format(
+                "{}: none of its {} documents is of the split \"search\": make the file "
+                "with --search or --alternate texts (scripts/tokenize_documents.py)",
+                file, facts.documents.size())};
+        }
+        if (usable < all) {
             throw coordinator::ConfigurationError{fmt::format(
                 "{}: {} of {} documents of the split \"{}\" fill {} positions (the longest of the "
                 "file fills {}): tokenise longer documents with scripts/tokenize_documents.py, or "

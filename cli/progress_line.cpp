@@ -51,7 +51,8 @@ std::string progress_line(const ProgressFigures& figures, std::size_t width) {
         total == 0 ? 1.0 : static_cast<double>(figures.scored) / static_cast<double>(total);
     const std::string percent = fmt::format("{:3.0f} %", 100.0 * share);
     std::string tasks = fmt::format("  {}/{} tasks", figures.scored, total);
-    std::string workers = fmt::format(" on {} workers", figures.workers);
+    std::string workers =
+        fmt::format(" on {} worker{}", figures.workers, figures.workers == 1 ? "" : "s");
     std::string best;
     if (figures.best_perplexity) best = fmt::format("  best {:.3f}", *figures.best_perplexity);
     const std::string left =

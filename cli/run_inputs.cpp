@@ -162,6 +162,7 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
         evaluator::probe_documents(configuration.documents.path);
         const evaluator::Documents documents{configuration.documents.path};
         documents.check_vocabulary(model.config().vocabulary);
+        documents.check_tokenizer(configuration.model.path);
         add_model_facts(facts, model.config());
         facts.model_digest = model.digest();
         facts.documents_digest = documents.digest();

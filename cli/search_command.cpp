@@ -49,14 +49,19 @@ void print_results(const coordinator::RunPlan& plan, const fs::path& history_fil
     }
     const auto longest = std::ranges::max_element(
         plan.stages(), {}, [](const auto& stage) { return stage.history().target_tokens; });
+    // evaluate reads the held-out documents unless it is told otherwise.
+    const coordinator::StagePlan& last = longest->plan();
+    const char* const split = !last.heldout_documents.documents.empty()      ? ""
+                              : !last.validation_documents.documents.empty() ? " --split validation"
+                                                                             : " --split search";
     std::cout << fmt::format(
         "\nThe history is {}. Next:\n"
         "  longrope status {}\n"
-        "  longrope evaluate {}{} --tokens {:.0f},{:.0f}\n",
+        "  longrope evaluate {}{} --tokens {:.0f},{:.0f}{}\n",
         history_file.string(), shell_word(history_file.parent_path().string()), as_given,
         plan.stages().size() == 1 ? ""
                                   : fmt::format(" --stage {}", shell_word(longest->history().name)),
-        longest->history().original_window, longest->history().target_tokens);
+        longest->history().original_window, longest->history().target_tokens, split);
     std::cout.flush();
 }
 

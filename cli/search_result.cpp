@@ -88,7 +88,11 @@ std::string validation_text(const StageHistory& stage) {
         const ScoreRow*& lowest = row.individual < 0 ? baseline : best;
         if (!lowest || row.mean_nll < lowest->mean_nll) lowest = &row;
     }
-    if (!best) return "";
+    if (!best) {
+        return stage.validation.documents.empty() ? "No validation documents were given: nothing "
+                                                    "but the search documents chose it.\n"
+                                                  : "";
+    }
     std::string text = fmt::format(
         "Chosen on {} validation documents among the best of the search: {}, perplexity {:.3f}",
         stage.validation.documents.size(), best->name, best->perplexity);

@@ -98,11 +98,13 @@ std::string reason_of(const RunHistory& history, bool lives) {
     return "no coordinator is at work; the same command goes on";
 }
 
-std::string worker_line(const coordinator::WorkerRow& worker) {
+/// @param lives  whether the run is at work; what was busy when it ended is not any more
+std::string worker_line(const coordinator::WorkerRow& worker, bool lives) {
     // Until its evaluator is ready a worker has told neither host nor device.
     const std::string place =
         worker.host.empty() ? "" : fmt::format(" on {} ({})", worker.host, worker.device);
-    return fmt::format("worker {}{}: {}, {}, {}, busy {:.1f} s\n", worker.rank, place, worker.state,
+    return fmt::format("worker {}{}: {}, {}, {}, busy {:.1f} s\n", worker.rank, place,
+                       !lives && worker.state == "busy" ? "ended" : worker.state,
                        counted(worker.tasks, "task"), counted(worker.faults, "fault"),
                        worker.busy_seconds);
 }
@@ -128,7 +130,7 @@ void print_text(const RunHistory& history, bool lives, const fs::path& file) {
         }
         std::cout << "\n";
     }
-    for (const auto& worker : history.workers) std::cout << worker_line(worker);
+    for (const auto& worker : history.workers) std::cout << worker_line(worker, lives);
     for (const StageHistory& stage : history.stages) {
         if (stage.complete) std::cout << stage_result_text(stage);
     }

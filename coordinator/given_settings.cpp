@@ -17,6 +17,11 @@ const SettingTable* find_table(std::string_view name) {
     return found == setting_tables().end() ? nullptr : &*found;
 }
 
+/// As a table begins in the file.
+std::string header_of(const std::string& table) {
+    return table == "stage" ? "[[stage]]" : fmt::format("[{}]", table);
+}
+
 [[noreturn]] void unknown_table(const TomlTable& table, const std::string& origin) {
     if (const Setting* setting = find_setting(table.path)) {
         throw ConfigurationError{fmt::format("{}: {}: found a table, expected {}", origin,
@@ -25,16 +30,17 @@ const SettingTable* find_table(std::string_view name) {
     std::vector<std::string> names;
     for (const SettingTable& known : setting_tables()) names.push_back(known.name);
     const auto nearest = nearest_name(table.path, names);
-    throw ConfigurationError{fmt::format(
-        "{}: unknown table [{}]{}.\nKnown tables: {}.", origin, table.path,
-        nearest ? fmt::format(" (did you mean [{}]?)", *nearest) : "", fmt::join(names, ", "))};
+    throw ConfigurationError{
+        fmt::format("{}: unknown table [{}]{}.\nKnown tables: {}.", origin, table.path,
+                    nearest ? fmt::format(" (did you mean {}?)", header_of(*nearest)) : "",
+                    fmt::join(names, ", "))};
 }
 
 [[noreturn]] void unknown_key(const std::string& table, const std::string& key,
                               const std::string& origin) {
     if (find_table(key) != nullptr) {
-        throw ConfigurationError{fmt::format("{}: {} is a table: write {}.", origin, key,
-                                             key == "stage" ? "[[stage]]" : "[" + key + "]")};
+        throw ConfigurationError{
+            fmt::format("{}: {} is a table: write {}.", origin, key, header_of(key))};
     }
     std::vector<std::string> names;
     for (const Setting& setting : settings()) {

@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "evaluator/digest.hpp"
 #include "evaluator/documents_reader.hpp"
 #include "evaluator/evaluator.hpp"
+#include "evaluator/input_file.hpp"
+#include "evaluator/model/json_file.hpp"
 #include "storage/hdf5_error.hpp"
 
 namespace longrope::evaluator {
@@ -109,6 +112,7 @@ Documents::Documents(const std::filesystem::path& file) : file_{file} {
         check_tokens(reader, tokens_);
         check_offsets(reader, offsets_, tokens_.size());
         titles_ = reader.text_list("titles");
+        tokenizer_sha256_ = reader.text_attribute("tokenizer_sha256").value_or("");
         splits_ = checked_splits(reader, reader.uint8_list("split"));
         for (const auto& [name, found] :
              {std::pair{"titles", titles_.size()}, std::pair{"split", splits_.size()}}) {
@@ -209,6 +213,20 @@ void Documents::check_vocabulary(std::uint32_t vocabulary) const {
         "vocabulary: was it made with another tokeniser?",
         file_.string(), document, titles_[document], *found, index - offsets_[document],
         vocabulary)};
+}
+
+void Documents::check_tokenizer(const std::filesystem::path& model) const {
+    constexpr std::uintmax_t largest_tokenizer = std::uintmax_t{1} << 30U;
+    const std::filesystem::path tokenizer = model / "tokenizer.json";
+    if (tokenizer_sha256_.empty() || !is_there(tokenizer)) return;
+    const std::string text = read_text_file(tokenizer, largest_tokenizer);
+    const std::string found = Sha256{}.bytes(std::as_bytes(std::span{text})).hexadecimal();
+    if (found == tokenizer_sha256_) return;
+    throw EvaluatorError{fmt::format(
+        "{}: its tokens were made with another tokenizer (SHA-256 {}) than {} ({}): make it again "
+        "with that one, scripts/tokenize_documents.py --tokenizer {}; or, if both give the same "
+        "tokens, put the other into the model's folder",
+        file_.string(), tokenizer_sha256_, tokenizer.string(), found, tokenizer.string())};
 }
 
 }  // namespace longrope::evaluator

@@ -38,6 +38,10 @@ public:
                                                   std::uint64_t offset = 0) const;
     /// @throws EvaluatorError naming document and index of the first token outside [0, vocabulary)
     void check_vocabulary(std::uint32_t vocabulary) const;
+    /// Looks whether `model`, a Hugging Face folder, has the tokenizer.json that the tokens were
+    /// made with; a folder without one is taken as it is.
+    /// @throws EvaluatorError naming both files and their SHA-256
+    void check_tokenizer(const std::filesystem::path& model) const;
     /// Hexadecimal SHA-256 of tokens, offsets, splits and BOS.
     [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
 
@@ -51,6 +55,7 @@ private:
     std::vector<Split> splits_;
     std::int32_t bos_token_id_ = -1;
     std::string digest_;
+    std::string tokenizer_sha256_;  ///< of tokenizer.json; empty: the file does not say
 };
 
 }  // namespace longrope::evaluator

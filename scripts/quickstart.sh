@@ -58,7 +58,7 @@ say "3/4 the demo's documents"
 
 check=$("$longrope" search --check --json "$config") || exit $?  # it has said what is wrong
 if [ "$(field complete <<<"$check")" = True ]; then
-    say "4/4 nothing to search: the results in $run_directory"
+    say "4/4 nothing to search: the results in $run_directory; 'longrope' below is $longrope"
     exec "$longrope" search "$config"
 fi
 

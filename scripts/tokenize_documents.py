@@ -273,6 +273,11 @@ def read_text(path: Path) -> str:
         raise DocumentsError(f"cannot read the text {path}: it is not UTF-8: {error}") from error
 
 
+def counted(number: int, what: str) -> str:
+    """ "1 text", "2 texts" """
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -321,7 +326,10 @@ def main() -> int:
     parser.add_argument(
         "--licence", default="not stated", help="licence of the texts, stored in the file"
     )
+    parser.add_argument("--force", action="store_true", help="replace an output that exists")
     arguments = parser.parse_args()
+    if arguments.output.exists() and not arguments.force:
+        parser.error(f"--output {arguments.output}: is there already; --force replaces it")
     files = [
         (split, path) for split in (*SPLITS, "alternate") for path in getattr(arguments, split)
     ]
@@ -352,7 +360,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"{arguments.output}: {count} documents of {len(files)} texts")
+    print(f"{arguments.output}: {counted(count, 'document')} of {counted(len(files), 'text')}")
     return 0
 
 

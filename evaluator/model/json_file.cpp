@@ -5,6 +5,8 @@
 
 #include <boost/json/parser.hpp>
 #include <boost/json/serialize.hpp>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <utility>
 
@@ -22,7 +24,12 @@ std::string read_text_file(const std::filesystem::path& file, std::uintmax_t lim
             fmt::format("{}: {} bytes, expected at most {}", file.string(), size, limit_bytes)};
     }
     std::string text(static_cast<std::size_t>(size), '\0');
+    errno = 0;
     std::ifstream stream{file, std::ios::binary};
+    if (!stream) {
+        throw EvaluatorError{
+            fmt::format("{}: cannot be read: {}", file.string(), std::strerror(errno))};
+    }
     stream.read(text.data(), static_cast<std::streamsize>(size));
     if (!stream || static_cast<std::uintmax_t>(stream.gcount()) != size) {
         throw EvaluatorError{fmt::format("{}: cannot read its {} bytes", file.string(), size)};

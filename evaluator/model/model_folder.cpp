@@ -152,6 +152,10 @@ const ModelConfig& ModelFolder::config() const noexcept {
     return contents_->config;
 }
 
+const std::filesystem::path& ModelFolder::folder() const noexcept {
+    return contents_->folder;
+}
+
 bool ModelFolder::has_tensor(const std::string& name) const {
     return contents_->tensors.contains(name);
 }

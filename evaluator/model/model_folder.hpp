@@ -24,6 +24,7 @@ public:
     ~ModelFolder();
 
     [[nodiscard]] const ModelConfig& config() const noexcept;
+    [[nodiscard]] const std::filesystem::path& folder() const noexcept;
     /// @throws EvaluatorError if the tensor is missing or its shape is not `shape`
     [[nodiscard]] TensorView tensor(const std::string& name,
                                     std::initializer_list<std::int64_t> shape) const;

@@ -6,6 +6,8 @@
 #include <initializer_list>
 #include <string>
 
+#include "evaluator/evaluator.hpp"
+
 namespace longrope::evaluator {
 namespace {
 
@@ -95,6 +97,13 @@ ModelTensors find_tensors(const ModelFolder& model) {
     tensors.embedding = model.tensor("model.embed_tokens.weight", {vocabulary, hidden});
     for (std::uint32_t i = 0; i < config.layers; ++i) {
         tensors.layers.push_back(Layer{model, i}.find());
+    }
+    const std::string beyond = fmt::format("model.layers.{}.input_layernorm.weight", config.layers);
+    if (model.has_tensor(beyond)) {
+        throw EvaluatorError{fmt::format(
+            "{}: num_hidden_layers = {}, but the weights have {}: expected the config.json that "
+            "belongs to them",
+            (model.folder() / "config.json").string(), config.layers, beyond)};
     }
     tensors.final_norm = model.tensor("model.norm.weight", {hidden});
     tensors.head = config.tied_embeddings ? tensors.embedding

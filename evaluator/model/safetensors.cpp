@@ -84,8 +84,10 @@ public:
         const std::int64_t begin = (*offsets)[0].get_int64();
         const std::int64_t end = (*offsets)[1].get_int64();
         if (begin < 0 || begin > end || static_cast<std::uint64_t>(end) > data_size) {
+            const bool beyond = begin >= 0 && begin <= end;
             refuse("data_offsets " + shown(value),
-                   fmt::format("0 <= begin <= end <= {}, the bytes after the header", data_size));
+                   fmt::format("0 <= begin <= end <= {}, the bytes after the header{}", data_size,
+                               beyond ? ": a truncated file? Get it again" : ""));
         }
         return {static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end), ""};
     }

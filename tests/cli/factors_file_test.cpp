@@ -11,12 +11,13 @@
 using namespace longrope::cli;
 using longrope::tests::TemporaryFolder;
 
-TEST_CASE("factors are read one a line or between commas, comments and blank lines skipped") {
+TEST_CASE(
+    "factors are read one a line or between commas or blanks, comments and blank lines skipped") {
     const TemporaryFolder folder;
     const std::vector<double> expected{1.0, 1.5, 2.25, 8.0};
     for (const char* text :
          {"1\n1.5\n2.25\n8\n", "1,1.5,2.25,8", "# mine\n1, 1.5,\n\n2.25\n  # more\n 8",
-          "1\r\n1.5\r\n\r\n2.25\r\n8\r\n", "1.0e0\n15e-1\n   \n\t2.25\n8.000",
+          "1\r\n1.5\r\n\r\n2.25\r\n8\r\n", "1 1.5\t2.25   8", "1, 1.5 ,  2.25 8, \n", "1.0e0\n15e-1\n   \n\t2.25\n8.000",
           "\xEF\xBB\xBF# mine\n1\n1.5\n2.25\n8\n", "\xEF\xBB\xBF[1, 1.5, 2.25, 8]"}) {
         INFO(text);
         CHECK(
@@ -31,6 +32,8 @@ TEST_CASE("a file that holds no factors is refused, naming file and line") {
     const std::vector<std::pair<std::string, std::string>> cases{
         {"1\nabc\n", ":2: found \"abc\", expected a number"},
         {"1\n\n# x\n1.5x\n", ":4: found \"1.5x\", expected a number"},
+        {"0 1\n1 1.5\n", ":1: found 0, expected a rescale factor of 0.5 to 1e9"},
+        {"1, ,2\n", ":1: found \"\", expected a number"},
         {"1,,2\n", ":1: found \"\", expected a number"},
         {"1e999\n", ":1: found \"1e999\", expected a number"},
         {"1\n0\n", ":2: found 0, expected a rescale factor of 0.5 to 1e9"},

@@ -44,9 +44,9 @@ TEST_CASE("at every width a progress line fits, and shows the time left where th
 
 TEST_CASE("a progress line without figures yet is a bar alone") {
     CHECK(progress_line({0, 24, 1, std::nullopt, ""}, 79) ==
-          "[........................]    0 %  0/24 tasks on 1 workers");
+          "[........................]    0 %  0/24 tasks on 1 worker");
     CHECK(progress_line({0, 0, 1, std::nullopt, ""}, 79) ==
-          "[########################]  100 %  0/0 tasks on 1 workers");
+          "[########################]  100 %  0/0 tasks on 1 worker");
 }
 
 TEST_CASE("where standard error is no terminal, COLUMNS gives the width") {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numpy
 from bad_input import (
     ESTIMATE,
     EVALUATE,
@@ -18,7 +19,7 @@ from bad_input import (
     Case,
 )
 from bad_surroundings import no_byte_of_a_file
-from spoiled_files import content, removed
+from spoiled_files import content, removed, values
 
 USAGE = [
     Case("no verb", EXIT_USAGE, ("usage: longrope VERB",), "name a verb", words=()),
@@ -181,7 +182,7 @@ EVALUATION = [
     Case(
         "a length of one token",
         EXIT_USAGE,
-        ("--tokens: found 1, expected 2 to",),
+        ('--tokens: found "1", expected an integer of 2 to',),
         "take at least 2: the first token is not scored",
         words=(*EVALUATE, "--tokens", "1"),
     ),
@@ -209,7 +210,7 @@ EVALUATION = [
     Case(
         "vectors for no tokens",
         EXIT_USAGE,
-        ("--target-tokens: found 0, expected 2 to",),
+        ('--target-tokens: found "0", expected an integer of 2 to',),
         "give the length that the vectors are for",
         words=(*EVALUATE, "--target-tokens", "0"),
     ),
@@ -460,6 +461,14 @@ INITIAL = [
         ("--target 256: the model's original window has 256 tokens already",),
         "take a longer target",
         words=(*INIT, "--target", "256"),
+    ),
+    Case(
+        "documents without any to search on",
+        EXIT_CONFIGURATION,
+        ('documents.h5: none of its 3 documents is of the split "search"',),
+        "make the file with texts to search on",
+        values("split", numpy.array([1, 1, 1], "u1")),
+        words=(*INIT, "--target", "512"),
     ),
     Case(
         "a target beyond the documents",

@@ -189,6 +189,17 @@ DOCUMENTS = [
         value("tokens", 700, 2048),
     ),
     Case(
+        "documents of another tokenizer",
+        EXIT_BAD_FILE,
+        (
+            "documents.h5: its tokens were made with another tokenizer (SHA-256 0000",
+            "than model/tokenizer.json (b746",
+            "make it again with that one",
+        ),
+        "tokenise the texts with the tokenizer.json of this model",
+        attribute("tokenizer_sha256", numpy.bytes_("0" * 64)),
+    ),
+    Case(
         "a negative token",
         EXIT_BAD_FILE,
         ("has token -3 at index 100, expected [0, 2048)",),

@@ -83,6 +83,13 @@ IMPORTS = [
         words=(*IMPORT, "--format", "gguf"),
     ),
     Case(
+        "a file's name without its format",
+        EXIT_USAGE,
+        ("--output made.csv: without --format a folder is written; --format csv for such a file",),
+        "do as the message says",
+        words=(*IMPORT[:-1], "made.csv", "--factors", "factors.csv"),
+    ),
+    Case(
         "an output in a folder that is missing",
         EXIT_USAGE,
         ("--output none/made: the folder none does not exist",),

@@ -92,7 +92,7 @@ MODEL_FILES = [
     Case(
         "weights that are cut off",
         EXIT_BAD_FILE,
-        ("model/model.safetensors: ", "found data_offsets", "the bytes after the header"),
+        ("model/model.safetensors: ", "found data_offsets", "the bytes after the header", ": a truncated file? Get it again"),
         NEW_MODEL,
         truncated("model/model.safetensors", 0.9),
     ),
@@ -283,6 +283,16 @@ MODEL_FILES = [
         ("model: tensor model.layers.6.", "is missing"),
         NEW_MODEL,
         config_json(num_hidden_layers=50),
+    ),
+    Case(
+        "fewer layers than there are",
+        EXIT_BAD_FILE,
+        (
+            "model/config.json: num_hidden_layers = 5, but the weights have model.layers.5.",
+            "expected the config.json that belongs to them",
+        ),
+        NEW_MODEL,
+        config_json(num_hidden_layers=5),
     ),
     Case(
         "a size that is text",

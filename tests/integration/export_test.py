@@ -60,6 +60,36 @@ class Export(unittest.TestCase):
         shutil.copytree(DEMO_MODEL, cls.folder / "model")
         cls.run_directory.complete()
 
+    def rows_and_notes(self, *words: str) -> tuple[dict[str, list[float]], str]:
+        """The perplexities of each row at two lengths, and what was said beside them."""
+        asked = ("evaluate", "search.toml", "--tokens", "256,1024", "--split", "search", "--json")
+        answer = self.ask(*asked, *words)
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+        rows: dict[str, list[float]] = {}
+        for row in json.loads(answer.stdout)["results"]:
+            rows.setdefault(row["method"], []).append(row["perplexity"])
+        return rows, answer.stderr
+
+    def test_exported_factors_are_evaluated_with_the_scale_they_were_searched_with(self) -> None:
+        self.export("search.toml", "--format", "json", "--output", "made.json")
+        words = ("--methods", "none,searched", "--factors", "made.json", "--target-tokens", "512")
+        rows, _ = self.rows_and_notes(*words)
+        self.assertEqual(rows["factors"], rows["searched"])
+        # A scale that is asked for holds for both.
+        asked, _ = self.rows_and_notes(*words, "--attention-scale", "1.3")
+        self.assertEqual(asked["factors"], asked["searched"])
+        self.assertNotEqual(asked["factors"], rows["factors"])
+
+    def test_factors_that_were_searched_on_another_model_are_told(self) -> None:
+        words = ("--methods", "searched", "--limit", "1")
+        self.assertEqual(self.rows_and_notes(*words)[1], "")
+        other = self.folder / "made-model"
+        shutil.copytree(self.folder / "model", other)
+        config = json.loads((other / "config.json").read_text())
+        (other / "config.json").write_text(json.dumps(config | {"note": "not the same bytes"}))
+        told = self.rows_and_notes(*words, "--model", str(other))[1]
+        self.assertIn("were found on another model (digest", told)
+
     def tearDown(self) -> None:
         for made in self.folder.glob("made*"):
             shutil.rmtree(made) if made.is_dir() else made.unlink()

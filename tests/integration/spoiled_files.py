@@ -18,6 +18,7 @@ from typing import Any
 
 import h5py
 import numpy
+from search_run import DEMO_MODEL
 
 DOCUMENT_TOKENS = 600
 
@@ -38,8 +39,9 @@ def write_documents(path: Path) -> None:
         file["split"] = numpy.array([0, 1, 2], dtype="u1")
         file.attrs["format_version"] = numpy.int32(1)
         file.attrs["bos_token_id"] = numpy.int32(0)
-        for name in ("tokenizer_sha256", "text_sha256"):
-            file.attrs[name] = numpy.bytes_("0" * 64)
+        tokenizer = hashlib.sha256((DEMO_MODEL / "tokenizer.json").read_bytes()).hexdigest()
+        file.attrs["tokenizer_sha256"] = numpy.bytes_(tokenizer)
+        file.attrs["text_sha256"] = numpy.bytes_("0" * 64)
 
 
 # --- any file ---

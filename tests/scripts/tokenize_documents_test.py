@@ -126,7 +126,7 @@ class TokenizeDocumentsTest(unittest.TestCase):
         text = self.text("a.txt", 1, 40)
         contents = []
         for _ in range(2):
-            self.run_script("--target-tokens", "11", "--search", text)
+            self.run_script("--target-tokens", "11", "--search", text, "--force")
             contents.append(self.output.read_bytes())
         self.assertEqual(contents[0], contents[1])
 
@@ -163,9 +163,17 @@ class TokenizeDocumentsTest(unittest.TestCase):
         text = self.text("a.txt", 1, 40)
         self.run_script("--target-tokens", "11", "--search", text)
         before = self.output.read_bytes()
-        done = self.run_script("--target-tokens", "11", "--search", text, "--segments", "9")
-        self.assertEqual(done.returncode, 1)
-        self.assertEqual(self.output.read_bytes(), before)
+        for words, status, told in (
+            (("--segments", "2"), 2, "is there already; --force replaces it"),
+            (("--segments", "9", "--force"), 1, "4 fit"),
+        ):
+            done = self.run_script("--target-tokens", "11", "--search", text, *words)
+            self.assertEqual(done.returncode, status)
+            self.assertIn(told, done.stderr)
+            self.assertEqual(self.output.read_bytes(), before)
+        done = self.run_script("--target-tokens", "11", "--search", text, "--segments", "2", "--force")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotEqual(self.output.read_bytes(), before)
         self.assertEqual(list(self.output.parent.iterdir()), [self.output])
 
     def test_without_bos_a_document_is_one_token_longer(self) -> None:
