@@ -158,6 +158,10 @@ std::uint64_t workspace_of(const fe::graph::Graph& graph, const AttentionSegment
     return static_cast<std::uint64_t>(bytes);
 }
 
+/// Each holds memory that no plan of ours counts. A document's length decides a few, a sliding
+/// window meets other lengths at the end of every document.
+constexpr std::size_t most_plans = 64;
+
 /// Owns cuDNN's handle.
 class Handle {
 public:
@@ -188,7 +192,13 @@ public:
                 const void* values, void* out, float* log_sum_exp, Stream stream) override {
         const auto key = key_of(shape);
         auto plan = plans_.find(key);
-        if (plan == plans_.end()) plan = plans_.emplace(key, build(shape)).first;
+        if (plan == plans_.end()) {
+            if (plans_.size() == most_plans) {
+                runtime_.synchronize(stream);  // what was queued still uses them
+                plans_.clear();
+            }
+            plan = plans_.emplace(key, build(shape)).first;
+        }
         check(fe::detail::set_stream(handle_.get(), stream), "give cuDNN a stream");
         // cuDNN takes what it only reads as if it wrote there.
         std::unordered_map<std::int64_t, void*> pointers{{query_id, const_cast<void*>(queries)},
