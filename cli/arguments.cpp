@@ -106,6 +106,10 @@ std::string positional(const cxxopts::ParseResult& parsed, const std::string& na
                                  verb)};
 }
 
+std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
+    return parsed.count(flag) > 0 ? parsed[flag].as<std::string>() : std::string{};
+}
+
 const coordinator::StageSettings& named_stage(const coordinator::Configuration& configuration,
                                               const std::string& wanted) {
     const auto& stages = configuration.stages;

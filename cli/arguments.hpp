@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cxxopts.hpp>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -46,6 +47,9 @@ void add_setting_flags(cxxopts::Options& options);
 [[nodiscard]] std::string positional(const cxxopts::ParseResult& parsed, const std::string& name,
                                      const std::string& verb);
 
+/// What a flag was given, or "".
+[[nodiscard]] std::string text_of(const cxxopts::ParseResult& parsed, const char* flag);
+
 /// The stage that --stage names.
 /// @throws UsageError naming the stages that there are
 [[nodiscard]] const coordinator::StageSettings& named_stage(
@@ -60,6 +64,14 @@ template <typename Number>
     const auto [stop, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc{} || stop != end) return std::nullopt;
     return value;
+}
+
+/// @throws UsageError naming the flag and what is accepted
+template <typename Integer>
+[[nodiscard]] Integer parse_integer(const std::string& text, const std::string& flag) {
+    if (const auto value = spelled_number<Integer>(text)) return *value;
+    throw UsageError{fmt::format("{}: found \"{}\", expected an integer of 0 to {}", flag, text,
+                                 std::numeric_limits<Integer>::max())};
 }
 
 /// Refuses what would be two rows, two columns or two groups of one name.

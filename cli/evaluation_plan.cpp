@@ -8,13 +8,9 @@
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <stdexcept>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
-#include "cli/factors_file.hpp"
-#include "cli/model_scaling.hpp"
 #include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
 #include "cli/waiting_stage.hpp"
@@ -25,22 +21,6 @@
 
 namespace longrope::cli {
 namespace {
-
-constexpr const char* default_methods = "none,pi,ntk,yarn";
-
-template <typename Number>
-Number parse_number(const std::string& text, const std::string& what) {
-    if (const auto value = spelled_number<Number>(text)) return *value;
-    const std::string expected =
-        std::is_integral_v<Number>
-            ? fmt::format("an integer of 0 to {}", std::numeric_limits<Number>::max())
-            : "a number";
-    throw UsageError{fmt::format("{}: found \"{}\", expected {}", what, text, expected)};
-}
-
-std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
-    return parsed.count(flag) > 0 ? parsed[flag].as<std::string>() : std::string{};
-}
 
 /// The flags of `evaluate` that are settings too.
 constexpr std::array<std::pair<const char*, const char*>, 4> own_setting_flags{
@@ -143,102 +123,10 @@ void take_stage_model(coordinator::Configuration& configuration, const std::stri
     }
 }
 
-/// The factors that a stage has chosen, if it got that far, with the scale they were searched with.
-std::optional<EvaluatedMethod> searched(const std::optional<coordinator::RunHistory>& history,
-                                        const coordinator::StageSettings* stage,
-                                        const coordinator::RunFacts& facts) {
-    if (!history || stage == nullptr) return std::nullopt;
-    const auto stored =
-        std::ranges::find(history->stages, stage->name, &coordinator::StageHistory::name);
-    if (stored == history->stages.end() || stored->best.individual < 0) return std::nullopt;
-    const std::string& model =
-        stored->model_digest.empty() ? history->model_digest : stored->model_digest;
-    if (model != facts.model_digest) {
-        fmt::print(stderr,
-                   "the searched factors of stage \"{}\" were found on another model (digest {}) "
-                   "than the one that is evaluated ({})\n",
-                   stage->name, model, facts.model_digest);
-    }
-    if (!stored->complete) {
-        fmt::print(
-            stderr,
-            "stage \"{}\" is not complete: its factors are the best so far, and may change\n",
-            stage->name);
-    }
-    const coordinator::BestRecord& best = stored->best;
-    return EvaluatedMethod{"searched", best.factors, best.start_tokens, best.attention_scale};
-}
-
-std::optional<std::vector<double>> baseline_of(const std::string& name,
-                                               const genome::RotaryFacts& rotary,
-                                               double target_tokens) {
-    try {
-        return genome::named_baseline(name, rotary, target_tokens);
-    } catch (const std::domain_error& error) {  // turns of YaRN that are none, for example
-        throw UsageError{fmt::format("--methods {}: {}", name, error.what())};
-    }
-}
-
-std::vector<EvaluatedMethod> methods_of(const cxxopts::ParseResult& parsed,
-                                        const EvaluationPlan& plan,
-                                        std::optional<EvaluatedMethod> from_run) {
-    const genome::RotaryFacts rotary{plan.facts.rotary_pairs, plan.facts.theta,
-                                     static_cast<double>(plan.facts.original_window)};
-    const bool default_list = parsed.count("methods") == 0;
-    // A scale that is asked for holds for all rows; without, each row has the one it was made with.
-    if (from_run && (parsed.count("attention-scale") > 0 ||
-                     from_run->attention_scale == plan.attention_scale)) {
-        from_run->attention_scale.reset();
-    }
-    std::vector<EvaluatedMethod> methods;
-    const std::vector<std::string> names =
-        comma_separated(default_list ? default_methods : text_of(parsed, "methods"), "--methods");
-    refuse_repetition(names, "--methods");
-    for (const std::string& name : names) {
-        if (name == "searched") {
-            if (!from_run) {
-                throw UsageError{
-                    "--methods searched needs the configuration file of a run whose history holds "
-                    "a best individual"};
-            }
-            methods.push_back(*from_run);
-        } else if (name == "model") {
-            methods.push_back(model_method(plan.configuration, plan.target_tokens));
-        } else if (auto factors = baseline_of(name, rotary, plan.target_tokens)) {
-            methods.push_back({name, std::move(*factors)});
-        } else {
-            throw UsageError{
-                fmt::format("--methods: \"{}\" is not known; accepted are {}, model and searched",
-                            name, genome::accepted_baselines())};
-        }
-    }
-    if (default_list && from_run) methods.push_back(*from_run);
-    if (parsed.count("factors") > 0) {
-        FactorsFile file = read_factors_file(text_of(parsed, "factors"), "--factors",
-                                             plan.facts.rotary_pairs, plan.facts.theta);
-        settle_dips(file, "--factors", parsed.count("repair") > 0);
-        EvaluatedMethod custom{"factors", std::move(file.factors)};
-        custom.start_tokens = file.start_tokens.value_or(0);
-        if (parsed.count("attention-scale") == 0 && file.attention_scale != plan.attention_scale) {
-            custom.attention_scale = file.attention_scale;
-        }
-        if (parsed.count("start-tokens") > 0) {
-            custom.start_tokens =
-                parse_number<std::uint32_t>(text_of(parsed, "start-tokens"), "--start-tokens");
-        }
-        methods.push_back(std::move(custom));
-    } else if (parsed.count("start-tokens") > 0) {
-        throw UsageError{"--start-tokens goes with --factors"};
-    } else if (parsed.count("repair") > 0) {
-        throw UsageError{"--repair goes with --factors"};
-    }
-    return methods;
-}
-
 /// How many documents of the split are evaluated at most.
 std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
     if (parsed.count("limit") == 0) return std::numeric_limits<std::uint64_t>::max();
-    const auto limit = parse_number<std::uint64_t>(text_of(parsed, "limit"), "--limit");
+    const auto limit = parse_integer<std::uint64_t>(text_of(parsed, "limit"), "--limit");
     if (limit == 0) throw UsageError{"--limit 0: at least 1 document"};
     return limit;
 }
@@ -260,7 +148,7 @@ void read_lengths(const cxxopts::ParseResult& parsed, EvaluationPlan& plan,
         plan.tokens = windows_of(parsed, "window");
         plan.stride = papers_stride;
         if (parsed.count("stride") > 0) {
-            plan.stride = parse_number<std::uint64_t>(text_of(parsed, "stride"), "--stride");
+            plan.stride = parse_integer<std::uint64_t>(text_of(parsed, "stride"), "--stride");
             if (plan.stride == 0) throw UsageError{"--stride 0: at least 1 token"};
         }
         if (parsed.count("tokens") > 0) {
@@ -433,7 +321,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
         throw UsageError{
             "--per-token: losses per token are of whole documents; leave out --window"};
     }
-    plan.methods = methods_of(parsed, plan, searched(history, stage, plan.facts));
+    plan.methods = evaluated_methods(parsed, plan, history, stage);
     choose_documents(plan, limit_of(parsed));
     return plan;
 }

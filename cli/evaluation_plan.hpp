@@ -3,23 +3,15 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/arguments.hpp"
+#include "cli/evaluated_methods.hpp"
 #include "coordinator/configuration.hpp"
 #include "coordinator/stage_plan.hpp"
 
 namespace longrope::cli {
-
-/// A row of the table: a factor vector, built once and used at every length.
-struct EvaluatedMethod {
-    std::string name;
-    std::vector<double> factors;  ///< lambda, shape [rotary_dim / 2]
-    std::uint32_t start_tokens = 0;
-    std::optional<double> attention_scale{};  ///< the method's own; none: the plan's
-};
 
 /// What `evaluate` is asked for.
 struct EvaluationPlan {

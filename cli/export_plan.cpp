@@ -32,10 +32,6 @@ constexpr std::array<std::pair<std::string_view, ExportFormat>, 4> formats{
      {"csv", ExportFormat::csv},
      {"json", ExportFormat::json}}};
 
-std::string text_of(const cxxopts::ParseResult& parsed, const char* flag) {
-    return parsed.count(flag) > 0 ? parsed[flag].as<std::string>() : std::string{};
-}
-
 ExportFormat format_of(const cxxopts::ParseResult& parsed) {
     const auto name = parsed["format"].as<std::string>();
     for (const auto& [known, format] : formats) {
