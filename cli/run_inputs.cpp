@@ -153,6 +153,11 @@ bool is_model_there(const std::string& folder) {
 }
 
 coordinator::RunFacts read_facts(const coordinator::Configuration& configuration) {
+    return read_facts(configuration, configuration.model.path);
+}
+
+coordinator::RunFacts read_facts(const coordinator::Configuration& configuration,
+                                 const std::string& tokenizer) {
     coordinator::RunFacts facts;
     if (configuration.evaluator.backend == "synthetic") {
         facts = synthetic_facts(configuration);
@@ -162,7 +167,7 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
         evaluator::probe_documents(configuration.documents.path);
         const evaluator::Documents documents{configuration.documents.path};
         documents.check_vocabulary(model.config().vocabulary);
-        documents.check_tokenizer(configuration.model.path);
+        documents.check_tokenizer(tokenizer);
         add_model_facts(facts, model.config());
         facts.model_digest = model.digest();
         facts.documents_digest = documents.digest();

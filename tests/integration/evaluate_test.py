@@ -18,7 +18,7 @@ from typing import Any
 
 import h5py
 import numpy
-from bad_input import EXIT_SYSTEM, EXIT_USAGE
+from bad_input import EXIT_BAD_FILE, EXIT_SYSTEM, EXIT_USAGE
 from bad_surroundings import file_size_limit
 from search_run import (
     DEMO_MODEL,
@@ -184,6 +184,32 @@ class Evaluate(unittest.TestCase):
                     self.assertEqual(list(file["document_nll"][m, w]), sums)
                     self.assertEqual(list(file["factors"][m]), cell["factors"])
             self.assertEqual(file["perplexity"].attrs["units"], b"1")
+
+    def test_the_tokenizer_of_tuned_weights_may_have_been_written_anew(self) -> None:
+        shutil.copytree(DEMO_MODEL, self.folder / "tuned")
+        with (self.folder / "tuned" / "tokenizer.json").open("a") as file:
+            file.write("\n")
+        stages = "".join(
+            to_toml({"stage": {"name": name, "target_tokens": target} | more})
+            for name, target, more in (
+                ("first", 300, {}),
+                ("second", 600, {"base": "first", "model": "tuned"}),
+            )
+        )
+        run = {
+            "model": {"path": str(DEMO_MODEL)},
+            "documents": {"path": "documents.h5"},
+            "run": {"directory": "run"},
+        }
+        (self.folder / "search.toml").write_text(to_toml(run) + stages)
+        words = ("evaluate", "search.toml", "--methods", "none", "--tokens", "300")
+        words = (*words, "--split", "search")
+        tuned = run_program(*words, "--stage", "second", folder=self.folder)
+        self.assertEqual(tuned.returncode, EXIT_DONE, tuned.stderr)
+        # As the model of the run it must be the one that the documents were made with.
+        other = run_program(*words, "--stage", "first", "--model", "tuned", folder=self.folder)
+        self.assertEqual(other.returncode, EXIT_BAD_FILE)
+        self.assertIn("made with another tokenizer", other.stderr)
 
     def test_a_perplexity_that_is_no_number_is_an_error(self) -> None:
         shutil.copytree(DEMO_MODEL, self.folder / "model")
