@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <numbers>
 #include <vector>
@@ -23,7 +24,6 @@ namespace {
 constexpr std::int64_t vocabulary_block = 512;
 
 static_assert(rows_per_thread % tile_rows == 0 && rows_per_thread % attention_rows == 0);
-static_assert(vocabulary_block % packing_rows == 0);
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
@@ -290,16 +290,27 @@ private:
         for (std::int64_t first = 0; first < outputs; first += block_rows) {
             result->blocks.emplace_back(library_, std::min(block_rows, outputs - first), inputs);
         }
-        const std::int64_t items = round_up(outputs, packing_rows) / packing_rows;
-        pool_.run(items, [&](std::int64_t item, std::uint32_t thread) {
-            const std::int64_t first = item * packing_rows;
-            const std::int64_t count = std::min(packing_rows, outputs - first);
-            const auto size = static_cast<std::size_t>(count * inputs);
-            const std::span<float> rows{scratch_of(thread, packing_rows * inputs), size};
-            widen_rows(stacked, first, rows);
+        struct Slice {
+            std::int64_t block;
+            std::int64_t first;  // row of the block
+        };
+        std::vector<Slice> slices;
+        for (std::int64_t i = 0; i < std::ssize(result->blocks); ++i) {
+            const PackedMatrix& block = result->blocks[static_cast<std::size_t>(i)];
+            for (std::int64_t first = 0; first < block.outputs(); first += block.packing_rows()) {
+                slices.push_back({i, first});
+            }
+        }
+        pool_.run(std::ssize(slices), [&](std::int64_t item, std::uint32_t thread) {
+            const Slice& slice = slices[static_cast<std::size_t>(item)];
+            PackedMatrix& block = result->blocks[static_cast<std::size_t>(slice.block)];
+            const std::int64_t count =
+                std::min(block.packing_rows(), block.outputs() - slice.first);
+            const std::span<float> rows{scratch_of(thread, count * inputs),
+                                        static_cast<std::size_t>(count * inputs)};
+            widen_rows(stacked, slice.block * block_rows + slice.first, rows);
             if (precision_ == Precision::bf16) round_to_bfloat16(rows);
-            result->blocks[static_cast<std::size_t>(first / block_rows)].pack(first % block_rows,
-                                                                              rows, thread);
+            block.pack(slice.first, rows, thread);
         });
         return result;
     }
@@ -376,7 +387,7 @@ std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim,
         kernels_of(detect_instruction_set()).attention_scratch_floats(group, head_dim) +
         attention_rows * group * head_dim;
     const std::int64_t floats =
-        std::max({attention, tile_rows * vocabulary_block, packing_rows * inputs});
+        std::max({attention, tile_rows * vocabulary_block, most_packing_rows * inputs});
     return static_cast<std::uint64_t>(floats) * sizeof(float);
 }
 

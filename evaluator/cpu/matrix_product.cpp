@@ -236,6 +236,15 @@ PackedMatrix::PackedMatrix(MatrixLibrary& library, std::int64_t outputs, std::in
     }
 }
 
+std::int64_t PackedMatrix::packing_rows() const {
+    const dnnl_blocking_desc_t& blocking = primitives_->packed_weights.data.format_desc.blocking;
+    std::int64_t block = 1;
+    for (int i = 0; i < blocking.inner_nblks; ++i) {
+        if (blocking.inner_idxs[i] == primitives_->outputs_axis) block *= blocking.inner_blks[i];
+    }
+    return (least_packing_rows + block - 1) / block * block;
+}
+
 void PackedMatrix::pack(std::int64_t first, std::span<const float> rows, std::uint32_t thread) {
     const OneOpenMpThread one_thread;
     MatrixLibrary::Handles& handles = *library_->handles_;
@@ -244,7 +253,7 @@ void PackedMatrix::pack(std::int64_t first, std::span<const float> rows, std::ui
     dnnl::memory::dims shape = primitives_->packed_weights.dims();
     shape[axis] = static_cast<std::int64_t>(rows.size()) / inputs_;
     dnnl::memory::dims origin(shape.size(), 0);
-    assert(first % packing_rows == 0 && first + shape[axis] <= outputs_);
+    assert(first % packing_rows() == 0 && first + shape[axis] <= outputs_);
     try {
         dnnl::memory source{primitives_->plain_weights.submemory_desc(shape, origin),
                             handles.engine, const_cast<float*>(rows.data())};

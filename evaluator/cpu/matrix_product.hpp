@@ -17,9 +17,10 @@ namespace longrope::evaluator::cpu {
 /// a document has nor on how many threads there are.
 inline constexpr std::int64_t tile_rows = 128;
 
-/// Rows of weights that are packed at a time: whole blocks of every packed form, few enough to stay
-/// in the cache between widening and packing.
-inline constexpr std::int64_t packing_rows = 64;
+/// Rows of weights that are packed at a time, at the least and at the most: few enough to stay in
+/// the cache between widening and packing.
+inline constexpr std::int64_t least_packing_rows = 64;
+inline constexpr std::int64_t most_packing_rows = 96;
 
 /// oneDNN, restricted to one instruction set and to one thread per call.
 class MatrixLibrary {
@@ -58,9 +59,12 @@ public:
     [[nodiscard]] std::int64_t outputs() const noexcept { return outputs_; }
     [[nodiscard]] std::uint64_t bytes() const noexcept;
 
+    /// Rows that pack() takes at a time: whole blocks of the packed form, which has 8 to 64 rows in
+    /// one, 48 among them.
+    [[nodiscard]] std::int64_t packing_rows() const;
     /// Packs rows of W. Several threads may pack, each other rows.
-    /// @param first   a multiple of packing_rows
-    /// @param rows    row-major [packing_rows, inputs], fewer at the end of W; copied
+    /// @param first   a multiple of packing_rows()
+    /// @param rows    row-major [packing_rows(), inputs], fewer at the end of W; copied
     /// @param thread  index of the calling thread
     void pack(std::int64_t first, std::span<const float> rows, std::uint32_t thread);
 

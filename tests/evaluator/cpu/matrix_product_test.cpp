@@ -31,16 +31,20 @@ std::vector<float> random_values(std::int64_t count, unsigned seed) {
 }
 
 /// Where the rows begin that are packed together.
-std::vector<std::int64_t> packing_steps(std::int64_t outputs) {
+std::vector<std::int64_t> packing_steps(const PackedMatrix& matrix) {
+    CHECK(matrix.packing_rows() >= least_packing_rows);
+    CHECK(matrix.packing_rows() <= most_packing_rows);
     std::vector<std::int64_t> steps;
-    for (std::int64_t first = 0; first < outputs; first += packing_rows) steps.push_back(first);
+    for (std::int64_t first = 0; first < matrix.outputs(); first += matrix.packing_rows()) {
+        steps.push_back(first);
+    }
     return steps;
 }
 
 void pack(PackedMatrix& matrix, std::span<const float> weights, std::int64_t inputs,
           std::span<const std::int64_t> steps, std::uint32_t thread) {
     for (const std::int64_t first : steps) {
-        const std::int64_t rows = std::min(packing_rows, matrix.outputs() - first);
+        const std::int64_t rows = std::min(matrix.packing_rows(), matrix.outputs() - first);
         matrix.pack(first,
                     weights.subspan(static_cast<std::size_t>(first * inputs),
                                     static_cast<std::size_t>(rows * inputs)),
@@ -63,7 +67,7 @@ TEST_CASE("packed weights multiply as plain ones do, whatever the shape (cpu bac
             const std::vector<float> weights = random_values(outputs * inputs, 1);
             const std::vector<float> in = random_values(tile_rows * inputs, 2);
             PackedMatrix matrix{shared, outputs, inputs};
-            pack(matrix, weights, inputs, packing_steps(outputs), 0);
+            pack(matrix, weights, inputs, packing_steps(matrix), 0);
             const std::vector<float> out = product(matrix, in);
             std::vector<float> sum = out;
             matrix.multiply_add(in.data(), sum.data(), 0);
@@ -87,13 +91,13 @@ TEST_CASE("packed weights multiply as plain ones do, whatever the shape (cpu bac
 }
 
 TEST_CASE("rows packed backwards by two threads at once give the same bits (cpu backend)") {
-    constexpr std::int64_t outputs = 40 * packing_rows + 3;
+    constexpr std::int64_t outputs = 40 * 64 + 3;
     constexpr std::int64_t inputs = 96;
     const std::vector<float> weights = random_values(outputs * inputs, 3);
     const std::vector<float> in = random_values(tile_rows * inputs, 4);
     MatrixLibrary shared = library();
-    const std::vector<std::int64_t> steps = packing_steps(outputs);
     PackedMatrix forwards{shared, outputs, inputs};
+    const std::vector<std::int64_t> steps = packing_steps(forwards);
     pack(forwards, weights, inputs, steps, 0);
 
     std::vector<std::int64_t> backwards = steps;
