@@ -289,7 +289,6 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     plan.configuration = configuration_of(parsed);
     check_outputs(parsed, plan.configuration);
     const std::optional<coordinator::RunHistory> history = history_of(plan.configuration);
-    const std::string model_of_run = plan.configuration.model.path;
     const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration, history);
     if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
         require_stage_model(plan.configuration, *stage);
@@ -298,7 +297,11 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     }
     coordinator::Configuration of_stage = plan.configuration;
     of_stage.stages.clear();  // the models of the others do not matter
-    plan.facts = read_facts(of_stage, model_of_run);
+    plan.facts = read_facts(of_stage);
+    // That of a stage's own model may have been written anew by its training.
+    if (plan.stage_model.empty() && !plan.facts.tokenizer_mismatch.empty()) {
+        fmt::print(stderr, "{}\n", plan.facts.tokenizer_mismatch);
+    }
     plan.split = parsed["split"].as<std::string>();
     read_lengths(parsed, plan, stage == nullptr ? 0 : stage->target_tokens);
     if (parsed.count("target-tokens") > 0) {

@@ -160,6 +160,7 @@ ExitCode run_init(const Words& words) {
     check_output_files({{fmt::format("--output {}", file.string()), file}}, files_of(configuration),
                        parsed->count("force") > 0);
     const coordinator::RunFacts facts = read_facts(configuration);
+    settle_tokenizer(facts, false);
     const std::uint64_t target = target_of(*parsed, facts);
     check_documents(facts, configuration.documents.path, target);
 

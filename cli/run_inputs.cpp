@@ -153,11 +153,6 @@ bool is_model_there(const std::string& folder) {
 }
 
 coordinator::RunFacts read_facts(const coordinator::Configuration& configuration) {
-    return read_facts(configuration, configuration.model.path);
-}
-
-coordinator::RunFacts read_facts(const coordinator::Configuration& configuration,
-                                 const std::string& tokenizer) {
     coordinator::RunFacts facts;
     if (configuration.evaluator.backend == "synthetic") {
         facts = synthetic_facts(configuration);
@@ -167,7 +162,7 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
         evaluator::probe_documents(configuration.documents.path);
         const evaluator::Documents documents{configuration.documents.path};
         documents.check_vocabulary(model.config().vocabulary);
-        documents.check_tokenizer(tokenizer);
+        facts.tokenizer_mismatch = documents.tokenizer_mismatch(configuration.model.path);
         add_model_facts(facts, model.config());
         facts.model_digest = model.digest();
         facts.documents_digest = documents.digest();
@@ -177,6 +172,12 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
     replace_window(facts, configuration.model);
     read_stage_models(configuration, facts);
     return facts;
+}
+
+void settle_tokenizer(const coordinator::RunFacts& facts, bool began) {
+    if (facts.tokenizer_mismatch.empty()) return;
+    if (!began) throw evaluator::EvaluatorError{facts.tokenizer_mismatch};
+    fmt::print(stderr, "{}\n", facts.tokenizer_mismatch);
 }
 
 coordinator::RunFacts planned_facts(const coordinator::Configuration& configuration) {

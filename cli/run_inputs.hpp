@@ -15,13 +15,13 @@ namespace longrope::cli {
 
 /// Reads from models and documents what the coordinator must know of them. Window, rotary pairs and
 /// theta are those of model.path; a stage's own model must agree, and may be missing.
-/// @param tokenizer  model folder whose tokenizer.json the documents must have been made with. That
-///                   of a stage's own model is not asked: training may have written it anew
 /// @throws evaluator::EvaluatorError, coordinator::ConfigurationError
-[[nodiscard]] coordinator::RunFacts read_facts(const coordinator::Configuration& configuration,
-                                               const std::string& tokenizer);
-/// The same with the tokenizer of model.path.
 [[nodiscard]] coordinator::RunFacts read_facts(const coordinator::Configuration& configuration);
+
+/// Refuses documents of another tokenizer for what is new. A run that began with them goes on,
+/// since tokenizers that differ in bytes may give the same tokens: then it is said on stderr.
+/// @throws evaluator::EvaluatorError
+void settle_tokenizer(const coordinator::RunFacts& facts, bool began);
 
 /// What a search can be planned with before there are weights: config.json is read, and the
 /// documents file if it is there; without it, as many documents as the configuration names, each

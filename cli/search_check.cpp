@@ -77,6 +77,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
     const coordinator::RunFacts facts = read_facts(configuration);
     const coordinator::RunPlan plan{configuration, facts,
                                     coordinator::read_history(directory / "search.h5")};
+    settle_tokenizer(facts, plan.resumed());
     if (!job.elsewhere && !plan.complete() && !plan.missing_model()) {
         check_instruction_set(configuration.evaluator);
     }

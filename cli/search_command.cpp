@@ -101,6 +101,7 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
         [](const std::string& waiting) { fmt::print(stderr, "{}\n", waiting); }};
     coordinator::remove_stale_temporaries(directory);  // before the history is read, never after
     coordinator::RunPlan plan{configuration, facts, coordinator::read_history(history_file)};
+    settle_tokenizer(facts, plan.resumed());
     if (plan.complete()) {
         std::cout << fmt::format("The search in {} is complete; nothing is left to do.\n",
                                  directory.string());

@@ -37,7 +37,10 @@ void estimate_on_cpus(StageEstimate& estimate, const coordinator::Configuration&
     const std::uint32_t threads =
         settings.threads == 0 ? std::max(1U, machine.cores / job.ranks) : settings.threads;
     const evaluator::Precision precision = evaluator::parse_precision(settings.precision);
-    if (is_on_cpu(settings)) memory.weights = evaluator::parse_weight_residency(settings.weights);
+    // Jobs elsewhere may be without the GPU that is here.
+    const bool streams = settings.backend == "reference" || is_on_cpu(settings) ||
+                         (job.elsewhere && settings.backend != "cuda");
+    if (streams) memory.weights = evaluator::parse_weight_residency(settings.weights);
     memory.streamed.shared_bytes = model.file_bytes();
     double flop = 0.0;  // of a task, as a mean over the lengths
     std::uint64_t packed_weights = 0;

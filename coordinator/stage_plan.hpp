@@ -31,6 +31,8 @@ struct RunFacts {
     std::string documents_digest;
     std::vector<DocumentFacts> documents;  ///< in the order of the file
     bool begin_with_bos = false;           ///< a BOS stands before every document's tokens
+    /// That the documents were made with another tokenizer than the model's, in words; or empty.
+    std::string tokenizer_mismatch{};
 
     /// Of the weights that a stage is scored with; empty: they do not exist yet.
     [[nodiscard]] const std::string& model_digest_of(const std::string& stage) const;

@@ -215,18 +215,18 @@ void Documents::check_vocabulary(std::uint32_t vocabulary) const {
         vocabulary)};
 }
 
-void Documents::check_tokenizer(const std::filesystem::path& model) const {
+std::string Documents::tokenizer_mismatch(const std::filesystem::path& model) const {
     constexpr std::uintmax_t largest_tokenizer = std::uintmax_t{1} << 30U;
     const std::filesystem::path tokenizer = model / "tokenizer.json";
-    if (tokenizer_sha256_.empty() || !is_there(tokenizer)) return;
+    if (tokenizer_sha256_.empty() || !is_there(tokenizer)) return {};
     const std::string text = read_text_file(tokenizer, largest_tokenizer);
     const std::string found = Sha256{}.bytes(std::as_bytes(std::span{text})).hexadecimal();
-    if (found == tokenizer_sha256_) return;
-    throw EvaluatorError{fmt::format(
+    if (found == tokenizer_sha256_) return {};
+    return fmt::format(
         "{}: its tokens were made with another tokenizer (SHA-256 {}) than {} ({}): make it again "
         "with that one, scripts/tokenize_documents.py --tokenizer {}; or, if both give the same "
-        "tokens, put the other into the model's folder",
-        file_.string(), tokenizer_sha256_, tokenizer.string(), found, tokenizer.string())};
+        "tokens, take a model folder with the other, which may be one of links",
+        file_.string(), tokenizer_sha256_, tokenizer.string(), found, tokenizer.string());
 }
 
 }  // namespace longrope::evaluator

@@ -38,10 +38,10 @@ public:
                                                   std::uint64_t offset = 0) const;
     /// @throws EvaluatorError naming document and index of the first token outside [0, vocabulary)
     void check_vocabulary(std::uint32_t vocabulary) const;
-    /// Looks whether `model`, a Hugging Face folder, has the tokenizer.json that the tokens were
-    /// made with; a folder without one is taken as it is.
-    /// @throws EvaluatorError naming both files and their SHA-256
-    void check_tokenizer(const std::filesystem::path& model) const;
+    /// What is wrong if `model`, a Hugging Face folder, has another tokenizer.json than the one
+    /// that the tokens were made with: both files, their SHA-256 and what to do. Empty if it is the
+    /// same, or one of the two does not say.
+    [[nodiscard]] std::string tokenizer_mismatch(const std::filesystem::path& model) const;
     /// Hexadecimal SHA-256 of tokens, offsets, splits and BOS.
     [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
 

@@ -74,6 +74,7 @@ temporary=$(mktemp -d)
 holder=
 trap '[ -z "$holder" ] || kill "$holder" 2>/dev/null; rm -rf "$temporary"' EXIT
 work=${WORK:-$temporary}
+rm -f "$work"/{gpu_tests,suite}.xml "$work"/*.log  # of an earlier run
 : >"$work/steps"
 
 failed=0
@@ -106,9 +107,10 @@ reported_step() {
 
 # Adds folders of NVIDIA's libraries that the loader does not know: of a toolkit, or of Python's packages.
 find_nvidia_libraries() {
-    local library folder
+    local library folder known
+    known=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)
     for library in libcublasLt.so.13 libcudnn.so.9; do
-        ! ldconfig -p | grep -q "$library" || continue
+        [[ $known != *"$library"* ]] || continue
         for folder in /usr/local/cuda/lib64 /usr/local/cuda/lib \
             $(python3 -c 'import glob, site, sys
 for packages in {*site.getsitepackages(), *(path for path in sys.path if path)}:
@@ -143,6 +145,9 @@ names_a_holder() {
     done
     cat "$work/held.json"
     echo "pid $holder, which computed on the device, was not named within $waited s"
+    kill "$holder" 2>/dev/null || true
+    wait "$holder" || true
+    holder=
     return 1
 }
 

@@ -281,7 +281,6 @@ private:
         return reinterpret_cast<std::uint16_t*>(matrix.data) + row * matrix.stride;
     }
 
-    /// Working memory of one thread, 64-aligned; what an earlier call left there is lost.
     /// The rows of all parts in sequence, in blocks of `block_rows` outputs, packed by all threads.
     std::unique_ptr<Prepared> pack(std::span<const TensorView> stacked, std::int64_t block_rows) {
         const std::int64_t outputs = count_rows(stacked);
@@ -315,6 +314,7 @@ private:
         return result;
     }
 
+    /// Working memory of one thread, 64-aligned; what an earlier call left there is lost.
     float* scratch_of(std::uint32_t thread, std::int64_t floats) {
         AlignedBytes& scratch = scratch_[thread];
         const auto bytes = static_cast<std::size_t>(floats) * sizeof(float);

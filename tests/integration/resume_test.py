@@ -6,14 +6,19 @@ Usage: python tests/run_python_test.py tests/integration/resume_test.py
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import unittest
 from pathlib import Path
 
+from bad_input import EXIT_BAD_FILE
 from search_run import (
+    DEMO_MODEL,
+    EXIT_DONE,
     Configuration,
     SearchRun,
     assert_same_search,
+    changed,
     demo_search,
     hanging,
     needs_demo_documents,
@@ -161,6 +166,26 @@ class Resume(unittest.TestCase):
         reference = self.uninterrupted(demo_search())
         run = self.new_run("killed", demo_search())
         self.kill_at_each(run, reference, [(2, 0.2), (2, 0.6)])
+
+    @needs_demo_documents()
+    def test_a_search_goes_on_with_a_tokenizer_that_was_written_anew(self) -> None:
+        """Another tokenizer.json is refused at the beginning; one that a search began before it
+        was saved anew, in other bytes, is told and taken."""
+        few = {"population": 4, "parents": 2, "mutations": 1, "crossovers": 1, "iterations": 1}
+        configuration = changed(demo_search(), stage=few, model={"path": "model"})
+        run = self.new_run("tokenizer", configuration)
+        shutil.copytree(DEMO_MODEL, run.folder / "model")
+        run.complete()
+        with (run.folder / "model" / "tokenizer.json").open("a") as file:
+            file.write("\n")
+        told = "were made with another tokenizer"
+        check = ("search", "--check", "search.toml")
+        on = run_program(*check, "--iterations", "2", folder=run.folder)
+        self.assertEqual(on.returncode, EXIT_DONE, on.stderr)
+        self.assertIn(told, on.stderr)
+        anew = run_program(*check, "--run-directory", "another", folder=run.folder)
+        self.assertEqual(anew.returncode, EXIT_BAD_FILE)
+        self.assertIn(told, anew.stderr)
 
 
 if __name__ == "__main__":
