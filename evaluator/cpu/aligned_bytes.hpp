@@ -9,16 +9,22 @@
 
 namespace longrope::evaluator::cpu {
 
-/// Owns zero-filled memory that starts on a cache line. Move-only.
+/// Owns memory that starts on a cache line, zero-filled unless it is said otherwise. Move-only.
 class AlignedBytes {
 public:
     static constexpr std::size_t alignment = 64;
 
     AlignedBytes() = default;
-    explicit AlignedBytes(std::size_t bytes) : size_{(bytes + alignment) / alignment * alignment} {
-        memory_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, size_)));
-        if (!memory_) throw std::bad_alloc{};
+    explicit AlignedBytes(std::size_t bytes) : AlignedBytes{not_filled(bytes)} {
         std::memset(memory_.get(), 0, size_);
+    }
+    /// For what is written before it is read, by threads that should be the first to touch it.
+    [[nodiscard]] static AlignedBytes not_filled(std::size_t bytes) {
+        AlignedBytes result;
+        result.size_ = (bytes + alignment) / alignment * alignment;
+        result.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, result.size_)));
+        if (!result.memory_) throw std::bad_alloc{};
+        return result;
     }
 
     [[nodiscard]] std::byte* data() const noexcept { return memory_.get(); }

@@ -12,7 +12,7 @@ WeightMemory::Piece WeightMemory::take(std::size_t bytes) {
         return kept->memory.size() - kept->used >= size;
     });
     if (slab == slabs_.end()) {
-        slabs_.push_back(std::make_unique<Slab>(Slab{.memory = AlignedBytes{size}}));
+        slabs_.push_back(std::make_unique<Slab>(Slab{.memory = AlignedBytes::not_filled(size)}));
         slab = slabs_.end() - 1;
     }
     std::byte* const data = (*slab)->memory.data() + (*slab)->used;
