@@ -48,7 +48,8 @@ finetune = "tuning.toml"
 """
 CHECK = (
     '{"directory": "run", "complete": false, "stages": [{"tasks_left": 9, "tasks_at_once": 4, '
-    '"bytes_per_evaluator": 1, "shared_bytes": 0, "seconds": 60}]}'
+    '"bytes_per_evaluator": 1, "shared_bytes": 0, "seconds": 60, '
+    '"streamed": {"bytes_per_evaluator": 1, "shared_bytes": 0}}]}'
 )
 
 
