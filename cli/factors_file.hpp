@@ -22,8 +22,7 @@ struct FactorsFile {
 };
 
 /// Reads factors in any form they are passed around in:
-/// - text: one per line or between commas or blanks; or a line per layer, which must all be the
-/// same, as the
+/// - text: one per line or between commas or blanks; or a line per layer, all the same, as the
 ///   published code of LongRoPE has it; empty lines and lines that start with # are skipped;
 /// - JSON: a list; what `longrope export --format json` writes; a config.json with the two lists of
 ///   "longrope"; or the log of the published code, of whose population the best is taken.

@@ -4,8 +4,8 @@
 Usage: python scripts/gpu_report.py --work FOLDER --failed 0 [--commit ID] [--output FILE]
 
 FOLDER holds `steps` (lines "NAME STATUS SECONDS"), NAME.log of each, devices.json of `longrope
-devices --json` and the JUnit reports of doctest and CTest. The share of peak is of the dense bf16 rate that NVIDIA
-states for the device; of one that is not in the table it is null. Exit status: 0, or 2 without
+devices --json` and the JUnit reports of doctest and CTest. The share of peak is of the dense bf16
+rate that NVIDIA states for the device; of one that is not in the table it is null. Exit status: 0, or 2 without
 steps.
 """
 
@@ -63,7 +63,8 @@ def tests(report: Path) -> dict | None:
         return None
     by_status: dict[str, list[str]] = {}
     for case in cases:
-        found = "fail" if case.find("failure") is not None or case.find("error") is not None else "run"
+        wrong = case.find("failure") is not None or case.find("error") is not None
+        found = "fail" if wrong else "run"
         by_status.setdefault(case.get("status", found), []).append(case.get("name", ""))
     return {
         "run": len(by_status.get("run", [])),

@@ -11,8 +11,7 @@
 namespace longrope::evaluator::cpu {
 
 /// Memory of packed weights, kept when they are dropped: the next layer is packed where the last
-/// one was. From the system it would come page by page, each cleared; that was two thirds of the
-/// time of packing. For one thread at a time.
+/// one was. From the system it would come page by page, each cleared. For one thread at a time.
 class WeightMemory {
     struct Slab {
         AlignedBytes memory;

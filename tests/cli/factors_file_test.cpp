@@ -17,8 +17,9 @@ TEST_CASE(
     const std::vector<double> expected{1.0, 1.5, 2.25, 8.0};
     for (const char* text :
          {"1\n1.5\n2.25\n8\n", "1,1.5,2.25,8", "# mine\n1, 1.5,\n\n2.25\n  # more\n 8",
-          "1\r\n1.5\r\n\r\n2.25\r\n8\r\n", "1 1.5\t2.25   8", "1, 1.5 ,  2.25 8, \n", "1.0e0\n15e-1\n   \n\t2.25\n8.000",
-          "\xEF\xBB\xBF# mine\n1\n1.5\n2.25\n8\n", "\xEF\xBB\xBF[1, 1.5, 2.25, 8]"}) {
+          "1\r\n1.5\r\n\r\n2.25\r\n8\r\n", "1 1.5\t2.25   8", "1, 1.5 ,  2.25 8, \n",
+          "1.0e0\n15e-1\n   \n\t2.25\n8.000", "\xEF\xBB\xBF# mine\n1\n1.5\n2.25\n8\n",
+          "\xEF\xBB\xBF[1, 1.5, 2.25, 8]"}) {
         INFO(text);
         CHECK(
             read_factors_file(folder.write("factors.txt", text), "--factors", 4, 10000.0).factors ==

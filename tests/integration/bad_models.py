@@ -92,7 +92,11 @@ MODEL_FILES = [
     Case(
         "weights that are cut off",
         EXIT_BAD_FILE,
-        ("model/model.safetensors: ", "found data_offsets", "the bytes after the header", ": a truncated file? Get it again"),
+        (
+            "model/model.safetensors: ",
+            "found data_offsets",
+            "the bytes after the header: a truncated file? Get it again",
+        ),
         NEW_MODEL,
         truncated("model/model.safetensors", 0.9),
     ),
