@@ -53,13 +53,13 @@ void require_finite(const EvaluationReport& report) {
 ExitCode run_evaluate(Job& job, const Words& words) {
     cxxopts::Options options{
         "longrope evaluate",
-        "Perplexity of methods at several lengths, on documents of a split.\nWith a run's "
-        "configuration file, its model, documents and searched factors are taken.\nExit "
-        "status 1 if a perplexity is not finite. Runs under mpirun too.\n"};
-    options.positional_help("[CONFIG]");
-    options.add_options()("CONFIG", "a run's configuration file",
+        "Perplexity of methods at several lengths, on documents of a split.\nOf a run, its "
+        "model, documents and searched factors are taken.\nExit status 1 if a perplexity is not "
+        "finite. Runs under mpirun too.\n"};
+    options.positional_help("[DIRECTORY|CONFIG|FILE.h5]");
+    options.add_options()("RUN", "run directory, its configuration file, or the history",
                           cxxopts::value<std::vector<std::string>>());
-    options.parse_positional({"CONFIG"});
+    options.parse_positional({"RUN"});
     add_evaluation_flags(options);
     add_setting_flags(options, {"run-directory", "backend", "threads", "weights", "isa",
                                 "precision", "attention-scale", "stage"});

@@ -18,9 +18,9 @@ namespace {
 
 std::optional<std::vector<double>> baseline_of(const std::string& name,
                                                const genome::RotaryFacts& rotary,
-                                               double target_tokens) {
+                                               std::uint64_t target_tokens) {
     try {
-        return genome::named_baseline(name, rotary, target_tokens);
+        return genome::named_baseline(name, rotary, static_cast<double>(target_tokens));
     } catch (const std::domain_error& error) {  // turns of YaRN that are none, for example
         throw UsageError{fmt::format("--methods {}: {}", name, error.what())};
     }
@@ -78,8 +78,7 @@ std::vector<EvaluatedMethod> evaluated_methods(
         if (name == "searched") {
             if (!from_run) {
                 throw UsageError{
-                    "--methods searched needs the configuration file of a run whose history holds "
-                    "a best individual"};
+                    "--methods searched needs a run whose history holds a best individual"};
             }
             methods.push_back(*from_run);
         } else if (name == "model") {

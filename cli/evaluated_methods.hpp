@@ -28,7 +28,7 @@ struct EvaluatedMethod {
 /// What --methods and --factors ask for. Says on stderr if the searched factors are of another
 /// model than the one that is evaluated, or may still change.
 /// @param plan     all but its methods
-/// @param history  of the configuration's run, if there is one
+/// @param history  of the run, if there is one
 /// @param stage    whose searched factors are meant, or null
 /// @throws UsageError naming the flag
 [[nodiscard]] std::vector<EvaluatedMethod> evaluated_methods(

@@ -106,7 +106,7 @@ void write_evaluation_file(const std::filesystem::path& file, const EvaluationPl
         root.attribute("documents_digest", plan.facts.documents_digest);
         root.attribute("split", plan.split);
         root.attribute("original_window", plan.facts.original_window);
-        root.attribute("target_tokens", plan.target_tokens);
+        root.attribute("target_tokens", static_cast<double>(plan.target_tokens));
         root.attribute("stride", plan.stride);
         root.attribute("read_positions", plan.read_positions);
         root.attribute("reference", report.reference);

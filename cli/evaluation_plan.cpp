@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cli/history_argument.hpp"
 #include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
 #include "cli/waiting_stage.hpp"
@@ -40,6 +41,17 @@ name = "none"
 target_tokens = 2147483647
 )";
 
+/// What is evaluated, and what was searched with it so far.
+struct Source {
+    coordinator::Configuration configuration;
+    std::optional<coordinator::RunHistory> history;
+};
+
+/// Whether the word for a run means its history, not its configuration file.
+bool is_history(const std::string& word) {
+    return word.ends_with(".h5") || std::filesystem::is_directory(word);
+}
+
 /// Refuses to write over what is read, or over a file that is there without --force.
 void check_outputs(const cxxopts::ParseResult& parsed,
                    const coordinator::Configuration& configuration) {
@@ -52,39 +64,50 @@ void check_outputs(const cxxopts::ParseResult& parsed,
     }
     std::vector<NamedFile> inputs = files_of(configuration);
     if (parsed.count("factors") > 0) inputs.push_back(named("factors"));
-    if (parsed.count("CONFIG") > 0) {
-        const std::string file = positional(parsed, "CONFIG", "evaluate");
-        inputs.push_back({fmt::format("the configuration {}", file), file});
+    if (parsed.count("RUN") > 0) {
+        const std::string file = positional(parsed, "RUN", "evaluate");
+        inputs.push_back(
+            {fmt::format("the {} {}", is_history(file) ? "history" : "configuration", file), file});
     }
     check_output_files(outputs, inputs, parsed.count("force") > 0);
 }
 
-/// The configuration file's settings, or defaults; flags win either way.
-coordinator::Configuration configuration_of(const cxxopts::ParseResult& parsed) {
-    if (parsed.count("CONFIG") > 0) {
-        return coordinator::read_configuration(positional(parsed, "CONFIG", "evaluate"),
-                                               input_overrides(parsed));
+/// The run as it was begun, wherever its history lies now.
+Source source_of_history(const std::filesystem::path& file,
+                         const std::vector<coordinator::Override>& overrides) {
+    coordinator::RunHistory history = read_present_history(file);
+    coordinator::Configuration configuration = configuration_of(history, file, overrides);
+    configuration.run.directory = file.has_parent_path() ? file.parent_path().string() : ".";
+    return {std::move(configuration), std::move(history)};
+}
+
+/// The settings of a run's configuration file or history, or defaults; flags win either way.
+Source source_of(const cxxopts::ParseResult& parsed) {
+    if (parsed.count("RUN") > 0) {
+        const std::string word = positional(parsed, "RUN", "evaluate");
+        if (is_history(word)) {
+            return source_of_history(history_argument(word, parsed), input_overrides(parsed));
+        }
+        coordinator::Configuration configuration =
+            coordinator::read_configuration(word, input_overrides(parsed));
+        auto history = coordinator::read_history(
+            std::filesystem::path{configuration.run.directory} / "search.h5");
+        return {std::move(configuration), std::move(history)};
     }
     if (parsed.count("model") == 0 || parsed.count("documents") == 0) {
         throw UsageError{
-            "longrope evaluate needs a configuration file, or --model and --documents; see "
-            "longrope evaluate --help"};
+            "longrope evaluate needs a run, or --model and --documents; see longrope evaluate "
+            "--help"};
     }
     for (const char* flag : {"run-directory", "stage"}) {
         if (parsed.count(flag) == 0) continue;
-        throw UsageError{fmt::format("--{} goes with a configuration file", flag)};
+        throw UsageError{fmt::format("--{} goes with a run", flag)};
     }
-    return folder_configuration(parsed, "longrope evaluate");
-}
-
-std::optional<coordinator::RunHistory> history_of(const coordinator::Configuration& configuration) {
-    if (configuration.run.directory.empty()) return std::nullopt;
-    return coordinator::read_history(std::filesystem::path{configuration.run.directory} /
-                                     "search.h5");
+    return {folder_configuration(parsed, "longrope evaluate"), std::nullopt};
 }
 
 /// The stage that is evaluated: the one that --stage names, or else the last that has a best
-/// individual, or else the first. Nothing without a configuration file.
+/// individual, or else the first. Nothing without a run.
 const coordinator::StageSettings* evaluated_stage(
     const cxxopts::ParseResult& parsed, const coordinator::Configuration& configuration,
     const std::optional<coordinator::RunHistory>& history) {
@@ -121,14 +144,6 @@ void take_stage_model(coordinator::Configuration& configuration, const std::stri
         }
         configuration.model.path = model;
     }
-}
-
-/// How many documents of the split are evaluated at most.
-std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
-    if (parsed.count("limit") == 0) return std::numeric_limits<std::uint64_t>::max();
-    const auto limit = parse_integer<std::uint64_t>(text_of(parsed, "limit"), "--limit");
-    if (limit == 0) throw UsageError{"--limit 0: at least 1 document"};
-    return limit;
 }
 
 std::vector<std::uint64_t> windows_of(const cxxopts::ParseResult& parsed, const std::string& flag) {
@@ -221,6 +236,13 @@ std::uint64_t parse_window(const std::string& text, const std::string& flag) {
                                  flag, text, least, most)};
 }
 
+std::uint64_t document_limit(const cxxopts::ParseResult& parsed) {
+    if (parsed.count("limit") == 0) return std::numeric_limits<std::uint64_t>::max();
+    const auto limit = parse_integer<std::uint64_t>(text_of(parsed, "limit"), "--limit");
+    if (limit == 0) throw UsageError{"--limit 0: at least 1 document"};
+    return limit;
+}
+
 std::vector<coordinator::Override> input_overrides(const cxxopts::ParseResult& parsed) {
     std::vector<coordinator::Override> overrides = overrides_of(parsed);
     for (const auto& [flag, key] : own_setting_flags) {
@@ -256,8 +278,8 @@ void add_evaluation_flags(cxxopts::Options& options) {
         text());
     add("stride", "tokens that a window is moved by (default: 256)", text());
     add("methods",
-        fmt::format("rows: {}, model (the scaling of its config.json), searched (of the "
-                    "configuration's run); default {} and searched",
+        fmt::format("rows: {}, model (the scaling of its config.json), searched (by "
+                    "the run); default {} and searched",
                     genome::accepted_baselines(), default_methods),
         text());
     add("target-tokens",
@@ -286,9 +308,9 @@ std::uint64_t EvaluationPlan::tokens_read(std::size_t column) const {
 
 EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     EvaluationPlan plan;
-    plan.configuration = configuration_of(parsed);
+    auto [configuration, history] = source_of(parsed);
+    plan.configuration = std::move(configuration);
     check_outputs(parsed, plan.configuration);
-    const std::optional<coordinator::RunHistory> history = history_of(plan.configuration);
     const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration, history);
     if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
         require_stage_model(plan.configuration, *stage);
@@ -305,10 +327,9 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     plan.split = parsed["split"].as<std::string>();
     read_lengths(parsed, plan, stage == nullptr ? 0 : stage->target_tokens);
     if (parsed.count("target-tokens") > 0) {
-        plan.target_tokens =
-            static_cast<double>(parse_window(text_of(parsed, "target-tokens"), "--target-tokens"));
+        plan.target_tokens = parse_window(text_of(parsed, "target-tokens"), "--target-tokens");
     } else {
-        plan.target_tokens = static_cast<double>(*std::ranges::max_element(plan.tokens));
+        plan.target_tokens = *std::ranges::max_element(plan.tokens);
     }
     const std::string& rule = plan.configuration.evaluator.attention_scale;
     const auto scale = genome::AttentionScale::parse(rule);
@@ -316,8 +337,8 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
         throw UsageError{fmt::format("--attention-scale {}: expected {}", rule,
                                      genome::AttentionScale::accepted())};
     }
-    plan.attention_scale =
-        scale->value(static_cast<double>(plan.facts.original_window), plan.target_tokens);
+    plan.attention_scale = scale->value(static_cast<double>(plan.facts.original_window),
+                                        static_cast<double>(plan.target_tokens));
     plan.per_token = text_of(parsed, "per-token");
     plan.csv = text_of(parsed, "csv");
     plan.hdf5 = text_of(parsed, "hdf5");
@@ -326,7 +347,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
             "--per-token: losses per token are of whole documents; leave out --window"};
     }
     plan.methods = evaluated_methods(parsed, plan, history, stage);
-    choose_documents(plan, limit_of(parsed));
+    choose_documents(plan, document_limit(parsed));
     return plan;
 }
 

@@ -22,7 +22,7 @@ struct EvaluationPlan {
     std::vector<std::uint64_t> tokens;  ///< of each column: L', or the sliding window
     std::uint64_t stride = 0;           ///< of the sliding window, in tokens; 0: documents whole
     std::uint64_t read_positions = 0;   ///< of each document, for windows to slide over; 0: all
-    double target_tokens = 0.0;         ///< the length that the vectors are built for
+    std::uint64_t target_tokens = 0;    ///< the length that the vectors are built for
     double attention_scale = 1.0;       ///< of methods without one of their own
     std::string split;
     std::vector<std::uint32_t> documents;  ///< index in the documents file
@@ -52,6 +52,10 @@ struct EvaluationPlan {
 /// A context window, in the range of stage.target_tokens.
 /// @throws UsageError naming the flag
 [[nodiscard]] std::uint64_t parse_window(const std::string& text, const std::string& flag);
+
+/// How many documents --limit lets be scored; without the flag, all.
+/// @throws UsageError naming the flag
+[[nodiscard]] std::uint64_t document_limit(const cxxopts::ParseResult& parsed);
 
 /// Adds the flags of `evaluate`.
 void add_evaluation_flags(cxxopts::Options& options);

@@ -2,29 +2,21 @@
 #include "cli/export_plan.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <string_view>
 #include <utility>
 
 #include "cli/evaluation_plan.hpp"
-#include "cli/factors_file.hpp"
-#include "cli/history_argument.hpp"
+#include "cli/export_sources.hpp"
 #include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
-#include "cli/stage_lists.hpp"
-#include "coordinator/objective.hpp"
-#include "genome/attention_scale.hpp"
 
 namespace longrope::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using coordinator::RunHistory;
-using coordinator::StageHistory;
 
 constexpr std::array<std::pair<std::string_view, ExportFormat>, 4> formats{
     {{"hf", ExportFormat::hugging_face},
@@ -70,162 +62,12 @@ void check_output(const ExportPlan& plan) {
     }
 }
 
-constexpr const char* ones_origin = "ones";
-
-FactorList ones(std::size_t pairs) {
-    FactorList list;
-    list.origin = ones_origin;
-    list.factors.assign(pairs, 1.0);
-    return list;
-}
-
-// --- A run's history ----------------------------------------------------------------------------
-
-/// What the search of a stage minimised, in words.
-std::string objective_of(const coordinator::Configuration& configuration,
-                         const std::string& stage) {
-    const auto& stages = configuration.stages;
-    const auto found = std::ranges::find(stages, stage, &coordinator::StageSettings::name);
-    const auto lengths =
-        found == stages.end() ? std::nullopt : coordinator::parse_objective(found->objective);
-    if (!lengths || lengths->empty()) {
-        return "token-weighted negative log-likelihood at target_tokens";
-    }
-    std::vector<std::string> parts;
-    for (const coordinator::ScoredLength& length : coordinator::normalised(*lengths)) {
-        parts.push_back(fmt::format("{} at {} tokens", length.weight, length.tokens));
-    }
-    return fmt::format("weighted mean of the mean negative log-likelihoods per token: {}",
-                       fmt::join(parts, ", "));
-}
-
-/// A stage of a campaign may have weights of its own.
-void take_stage_weights(ExportPlan& plan, const std::string& stage) {
-    const auto& stages = plan.configuration.stages;
-    const auto found = std::ranges::find(stages, stage, &coordinator::StageSettings::name);
-    if (found == stages.end() || found->model.empty()) return;
-    plan.stage_model = found->model;
-    plan.configuration.model.path = found->model;
-}
-
-void plan_from_history(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
-    for (const char* flag : {"target-tokens", "original-window", "start-tokens", "short-factors",
-                             "split", "attention-scale"}) {
-        if (parsed.count(flag) == 0) continue;
-        throw UsageError{
-            fmt::format("--{} goes with --factors: a run's history has its own", flag)};
-    }
-    const fs::path file = history_argument(positional(parsed, "RUN", "export"), parsed);
-    const RunHistory history = read_present_history(file);
-    plan.configuration = coordinator::parse_configuration(
-        history.configuration, fmt::format("{}, attribute configuration", file.string()),
-        input_overrides(parsed));
-    const StageHistory& stage = long_stage(history, text_of(parsed, "stage"));
-    if (!stage.complete) {
-        fmt::print(
-            stderr,
-            "stage \"{}\" is not complete: its factors are the best so far, and may change\n",
-            stage.name);
-    }
-    if (parsed.count("model") == 0) take_stage_weights(plan, stage.name);
-    RopeExport& rope = plan.rope;
-    rope.objective = objective_of(plan.configuration, stage.name);
-    plan.configuration.stages.clear();  // the weights of the others do not matter
-    rope.long_list = stage_list(stage);
-    rope.theta = stage.theta;
-    rope.rotary_dim = 2 * static_cast<std::uint32_t>(rope.long_list.factors.size());
-    rope.original_window = static_cast<std::uint64_t>(stage.original_window);
-    rope.attention_scale = stage.best.attention_scale;
-    rope.attention_rule = plan.configuration.evaluator.attention_scale;
-    rope.model_digest = digest_of_weights(history, stage);
-    rope.documents_digest = history.documents_digest;
-    rope.run_uuid = history.run_uuid;
-    rope.stage = stage.name;
-    rope.seed = history.seed;
-    rope.short_list = parsed.count("short-stage") > 0
-                          ? short_list(history, stage, text_of(parsed, "short-stage"))
-                          : ones(rope.long_list.factors.size());
-    for (const FactorList* list : {&rope.long_list, &rope.short_list}) {
-        const std::string dips = dips_of(list->factors);
-        if (!dips.empty()) fmt::print(stderr, "{}: {}\n", list->origin, dips);
-    }
-}
-
-// --- Imported lists -----------------------------------------------------------------------------
-
-std::uint64_t window_flag(const cxxopts::ParseResult& parsed, const char* flag,
-                          std::optional<std::uint64_t> otherwise) {
-    if (parsed.count(flag) == 0) {
-        if (otherwise) return *otherwise;
-        throw UsageError{fmt::format("--{} is missing: the file does not say it", flag)};
-    }
-    return parse_window(text_of(parsed, flag), fmt::format("--{}", flag));
-}
-
-void plan_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
-    if (parsed.count("model") == 0) {
-        throw UsageError{
-            "longrope export needs a run, or --model and --factors; see longrope export --help"};
-    }
-    if (parsed.count("short-stage") > 0) {
-        throw UsageError{"--short-stage goes with a run; --short-factors is a file"};
-    }
-    plan.configuration = folder_configuration(parsed, "longrope export");
-    const evaluator::ModelConfig model =
-        evaluator::read_model_config(plan.configuration.model.path);
-    const bool repair = parsed.count("repair") > 0;
-    FactorsFile file = read_factors_file(text_of(parsed, "factors"), "--factors",
-                                         model.rotary_pairs(), model.rope_theta);
-    settle_dips(file, "--factors", repair);
-    RopeExport& rope = plan.rope;
-    rope.theta = model.rope_theta;
-    rope.rotary_dim = model.rotary_dim;
-    rope.original_window = plan.configuration.model.original_window;
-    if (rope.original_window == 0) {
-        rope.original_window = file.original_window.value_or(model.original_window());
-    }
-    rope.long_list.origin = text_of(parsed, "factors");
-    rope.long_list.factors = file.factors;
-    rope.long_list.start_tokens = file.start_tokens.value_or(0);
-    if (parsed.count("start-tokens") > 0) {
-        const auto given = spelled_number<std::uint32_t>(text_of(parsed, "start-tokens"));
-        if (!given) throw UsageError{"--start-tokens: expected a number of tokens"};
-        rope.long_list.start_tokens = *given;
-    }
-    rope.long_list.tokens = window_flag(parsed, "target-tokens", file.target_tokens);
-    rope.attention_rule = plan.configuration.evaluator.attention_scale;
-    const auto rule = genome::AttentionScale::parse(rope.attention_rule);
-    if (!rule) {
-        throw UsageError{fmt::format("--attention-scale {}: expected {}", rope.attention_rule,
-                                     genome::AttentionScale::accepted())};
-    }
-    rope.attention_scale = rule->value(static_cast<double>(rope.original_window),
-                                       static_cast<double>(rope.target_tokens()));
-    if (parsed.count("attention-scale") == 0 && file.attention_scale) {
-        rope.attention_scale = *file.attention_scale;
-        rope.attention_rule = fmt::format("{}", *file.attention_scale);
-    }
-    rope.short_list = ones(rope.long_list.factors.size());
-    if (parsed.count("short-factors") > 0) {
-        FactorsFile given = read_factors_file(text_of(parsed, "short-factors"), "--short-factors",
-                                              model.rotary_pairs(), model.rope_theta);
-        settle_dips(given, "--short-factors", repair);
-        rope.short_list.origin = text_of(parsed, "short-factors");
-        rope.short_list.factors = std::move(given.factors);
-    } else if (!file.short_factors.empty()) {
-        rope.short_list.origin = rope.long_list.origin;
-        rope.short_list.factors = std::move(file.short_factors);
-    }
-}
-
-// --- Checks of both -----------------------------------------------------------------------------
-
 /// A list for up to the original window goes by itself into a file that holds one.
 void settle_list_for_short_texts(ExportPlan& plan, bool imported) {
     RopeExport& rope = plan.rope;
     if (rope.target_tokens() > rope.original_window) return;
     const bool holds_one = plan.format == ExportFormat::csv || plan.format == ExportFormat::json;
-    if (!holds_one || rope.short_list.origin != ones_origin) {
+    if (!holds_one || !rope.short_list.is_ones) {
         throw UsageError{
             fmt::format("{}: it is for {} tokens, and the original window has {}: the long list is "
                         "for more. Give it as {} beside another, or by itself to --format csv or "
@@ -282,16 +124,6 @@ void settle_start_tokens(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     if (!carried) plan.rope.long_list.start_tokens = plan.rope.short_list.start_tokens = 0;
 }
 
-std::uint64_t limit_of(const cxxopts::ParseResult& parsed) {
-    if (parsed.count("limit") == 0) return std::numeric_limits<std::uint64_t>::max();
-    const auto limit = spelled_number<std::uint64_t>(text_of(parsed, "limit"));
-    if (!limit || *limit == 0) {
-        throw UsageError{fmt::format("--limit {}: expected a number of documents, at least 1",
-                                     text_of(parsed, "limit"))};
-    }
-    return *limit;
-}
-
 /// The first ones of a list's own documents.
 std::vector<std::uint32_t> first_documents(const FactorList& list, std::uint64_t limit) {
     std::vector<std::uint32_t> documents = list.score.value().documents;
@@ -310,7 +142,7 @@ void choose_documents(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     const bool has_documents = !imported || parsed.count("documents") > 0;
     if (parsed.count("no-verify") > 0 || !has_documents) return;
     const coordinator::RunFacts facts = read_facts(plan.configuration);
-    const std::uint64_t limit = limit_of(parsed);
+    const std::uint64_t limit = document_limit(parsed);
     if (rope.long_list.score) {
         if (facts.documents_digest != rope.documents_digest) {
             throw coordinator::HistoryError{fmt::format(
@@ -407,10 +239,10 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
                 "longrope export needs a run, or --model and --factors; see longrope export "
                 "--help"};
         }
-        plan_from_files(parsed, plan);
+        export_from_files(parsed, plan);
     } else {
         if (parsed.count("repair") > 0) throw UsageError{"--repair goes with --factors"};
-        plan_from_history(parsed, plan);
+        export_from_run(parsed, plan);
     }
     if (plan.configuration.evaluator.backend != "synthetic") {
         plan.model = evaluator::read_model_config(plan.configuration.model.path);
@@ -418,7 +250,7 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
         throw UsageError{fmt::format("--format {}: the synthetic backend has no model folder",
                                      parsed["format"].as<std::string>())};
     }
-    if (plan.format == ExportFormat::csv && plan.rope.short_list.origin != ones_origin) {
+    if (plan.format == ExportFormat::csv && !plan.rope.short_list.is_ones) {
         throw UsageError{
             fmt::format("--format csv: a file holds one list; leave out the short one ({}), or "
                         "export it by itself",

@@ -31,6 +31,14 @@ std::filesystem::path history_argument(const std::string& word,
     return std::filesystem::path{configuration.run.directory} / "search.h5";
 }
 
+coordinator::Configuration configuration_of(const coordinator::RunHistory& history,
+                                            const std::filesystem::path& file,
+                                            const std::vector<coordinator::Override>& overrides) {
+    return coordinator::parse_configuration(
+        history.configuration, fmt::format("{}, attribute configuration", file.string()),
+        overrides);
+}
+
 coordinator::RunHistory read_present_history(const std::filesystem::path& file) {
     auto history = coordinator::read_history(file);
     if (history) return std::move(*history);

@@ -4,7 +4,9 @@
 #include <cxxopts.hpp>
 #include <filesystem>
 #include <string>
+#include <vector>
 
+#include "coordinator/configuration.hpp"
 #include "coordinator/history.hpp"
 
 namespace longrope::cli {
@@ -14,6 +16,14 @@ namespace longrope::cli {
 /// @param parsed  flags that override the configuration
 [[nodiscard]] std::filesystem::path history_argument(const std::string& word,
                                                      const cxxopts::ParseResult& parsed);
+
+/// The configuration that a history holds.
+/// @param file       names it in errors
+/// @param overrides  win over what it says
+/// @throws coordinator::ConfigurationError if a setting is not accepted
+[[nodiscard]] coordinator::Configuration configuration_of(
+    const coordinator::RunHistory& history, const std::filesystem::path& file,
+    const std::vector<coordinator::Override>& overrides);
 
 /// @throws coordinator::HistoryError if there is none, or it cannot be read
 [[nodiscard]] coordinator::RunHistory read_present_history(const std::filesystem::path& file);

@@ -9,7 +9,7 @@
 namespace longrope::cli {
 
 EvaluatedMethod model_method(const coordinator::Configuration& configuration,
-                             double target_tokens) {
+                             std::uint64_t target_tokens) {
     if (configuration.evaluator.backend == "synthetic") {
         throw UsageError{"--methods model: the synthetic backend has no model folder"};
     }
@@ -17,7 +17,7 @@ EvaluatedMethod model_method(const coordinator::Configuration& configuration,
     const evaluator::ModelConfig config = evaluator::read_model_config(folder);
     evaluator::ScaledRotation rotation =
         evaluator::scaled_rotation(evaluator::read_rope_scaling(folder, config), config,
-                                   static_cast<std::uint64_t>(target_tokens));
+                                   target_tokens);
     EvaluatedMethod method{"model", std::move(rotation.factors)};
     method.attention_scale = rotation.attention_scale;
     return method;

@@ -13,7 +13,7 @@ namespace longrope::cli {
 /// of `target_tokens`, with its own attention scale; a folder without a scaling gives factors 1.
 /// @throws UsageError without a model folder, EvaluatorError if the folder's scaling is unusable
 [[nodiscard]] EvaluatedMethod model_method(const coordinator::Configuration& configuration,
-                                           double target_tokens);
+                                           std::uint64_t target_tokens);
 
 /// A line for stderr where the folder asks for a scaling that others replace; empty where not.
 [[nodiscard]] std::string replaced_scaling(const coordinator::Configuration& configuration);

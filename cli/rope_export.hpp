@@ -23,6 +23,7 @@ struct FactorList {
     std::uint32_t start_tokens = 0;     ///< n-hat, which no engine knows
     std::uint64_t tokens = 0;           ///< the length that it was made for
     std::optional<StoredScores> score;  ///< at that length
+    bool is_ones = false;               ///< made up, since none was given
 };
 
 /// Everything that an export says, whatever the format.

@@ -72,10 +72,9 @@ struct Waiting {
     std::size_t stage = 0;
 };
 
-std::optional<Waiting> waiting_of(const RunHistory& history) {
+std::optional<Waiting> waiting_of(const RunHistory& history, const fs::path& file) {
     if (history.state != RunState::waiting) return std::nullopt;
-    Waiting waiting{
-        coordinator::parse_configuration(history.configuration, "configuration of the history"), 0};
+    Waiting waiting{configuration_of(history, file, {}), 0};
     const auto& stages = waiting.configuration.stages;
     const auto finished = [&history](const coordinator::StageSettings& stage) {
         const auto found = std::ranges::find(history.stages, stage.name, &StageHistory::name);
@@ -85,6 +84,12 @@ std::optional<Waiting> waiting_of(const RunHistory& history) {
         static_cast<std::size_t>(std::ranges::find_if_not(stages, finished) - stages.begin());
     if (waiting.stage == stages.size()) return std::nullopt;
     return waiting;
+}
+
+/// Lengths are whole numbers; JSON is to show them as such.
+boost::json::value tokens(double length) {
+    const bool whole = length == std::floor(length) && std::abs(length) < 0x1p53;
+    return whole ? boost::json::value(static_cast<std::int64_t>(length)) : length;
 }
 
 /// "1 fault", "2 faults"
@@ -134,7 +139,7 @@ void print_text(const RunHistory& history, bool lives, const fs::path& file) {
     for (const StageHistory& stage : history.stages) {
         if (stage.complete) std::cout << stage_result_text(stage);
     }
-    if (const auto waiting = waiting_of(history)) {
+    if (const auto waiting = waiting_of(history, file)) {
         std::cout << waiting_text(waiting->configuration, waiting->stage, file);
     }
     std::cout.flush();
@@ -146,8 +151,8 @@ void print_json(const RunHistory& history, bool lives, const fs::path& file) {
         boost::json::object entry{{"name", stage.name},
                                   {"kind", stage.kind},
                                   {"base", stage.base.stage},
-                                  {"target_tokens", stage.target_tokens},
-                                  {"original_window", stage.original_window},
+                                  {"target_tokens", tokens(stage.target_tokens)},
+                                  {"original_window", tokens(stage.original_window)},
                                   {"complete", stage.complete},
                                   {"ended_by", stage.ended_by},
                                   {"task_seconds", stage.task_seconds},
@@ -185,7 +190,7 @@ void print_json(const RunHistory& history, bool lives, const fs::path& file) {
                                {"numerics_class", history.numerics_class},
                                {"stages", std::move(stages)},
                                {"workers", std::move(workers)}};
-    if (const auto waiting = waiting_of(history)) {
+    if (const auto waiting = waiting_of(history, file)) {
         const coordinator::StageSettings& stage = waiting->configuration.stages[waiting->stage];
         report["waiting_for"] = {
             {"stage", stage.name},

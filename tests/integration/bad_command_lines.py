@@ -154,14 +154,14 @@ EVALUATION = [
     Case(
         "`evaluate` without a model",
         EXIT_USAGE,
-        ("needs a configuration file, or --model and --documents",),
+        ("needs a run, or --model and --documents",),
         "name one or the other",
         words=("evaluate",),
     ),
     Case(
         "a stage of no configuration",
         EXIT_USAGE,
-        ("--stage goes with a configuration file",),
+        ("--stage goes with a run",),
         "leave it out",
         words=(*EVALUATE_MODEL, "--stage", "long"),
     ),
@@ -259,7 +259,7 @@ EVALUATION = [
     Case(
         "searched factors before a search",
         EXIT_USAGE,
-        ("--methods searched needs the configuration file of a run whose history",),
+        ("--methods searched needs a run whose history",),
         "search first",
         words=(*EVALUATE, "--methods", "searched"),
     ),

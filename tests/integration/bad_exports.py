@@ -292,7 +292,7 @@ EXPORTS = [
     Case(
         "no documents to score on",
         EXIT_USAGE,
-        ("--limit 0: expected a number of documents, at least 1",),
+        ("--limit 0: at least 1 document",),
         "leave `--limit` out for all",
         words=(*EXPORT, "--format", "json", "--limit", "0"),
     ),

@@ -22,6 +22,7 @@ from bad_input import EXIT_SYSTEM, EXIT_USAGE
 from bad_surroundings import file_size_limit
 from search_run import (
     DEMO_MODEL,
+    EXIT_BAD_FILE,
     EXIT_DONE,
     PATIENCE_SECONDS,
     job_environment,
@@ -255,6 +256,36 @@ class Landscape(unittest.TestCase):
         error = math.exp(means.mean()) * means.std(ddof=1) / math.sqrt(len(means))
         self.assertAlmostEqual(row["standard_error"], error, places=9)
         self.assertNotIn("difference", row)
+
+    def test_a_run_is_named_by_its_folder_or_history_wherever_they_are(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            run = synthetic_search(population=4, parents=2, mutations=2, crossovers=2, iterations=1)
+            run["run"] = {"directory": "runs/first"}
+            (folder / "search.toml").write_text(to_toml(run))
+            searched = run_program("search", "search.toml", folder=folder)
+            self.assertEqual(searched.returncode, EXIT_DONE, searched.stderr)
+            words = ("--tokens", "2048", "--json")
+            by_file = run_program("evaluate", "search.toml", *words, folder=folder)
+            self.assertEqual(by_file.returncode, EXIT_DONE, by_file.stderr)
+            rows = json.loads(by_file.stdout)["results"]
+            self.assertIn("searched", [row["method"] for row in rows])
+            (folder / "runs/first").rename(folder / "moved")
+            shutil.copy(folder / "moved/search.h5", folder / "kept.h5")
+            for run_word in ("moved", "moved/search.h5", "kept.h5"):
+                with self.subTest(run_word):
+                    answer = run_program("evaluate", run_word, *words, folder=folder)
+                    self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+                    self.assertEqual(answer.stdout, by_file.stdout)
+            # The file that is read is not written over, whatever it is called.
+            over = ("--hdf5", "kept.h5", "--force")
+            answer = run_program("evaluate", "kept.h5", *words, *over, folder=folder)
+            self.assertEqual(answer.returncode, EXIT_USAGE, answer.stderr)
+            # Nor does a folder in which nothing was searched pass for a run.
+            (folder / "empty").mkdir()
+            answer = run_program("evaluate", "empty", *words, folder=folder)
+            self.assertEqual(answer.returncode, EXIT_BAD_FILE, answer.stderr)
+            self.assertIn("empty/search.h5 does not exist: no search was begun", answer.stderr)
 
     def test_windows_over_a_landscape_score_every_token_once(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
