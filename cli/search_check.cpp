@@ -7,9 +7,9 @@
 #include <boost/json.hpp>
 #include <filesystem>
 #include <iostream>
-#include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "cli/machine.hpp"
@@ -18,6 +18,7 @@
 #include "cli/stage_estimate.hpp"
 #include "coordinator/coordinate.hpp"
 #include "coordinator/history_file.hpp"
+#include "coordinator/run_lock.hpp"
 #include "coordinator/run_plan.hpp"
 #include "evaluator/cpu/instruction_set.hpp"
 #include "evaluator/evaluator.hpp"
@@ -44,10 +45,110 @@ void check_instruction_set(const coordinator::BackendSettings& settings) {
     }
 }
 
+bool is_model_missing(const coordinator::StagePlan& stage) {
+    return stage.model_digest.empty();
+}
+
 /// What submit.sh compares with.
 boost::json::object as_json(const EvaluatorMemory& memory) {
     return {{"bytes_per_evaluator", memory.bytes_per_evaluator},
             {"shared_bytes", memory.shared_bytes}};
+}
+
+/// Who has the run directory, as far as this host can see; empty: nobody.
+std::string holder_of(const fs::path& directory) {
+    const auto owner = coordinator::lock_owner(directory);
+    if (!owner) return "";
+    switch (coordinator::holder_state(*owner, coordinator::this_process())) {
+        case coordinator::Holder::gone:
+            return "";
+        case coordinator::Holder::alive:
+            return coordinator::describe(*owner);
+        case coordinator::Holder::unknown:
+            break;
+    }
+    return coordinator::describe(*owner) + ", unless that has ended";
+}
+
+std::string run_text(const coordinator::RunFacts& facts, const coordinator::RunPlan& plan,
+                     const fs::path& directory, const std::string& holder) {
+    std::string text = fmt::format(
+        "The configuration is valid: {} rotary pairs, theta {}, original window {} tokens, {} "
+        "documents.\nRun directory {}: {}.\n",
+        facts.rotary_pairs, facts.theta, facts.original_window, facts.documents.size(),
+        directory.string(),
+        plan.complete() ? "the search there is complete"
+        : plan.resumed()
+            ? fmt::format("a search to go on with, {} document scores are there", plan.restored())
+            : std::string{"a new search"});
+    if (!holder.empty()) {
+        text += fmt::format("  It is in use by {}: until then no other search goes on there.\n",
+                            holder);
+    }
+    return text;
+}
+
+std::string stage_text(const coordinator::Configuration& configuration, const EstimatedJob& job,
+                       const StageEstimate& estimate) {
+    const coordinator::StagePlan& stage = estimate.plan;
+    const EvaluatorMemory& memory = estimate.memory.chosen();
+    std::string text = fmt::format(
+        "Stage \"{}\"{}: {} -> {} tokens, attention scale {:.4f}; documents: {} search, {} "
+        "validation, {} held out.\n  {} individuals, {} tasks left",
+        stage.settings.name,
+        stage.settings.base.empty()
+            ? ""
+            : fmt::format(" ({} on \"{}\")", stage.settings.kind, stage.settings.base),
+        stage.original_window, stage.positions, stage.attention_scale,
+        stage.search_documents.documents.size(), stage.validation_documents.documents.size(),
+        stage.heldout_documents.documents.size(), stage.individuals(), estimate.tasks_left);
+    if (estimate.flop_per_task > 0.0) {
+        text += fmt::format(" of {:.1f} GFLOP; {} of memory per evaluator",
+                            estimate.flop_per_task / 1e9, spell_bytes(memory.bytes_per_evaluator));
+        if (estimate.memory.weights == evaluator::WeightResidency::streamed) {
+            text += fmt::format(" and {} of the model's files for all of a node",
+                                spell_bytes(memory.shared_bytes));
+        }
+    }
+    text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds), job.ranks,
+                        job.ranks == 1 ? "" : "s");
+    const double floor = configuration.evaluator.deadline_floor_seconds;
+    const double task_seconds = estimate.seconds_per_task(job.ranks);
+    if (task_seconds > floor && computes_as_estimated(configuration.evaluator)) {
+        text += fmt::format(
+            "  A task takes about {}: set evaluator.deadline_floor_seconds = {:g} higher, or the "
+            "first tries count as hanging.\n",
+            spell_duration(task_seconds), floor);
+    }
+    if (!job.elsewhere && estimate.tasks_left > 0 && is_on_cpu(configuration.evaluator)) {
+        text += memory_shortage(job.ranks, estimate.memory, this_machine().memory_bytes);
+    }
+    if (is_model_missing(stage)) {
+        text += fmt::format(
+            "  Its model {} does not exist yet: the run will wait for it (exit status 6). The "
+            "figures are those of {}.\n",
+            stage.settings.model, configuration.model.path);
+    }
+    return text;
+}
+
+boost::json::object stage_json(const StageEstimate& estimate) {
+    const coordinator::StagePlan& stage = estimate.plan;
+    const EvaluatorMemory& memory = estimate.memory.chosen();
+    return {{"name", stage.settings.name},
+            {"positions", stage.positions},
+            {"attention_scale", stage.attention_scale},
+            {"kind", stage.settings.kind},
+            {"base", stage.settings.base},
+            {"model_missing", is_model_missing(stage)},
+            {"tasks", stage.tasks()},
+            {"tasks_left", estimate.tasks_left},
+            {"tasks_at_once", stage.tasks_at_once()},
+            {"flop_per_task", estimate.flop_per_task},
+            {"bytes_per_evaluator", memory.bytes_per_evaluator},
+            {"shared_bytes", memory.shared_bytes},
+            {"streamed", as_json(estimate.memory.streamed)},
+            {"seconds", estimate.seconds}};
 }
 
 }  // namespace
@@ -81,91 +182,30 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
     if (!job.elsewhere && !plan.complete() && !plan.missing_model()) {
         check_instruction_set(configuration.evaluator);
     }
+    const std::string holder = plan.complete() ? "" : holder_of(directory);
     const std::vector<StageEstimate> estimates = estimate_stages(configuration, plan, job);
-    boost::json::array stages;
-    std::string text = fmt::format(
-        "The configuration is valid: {} rotary pairs, theta {}, original window {} tokens, {} "
-        "documents.\nRun directory {}: {}.\n",
-        facts.rotary_pairs, facts.theta, facts.original_window, facts.documents.size(),
-        directory.string(),
-        plan.complete() ? "the search there is complete"
-        : plan.resumed()
-            ? fmt::format("a search to go on with, {} document scores are there", plan.restored())
-            : std::string{"a new search"});
-    for (const StageEstimate& estimate : estimates) {
-        const coordinator::StagePlan& stage = estimate.plan;
-        const EvaluatorMemory& memory = estimate.memory.chosen();
-        text += fmt::format(
-            "Stage \"{}\"{}: {} -> {} tokens, attention scale {:.4f}; documents: {} search, {} "
-            "validation, {} held out.\n  {} individuals, {} tasks left",
-            stage.settings.name,
-            stage.settings.base.empty()
-                ? ""
-                : fmt::format(" ({} on \"{}\")", stage.settings.kind, stage.settings.base),
-            stage.original_window, stage.positions, stage.attention_scale,
-            stage.search_documents.documents.size(), stage.validation_documents.documents.size(),
-            stage.heldout_documents.documents.size(), stage.individuals(), estimate.tasks_left);
-        if (estimate.flop_per_task > 0.0) {
-            text +=
-                fmt::format(" of {:.1f} GFLOP; {} of memory per evaluator",
-                            estimate.flop_per_task / 1e9, spell_bytes(memory.bytes_per_evaluator));
-            if (estimate.memory.weights == evaluator::WeightResidency::streamed) {
-                text += fmt::format(" and {} of the model's files for all of a node",
-                                    spell_bytes(memory.shared_bytes));
-            }
-        }
-        text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds),
-                            job.ranks, job.ranks == 1 ? "" : "s");
-        const double floor = configuration.evaluator.deadline_floor_seconds;
-        const double task_seconds = estimate.seconds_per_task(job.ranks);
-        if (task_seconds > floor && computes_as_estimated(configuration.evaluator)) {
-            text += fmt::format(
-                "  A task takes about {}: set evaluator.deadline_floor_seconds = {:g} higher, or "
-                "the first tries count as hanging.\n",
-                spell_duration(task_seconds), floor);
-        }
-        if (!job.elsewhere && estimate.tasks_left > 0 && is_on_cpu(configuration.evaluator)) {
-            text += memory_shortage(job.ranks, estimate.memory, this_machine().memory_bytes);
-        }
-        const bool model_missing = stage.model_digest.empty();
-        if (model_missing) {
-            text += fmt::format(
-                "  Its model {} does not exist yet: the run will wait for it (exit status 6). The "
-                "figures are those of {}.\n",
-                stage.settings.model, configuration.model.path);
-        }
-        stages.push_back({{"name", stage.settings.name},
-                          {"positions", stage.positions},
-                          {"attention_scale", stage.attention_scale},
-                          {"kind", stage.settings.kind},
-                          {"base", stage.settings.base},
-                          {"model_missing", model_missing},
-                          {"tasks", stage.tasks()},
-                          {"tasks_left", estimate.tasks_left},
-                          {"tasks_at_once", stage.tasks_at_once()},
-                          {"flop_per_task", estimate.flop_per_task},
-                          {"bytes_per_evaluator", memory.bytes_per_evaluator},
-                          {"shared_bytes", memory.shared_bytes},
-                          {"streamed", as_json(estimate.memory.streamed)},
-                          {"seconds", estimate.seconds}});
-    }
     if (json) {
-        std::cout << boost::json::serialize(
-                         boost::json::object{{"complete", plan.complete()},
-                                             {"restored", plan.restored()},
-                                             {"directory", directory.string()},
-                                             {"ranks", job.ranks},
-                                             {"rotary_pairs", facts.rotary_pairs},
-                                             {"original_window", facts.original_window},
-                                             {"stages", std::move(stages)}})
-                  << "\n";
+        boost::json::array stages;
+        for (const StageEstimate& estimate : estimates) stages.push_back(stage_json(estimate));
+        const boost::json::object report{{"complete", plan.complete()},
+                                         {"restored", plan.restored()},
+                                         {"directory", directory.string()},
+                                         {"in_use_by", holder},
+                                         {"ranks", job.ranks},
+                                         {"rotary_pairs", facts.rotary_pairs},
+                                         {"original_window", facts.original_window},
+                                         {"stages", std::move(stages)}};
+        std::cout << boost::json::serialize(report) << "\n";
     } else {
+        std::cout << run_text(facts, plan, directory, holder);
+        for (const StageEstimate& estimate : estimates) {
+            std::cout << stage_text(configuration, job, estimate);
+        }
         const std::string isa = assumed_instruction_set(configuration.evaluator);
-        std::cout << text
-                  << fmt::format(
-                         "The time assumes {:.0f} GFLOP/s per core ({}) and nothing else on the "
-                         "machine; nothing was computed.\n",
-                         assumed_flops_per_core(isa) / 1e9, isa);
+        std::cout << fmt::format(
+            "The time assumes {:.0f} GFLOP/s per core ({}) and nothing else on the machine; "
+            "nothing was computed.\n",
+            assumed_flops_per_core(isa) / 1e9, isa);
     }
     std::cout.flush();
     return ExitCode::done;

@@ -133,14 +133,6 @@ bool is_held_by(const std::optional<SeenLock>& seen, const LockOwner& self) {
     return seen && seen->owner && seen->owner->token == self.token;
 }
 
-std::string describe(const LockOwner& owner) {
-    std::string text = fmt::format("host {}, process {}", owner.host, owner.pid);
-    if (!owner.job_id.empty()) {
-        text += fmt::format(", Slurm job {} (restart {})", owner.job_id, owner.restart_count);
-    }
-    return text;
-}
-
 std::string describe(const SeenLock& seen) {
     return seen.owner ? describe(*seen.owner) : "an unknown program";
 }
@@ -197,6 +189,14 @@ LockOwner this_process() {
         self.restart_count = parse_integer(count).value_or(0);
     }
     return self;
+}
+
+std::string describe(const LockOwner& owner) {
+    std::string text = fmt::format("host {}, process {}", owner.host, owner.pid);
+    if (!owner.job_id.empty()) {
+        text += fmt::format(", Slurm job {} (restart {})", owner.job_id, owner.restart_count);
+    }
+    return text;
 }
 
 Holder holder_state(const LockOwner& owner, const LockOwner& self) {

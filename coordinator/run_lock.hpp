@@ -44,6 +44,9 @@ struct LockOwner {
 /// @throws HistoryError (errno and path)
 [[nodiscard]] std::optional<LockOwner> lock_owner(const std::filesystem::path& run_directory);
 
+/// For people: "host a, process 7, Slurm job 3 (restart 0)".
+[[nodiscard]] std::string describe(const LockOwner& owner);
+
 /// What can be said about the owner of a lock from here and now.
 enum class Holder {
     gone,    ///< its process ended, or it is the same job with a lower restart count

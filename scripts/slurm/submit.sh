@@ -174,7 +174,7 @@ limit_seconds=$(seconds_of "$limit" || true)  # "infinite" and nothing are no li
 
 # --- What the search needs ------------------------------------------------------------------------
 
-# Given options of --check, sets check (its JSON) and by it directory, complete, bytes (of an evaluator), shared
+# Given options of --check, sets check (its JSON) and by it directory, complete, in_use_by, bytes (of an evaluator), shared
 # (by those of a node: the model's files in the page cache, which a job's memory counts in), streamed_bytes
 # and streamed_shared (the same with evaluator.weights = "streamed"), work (seconds of one rank
 # for all that is left), longest (seconds of a task), useful (ranks that find something to do): on CPUs.
@@ -197,6 +197,7 @@ stages = check["stages"]
 open_stages = [stage for stage in stages if stage["tasks_left"]]
 print(check["directory"])
 print("yes" if check["complete"] else "no")
+print(check["in_use_by"])
 print(max(stage["bytes_per_evaluator"] for stage in stages))
 print(max(stage["shared_bytes"] for stage in stages))
 print(max(stage["streamed"]["bytes_per_evaluator"] for stage in stages))
@@ -208,6 +209,7 @@ print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$check") ||
     {
         read -r directory
         read -r complete
+        read -r in_use_by
         read -r bytes
         read -r shared
         read -r streamed_bytes
@@ -300,6 +302,8 @@ if [ "$complete" = yes ]; then
     say "the search in $directory is complete; nothing was submitted"
     exit 0
 fi
+[ -z "$in_use_by" ] || say "note: $directory is in use by $in_use_by; a job that starts before that search ends does not begin.
+To queue behind a job: --dependency=afterany:JOB"
 estimated_for=CPUs
 if [ $gpus -gt 0 ] && [ -n "$GPU_DEVICE" ]; then
     estimated_for=$GPU_DEVICE

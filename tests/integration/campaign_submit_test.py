@@ -47,8 +47,8 @@ model = "tuned again"
 finetune = "tuning.toml"
 """
 CHECK = (
-    '{"directory": "run", "complete": false, "stages": [{"tasks_left": 9, "tasks_at_once": 4, '
-    '"bytes_per_evaluator": 1, "shared_bytes": 0, "seconds": 60, '
+    '{"directory": "run", "complete": false, "in_use_by": "", "stages": [{"tasks_left": 9, '
+    '"tasks_at_once": 4, "bytes_per_evaluator": 1, "shared_bytes": 0, "seconds": 60, '
     '"streamed": {"bytes_per_evaluator": 1, "shared_bytes": 0}}]}'
 )
 

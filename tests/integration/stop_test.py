@@ -6,6 +6,8 @@ Usage: python tests/run_python_test.py tests/integration/stop_test.py
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 import tempfile
@@ -188,9 +190,16 @@ class Stop(StopTest):
         refused = run_program("search", "search.toml", folder=run.folder)
         self.assertEqual(refused.returncode, EXIT_IN_USE, refused.stderr)
         self.assertIn(str(job.pid), refused.stderr)
+        planned = run_program("search", "search.toml", "--check", "--json", folder=run.folder)
+        self.assertEqual(planned.returncode, EXIT_DONE, planned.stderr)
+        self.assertIn(f"process {job.pid}", json.loads(planned.stdout)["in_use_by"])
+        planned = run_program("search", "search.toml", "--check", folder=run.folder)
+        self.assertIn(f"It is in use by host {os.uname().nodename}, ", planned.stdout)
         run.wait_for_scores(5)
         job.terminate()
         self.assertEqual(run.finish(), EXIT_STOPPED_EARLY, run.said())
+        planned = run_program("search", "search.toml", "--check", "--json", folder=run.folder)
+        self.assertEqual(json.loads(planned.stdout)["in_use_by"], "")
         run.configure(SLOW_SEARCH)
         run.complete()
         self.assert_ends_like_the_reference(run)

@@ -308,6 +308,17 @@ class Asked(SubmitTest):
         self.assertIn("the search in run is complete", done.stderr)
         self.assertFalse(cluster.submitted.exists())
 
+    def test_a_run_directory_in_use_is_told(self) -> None:
+        cluster = self.cluster(synthetic_search(duration_ms=100))
+        done = cluster.submit("search.toml")
+        self.assertNotIn("in use", done.stderr)
+        job = cluster.run.start()
+        self.addCleanup(cluster.run.clean_up)
+        cluster.run.wait_for_scores(1)
+        done = cluster.submit("search.toml")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertRegex(done.stderr, rf"note: run is in use by host \S+, process {job.pid};")
+
 
 class Refused(SubmitTest):
     """What is refused, and with what advice."""
