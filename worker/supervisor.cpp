@@ -42,6 +42,7 @@ Supervisor::Supervisor(Launch launch) : launch_{std::move(launch)} {}
 
 void Supervisor::set_up(protocol::Setup setup) {
     setup.threads = launch_.setup.threads;
+    setup.node_rank = launch_.setup.node_rank;
     launch_.setup = std::move(setup);
     queue_.clear();
     running_.reset();

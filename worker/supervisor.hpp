@@ -40,8 +40,8 @@ public:
     Supervisor& operator=(const Supervisor&) = delete;
     ~Supervisor() = default;
 
-    /// From now on evaluators are started with this setup, on the same cores and with as many
-    /// threads; the running one is killed, and all tasks are dropped. One that was given up is
+    /// From now on evaluators are started with this setup, on the same cores and device and with as
+    /// many threads; the running one is killed, and all tasks are dropped. One that was given up is
     /// tried again.
     void set_up(protocol::Setup setup);
     /// Queues a task; tasks run in this order.

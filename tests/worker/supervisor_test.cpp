@@ -9,10 +9,15 @@
 
 #include <array>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 
 #include "evaluator/synthetic/synthetic_evaluator.hpp"
+#include "tests/evaluator/temporary_folder.hpp"
 #include "tests/worker/orphans.hpp"
 #include "tests/worker/supervised_evaluator.hpp"
 
@@ -102,6 +107,32 @@ TEST_CASE("another setup replaces the evaluator, drops its tasks and is named by
     CHECK(evaluator.pid() != before);
     CHECK(evaluator.await<protocol::Result>().id == 2);
     CHECK(comes_true([before] { return ::kill(before, 0) != 0; }));
+}
+
+TEST_CASE("another setup finds the evaluator on the rank's own share of the node, as before") {
+    const tests::TemporaryFolder folder;
+    const std::filesystem::path received = folder.path() / "received";
+    Supervisor::Launch launch = shell_launch("exec cat <&" + std::to_string(child_socket) + " >'" +
+                                             received.string() + "'");
+    launch.setup.threads = 5;
+    launch.setup.node_rank = 3;
+    SupervisedEvaluator evaluator{launch};
+    protocol::Setup setup = synthetic_launch().setup;  // as it comes from the coordinator
+    setup.number = 1;
+    setup.threads = 0;
+    evaluator.supervisor().set_up(setup);
+    std::optional<protocol::Message> seen;
+    REQUIRE(comes_true([&] {
+        (void)evaluator.step();
+        std::ifstream stream{received, std::ios::binary};
+        const std::string bytes{std::istreambuf_iterator<char>{stream}, {}};
+        protocol::FrameReader reader;
+        reader.append(std::as_bytes(std::span{bytes}));
+        seen = reader.next();
+        return seen && std::get<protocol::Setup>(*seen).number == 1;
+    }));
+    CHECK(std::get<protocol::Setup>(*seen).node_rank == 3);
+    CHECK(std::get<protocol::Setup>(*seen).threads == 5);
 }
 
 TEST_CASE("a supervisor that has given up tries again with another setup") {
