@@ -297,6 +297,7 @@ private:
         row(worker).state = state;
         admission_.release(worker);
         dispatcher_.remove_worker(worker);
+        transport_.retire(worker);
         last_loss_ = reason;
         changed_ = true;
     }

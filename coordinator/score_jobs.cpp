@@ -51,6 +51,7 @@ std::optional<std::vector<JobScores>> score_jobs(
         alive.erase(worker);
         admission.release(worker);
         dispatcher.remove_worker(worker);
+        transport.retire(worker);
         last_loss = reason;
     };
     while (!dispatcher.idle()) {

@@ -39,6 +39,10 @@ void LocalTransport::send(protocol::WorkerId, const protocol::Task& task) {
     supervisor_.submit(task);
 }
 
+void LocalTransport::retire(protocol::WorkerId) {
+    supervisor_.retire();
+}
+
 void LocalTransport::set_up(const protocol::Setup& setup) {
     supervisor_.set_up(setup);
 }

@@ -17,6 +17,7 @@ public:
     [[nodiscard]] std::vector<protocol::WorkerId> workers() const override { return {0}; }
     [[nodiscard]] std::vector<protocol::WorkerEvent> poll(std::chrono::milliseconds wait) override;
     void send(protocol::WorkerId worker, const protocol::Task& task) override;
+    void retire(protocol::WorkerId worker) override;
     void set_up(const protocol::Setup& setup) override;
     void stop() override;
 

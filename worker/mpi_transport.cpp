@@ -85,8 +85,10 @@ void MpiTransport::receive(std::vector<protocol::WorkerEvent>& events) {
             std::visit(
                 [&](auto&& m) {
                     using M = std::decay_t<decltype(m)>;
-                    if constexpr (std::is_constructible_v<decltype(protocol::WorkerEvent::what),
-                                                          M>) {
+                    if constexpr (std::is_same_v<M, protocol::Leave>) {
+                        events.push_back(lose(received->source, found->second, m.reason));
+                    } else if constexpr (std::is_constructible_v<
+                                             decltype(protocol::WorkerEvent::what), M>) {
                         events.push_back({received->source, std::forward<decltype(m)>(m)});
                     }
                 },
@@ -143,6 +145,14 @@ void MpiTransport::send(protocol::WorkerId worker, const protocol::Task& task) {
         own_.send(0, task);
     } else if (Peer& peer = peers_.at(worker); !peer.lost) {
         peer.outbox.push(protocol::encode(task));
+    }
+}
+
+void MpiTransport::retire(protocol::WorkerId worker) {
+    if (worker == 0) {
+        own_.retire(0);
+    } else if (Peer& peer = peers_.at(worker); !peer.lost) {
+        peer.outbox.push(protocol::encode(protocol::Retire{}));
     }
 }
 

@@ -32,6 +32,7 @@ public:
     [[nodiscard]] std::vector<protocol::WorkerEvent> poll(std::chrono::milliseconds wait) override;
     void ping() override;
     void send(protocol::WorkerId worker, const protocol::Task& task) override;
+    void retire(protocol::WorkerId worker) override;
     void set_up(const protocol::Setup& setup) override;
     void stop() override;
     /// Whether every rank was alive to the end, so that MPI can be finalized.

@@ -107,6 +107,9 @@ private:
             } else if (auto* task = std::get_if<protocol::Task>(&message)) {
                 if (supervisor_) supervisor_->submit(std::move(*task));
                 ++tasks_;
+            } else if (std::holds_alternative<protocol::Retire>(message)) {
+                if (supervisor_) supervisor_->retire();
+                tasks_ = 0;
             } else if (std::holds_alternative<protocol::Ping>(message)) {
                 to_coordinator_.push(protocol::encode(protocol::Ping{}));
             } else if (const auto* stop = std::get_if<protocol::Stop>(&message)) {
@@ -146,13 +149,9 @@ private:
 
 /// The coordinator must not take this rank's end for silence that it has to wait out.
 void report_end(const std::string& reason) {
-    protocol::Fault fault;
-    fault.at_start = true;
-    fault.given_up = true;
-    fault.reason = reason;
     try {
         Outbox outbox{coordinator_rank};
-        outbox.push(protocol::encode(fault));
+        outbox.push(protocol::encode(protocol::Leave{reason}));
         for (int wait = 0; wait < 1000 && !outbox.empty(); ++wait) {
             ::usleep(1000);
             outbox.progress();

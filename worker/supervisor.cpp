@@ -41,20 +41,32 @@ std::string with_output(std::string reason, std::string_view tail) {
 Supervisor::Supervisor(Launch launch) : launch_{std::move(launch)} {}
 
 void Supervisor::set_up(protocol::Setup setup) {
+    if (retired_) return;
     setup.threads = launch_.setup.threads;
     setup.node_rank = launch_.setup.node_rank;
     launch_.setup = std::move(setup);
+    drop_child();
+    given_up_ = false;
+    failed_starts_ = 0;
+    next_start_ = {};
+}
+
+void Supervisor::drop_child() {
     queue_.clear();
     running_.reset();
     broken_.clear();
     ready_ = false;
-    given_up_ = false;
-    failed_starts_ = 0;
-    next_start_ = {};
     if (child_) kill_child();
 }
 
+void Supervisor::retire() {
+    retired_ = true;
+    given_up_ = true;
+    drop_child();
+}
+
 void Supervisor::submit(protocol::Task task) {
+    if (retired_) return;
     queue_.push_back(std::move(task));
 }
 

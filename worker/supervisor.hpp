@@ -51,6 +51,9 @@ public:
     [[nodiscard]] std::vector<protocol::Message> step(Clock::time_point now);
     /// Descriptors whose readability means that `step` has something to do.
     [[nodiscard]] std::vector<int> descriptors() const;
+    /// Kills the evaluator process without waiting for its end, drops all tasks and starts no
+    /// further process, whatever is set up.
+    void retire();
     /// Kills the evaluator process, waits for its end and drops all tasks.
     void stop();
     [[nodiscard]] bool given_up() const noexcept { return given_up_; }
@@ -67,6 +70,7 @@ private:
     void write();
     [[nodiscard]] bool closed(Clock::time_point now);
     void discount_pause(Clock::time_point now);
+    void drop_child();
     void kill_child();
     void await_end(Clock::time_point now, std::vector<protocol::Message>& events);
     void fail(std::string reason, Clock::time_point now, std::vector<protocol::Message>& events);
@@ -79,6 +83,7 @@ private:
     std::optional<Running> running_;
     bool ready_ = false;  ///< Hello seen
     bool given_up_ = false;
+    bool retired_ = false;
     bool stopped_ = false;
     bool killed_ = false;  ///< the child has been reported and is about to end
     std::optional<Clock::time_point> killed_until_;  ///< when it must have ended

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 
 #include "coordinator/coordinate.hpp"
@@ -160,6 +161,7 @@ TEST_CASE("a worker that is not admitted is refused, and its later words do not 
         if (poll == 7) transport.say(1, ScriptedTransport::hello(1));
     };
     CHECK(run.start(transport) == Ending::complete);
+    CHECK(transport.retired() == std::set<protocol::WorkerId>{1});  // its memory is free
     CHECK(run.stored().workers[1].state == "refused");
     CHECK(run.stored().workers[1].tasks == 0);
     INFO(run.watcher->lines);

@@ -196,6 +196,7 @@ TEST_CASE("the second rank on a GPU evaluates nothing, and does where it has ano
         const std::string lines = refusals(transport);
         const bool same = device == "GPU-1";
         CHECK((tasks[1] == 0) == same);
+        CHECK(transport.retired().contains(1) == same);  // so that the GPU is the other's alone
         CHECK(lines ==
               (same ? "worker 1 on host1 is refused: worker 0 has the same device GPU-1 already\n"
                     : ""));

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -102,6 +103,12 @@ public:
         if (queue != queues_.end()) queue->second.push_back(task);
     }
 
+    void retire(protocol::WorkerId worker) override {
+        retired_.insert(worker);
+        queues_.erase(worker);
+    }
+    [[nodiscard]] const std::set<protocol::WorkerId>& retired() const noexcept { return retired_; }
+
     void set_up(const protocol::Setup& setup) override {
         at_set_up();
         ++setups_;
@@ -151,6 +158,7 @@ private:
     std::uint64_t answered_ = 0;
     std::uint64_t repeated_ = 0;
     int setups_ = 0;
+    std::set<protocol::WorkerId> retired_;
 };
 
 }  // namespace longrope::coordinator

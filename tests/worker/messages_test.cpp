@@ -38,9 +38,16 @@ std::vector<Message> samples() {
     fault.reason = "killed by signal 9";
     fault.given_up = true;
     fault.setup = 3;
-    return {
-        setup, hello,  task,       TokenScores{7, 1, 900, {0.5F, 1.5F}}, Result{7, 1, 12.5, 3, 0.1},
-        fault, Ping{}, Stop{false}};
+    return {setup,
+            hello,
+            task,
+            TokenScores{7, 1, 900, {0.5F, 1.5F}},
+            Result{7, 1, 12.5, 3, 0.1},
+            fault,
+            Ping{},
+            Stop{false},
+            Retire{},
+            Leave{"no memory"}};
 }
 
 }  // namespace

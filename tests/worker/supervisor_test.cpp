@@ -148,6 +148,26 @@ TEST_CASE("a supervisor that has given up tries again with another setup") {
     CHECK(evaluator.await<protocol::Result>().id == 3);
 }
 
+TEST_CASE("a retired supervisor ends its evaluator and starts no other") {
+    SupervisedEvaluator evaluator{synthetic_launch("hang", 1)};
+    evaluator.submit(small_task(1));
+    (void)evaluator.await<protocol::Hello>();
+    (void)evaluator.step();  // it is on the task, for ever
+    const pid_t before = evaluator.pid();
+    evaluator.supervisor().retire();
+    bool said_something = false;
+    CHECK(comes_true([&] {
+        said_something = said_something || !evaluator.step().empty();
+        return ::kill(before, 0) != 0;
+    }));
+    evaluator.supervisor().set_up(synthetic_launch().setup);
+    evaluator.submit(small_task(2));
+    evaluator.jump(std::chrono::seconds{60});
+    CHECK(evaluator.step().empty());
+    CHECK_FALSE(said_something);
+    CHECK(evaluator.pid() == before);
+}
+
 TEST_CASE("scores per token come in order before the result they belong to") {
     SupervisedEvaluator evaluator{synthetic_launch()};
     protocol::Task task = small_task(1);

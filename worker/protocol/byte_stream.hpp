@@ -24,9 +24,7 @@ class ByteWriter {
 public:
     template <typename T>
     requires std::is_arithmetic_v<T>
-    void operator()(const T& value) {
-        append(&value, sizeof(T));
-    }
+    void operator()(const T& value) { append(&value, sizeof(T)); }
     void operator()(const std::string& text) {
         (*this)(length(text.size()));
         append(text.data(), text.size());

@@ -46,8 +46,10 @@ void fields(Visitor& visit, M& m) {
         visit(m.setup), visit(m.reason), visit(m.hung);
     } else if constexpr (std::is_same_v<T, Stop>) {
         visit(m.finalize);
+    } else if constexpr (std::is_same_v<T, Leave>) {
+        visit(m.reason);
     } else {
-        static_assert(std::is_same_v<T, Ping>);
+        static_assert(std::is_same_v<T, Ping> || std::is_same_v<T, Retire>);
     }
 }
 
@@ -77,6 +79,11 @@ void check_limits(const Message& message) {
                                             scores->nll.size(), max_token_scores)};
         }
     }
+}
+
+/// The end of an evaluator's output says why it died.
+void cut_reason(std::string& reason) {
+    if (reason.size() > max_reason) reason = "…" + reason.substr(reason.size() - max_reason);
 }
 
 struct Header {
@@ -110,10 +117,8 @@ Header read_header(std::span<const std::byte> bytes) {
 std::vector<std::byte> encode(const Message& message) {
     check_limits(message);
     Message cut = message;
-    if (Fault* fault = std::get_if<Fault>(&cut); fault && fault->reason.size() > max_reason) {
-        // The end of an evaluator's output says why it died.
-        fault->reason = "…" + fault->reason.substr(fault->reason.size() - max_reason);
-    }
+    if (Fault* fault = std::get_if<Fault>(&cut)) cut_reason(fault->reason);
+    if (Leave* leave = std::get_if<Leave>(&cut)) cut_reason(leave->reason);
     if (Hello* hello = std::get_if<Hello>(&cut); hello && hello->note.size() > max_note) {
         hello->note = hello->note.substr(0, max_note) + "…";
     }

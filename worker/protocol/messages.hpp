@@ -18,7 +18,7 @@ public:
 };
 
 /// Raised when a message changes its meaning; evaluator, worker and coordinator must agree on it.
-inline constexpr std::uint16_t protocol_version = 4;
+inline constexpr std::uint16_t protocol_version = 5;
 
 /// The synthetic landscape and its programmed faults, as in the configuration.
 struct SyntheticSetup {
@@ -118,15 +118,29 @@ struct Stop {
     friend bool operator==(const Stop&, const Stop&) = default;
 };
 
-using Message = std::variant<Setup, Hello, Task, TokenScores, Result, Fault, Ping, Stop>;
+/// Coordinator to worker: end the evaluator, so that its device and memory are free, and start no
+/// further one; the rank stays in the job.
+struct Retire {
+    friend bool operator==(const Retire&, const Retire&) = default;
+};
+
+/// Worker to coordinator: this rank ends.
+struct Leave {
+    std::string reason;
+    friend bool operator==(const Leave&, const Leave&) = default;
+};
+
+using Message =
+    std::variant<Setup, Hello, Task, TokenScores, Result, Fault, Ping, Stop, Retire, Leave>;
 
 /// Largest frame that travels between ranks: Open MPI sends it eagerly, so that a receive never
 /// waits for a sender that died.
 inline constexpr std::size_t max_rank_frame = 4000;
 inline constexpr std::size_t max_token_scores = 900;  ///< keeps TokenScores within it
 inline constexpr std::size_t max_factors = 448;       ///< keeps Task within it
-inline constexpr std::size_t max_reason = 2000;       ///< keeps Fault within it; longer are cut
-inline constexpr std::size_t max_note = 1000;         ///< keeps Hello within it; longer are cut
+inline constexpr std::size_t max_reason =
+    2000;                                      ///< keeps Fault and Leave within it; longer are cut
+inline constexpr std::size_t max_note = 1000;  ///< keeps Hello within it; longer are cut
 
 /// A frame: header (magic, version, type, length) and body, little-endian.
 [[nodiscard]] std::vector<std::byte> encode(const Message& message);

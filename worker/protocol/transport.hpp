@@ -40,6 +40,9 @@ public:
     virtual void ping() {}
     /// Queues a task for a worker; returns at once. A lost worker is passed over in silence.
     virtual void send(WorkerId worker, const Task& task) = 0;
+    /// The worker computes no more: its evaluator process is ended, and no later setup starts one.
+    /// Returns at once; a lost worker is passed over in silence.
+    virtual void retire(WorkerId worker) = 0;
     /// From now on every worker evaluates with this: its evaluator process is replaced, and says
     /// Hello with the setup's number; the tasks that it still had are dropped. Returns at once.
     virtual void set_up(const Setup& setup) = 0;
