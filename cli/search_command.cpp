@@ -19,6 +19,7 @@
 #include "cli/search_result.hpp"
 #include "cli/shell_word.hpp"
 #include "cli/slurm_job.hpp"
+#include "cli/standard_error.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/version.hpp"
 #include "cli/waiting_stage.hpp"
@@ -78,8 +79,10 @@ ExitCode wait_for_model(coordinator::RunPlan& plan, const coordinator::MissingMo
     return ExitCode::waiting;
 }
 
+using TimePoint = std::chrono::steady_clock::time_point;
+
 /// When the search must be over because its Slurm job ends, if it is in one whose end is known.
-std::optional<std::chrono::steady_clock::time_point> end_of_slurm_job(Reporter& reporter) {
+std::optional<TimePoint> end_of_slurm_job(Reporter& reporter) {
     const std::optional<SlurmJob> slurm = slurm_job();
     if (!slurm) return std::nullopt;
     const SlurmTimeLeft left = find_time_left(*slurm, squeue_patience);
@@ -91,14 +94,14 @@ std::optional<std::chrono::steady_clock::time_point> end_of_slurm_job(Reporter& 
 }
 
 ExitCode search(Job& job, const coordinator::Configuration& configuration,
-                const std::string& as_given, ProgressStyle style) {
+                const std::string& as_given, ProgressStyle style, TimePoint begin) {
     const fs::path directory{configuration.run.directory};
     check_run_directory(directory);
     const coordinator::RunFacts facts = read_facts(configuration);
     const fs::path history_file = directory / "search.h5";
     const coordinator::RunLock lock{
         directory, coordinator::this_process(), std::chrono::seconds{60},
-        [](const std::string& waiting) { fmt::print(stderr, "{}\n", waiting); }};
+        [](const std::string& waiting) { print_error("{}\n", waiting); }};
     coordinator::remove_stale_temporaries(directory);  // before the history is read, never after
     coordinator::RunPlan plan{configuration, facts, coordinator::read_history(history_file)};
     settle_tokenizer(facts, plan.resumed());
@@ -121,7 +124,10 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     if (const std::string line = replaced_scaling(configuration); !line.empty()) {
         reporter.log(line);
     }
-    const auto stop_by = end_of_slurm_job(reporter);
+    auto stop_by = end_of_slurm_job(reporter);
+    if (const auto limit = end_of_time_limit(configuration.run.time_limit_seconds, begin)) {
+        stop_by = std::min(*limit, stop_by.value_or(*limit));
+    }
     try {
         const std::vector<protocol::Setup> setups = setups_of(configuration);
         protocol::Transport& transport =
@@ -161,6 +167,7 @@ std::uint32_t parse_ranks(const std::string& text) {
 }  // namespace
 
 ExitCode run_search(Job& job, const Words& words) {
+    const TimePoint begin = std::chrono::steady_clock::now();
     cxxopts::Options options{
         "longrope search",
         "Searches rescale factors as the configuration says; started again, it goes on where it "
@@ -214,7 +221,7 @@ ExitCode run_search(Job& job, const Words& words) {
     if (parsed->count("run-directory") > 0) {
         as_given += " --run-directory " + shell_word(configuration.run.directory);
     }
-    return search(job, configuration, as_given, style);
+    return search(job, configuration, as_given, style, begin);
 }
 
 }  // namespace longrope::cli

@@ -134,6 +134,15 @@ seconds margin_before_end(seconds left) {
     return std::min(left / 10, longest_margin);
 }
 
+std::optional<std::chrono::steady_clock::time_point> end_of_time_limit(
+    double limit_seconds, std::chrono::steady_clock::time_point begin) {
+    using Clock = std::chrono::steady_clock;
+    if (limit_seconds <= 0) return std::nullopt;
+    const std::chrono::duration<double> limit{limit_seconds};
+    return begin + std::chrono::duration_cast<Clock::duration>(limit) -
+           margin_before_end(std::chrono::duration_cast<seconds>(limit));
+}
+
 std::string describe(const SlurmJob& job, const SlurmTimeLeft& left) {
     const std::string who = fmt::format("Slurm job {} (restart {})", job.id, job.restarts);
     if (const auto* known = std::get_if<seconds>(&left)) {

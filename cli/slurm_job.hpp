@@ -42,6 +42,12 @@ using SlurmTimeLeft = std::variant<std::chrono::seconds, NoTimeLimit, TimeUnknow
 /// tenth of what is left, 3 minutes at most.
 [[nodiscard]] std::chrono::seconds margin_before_end(std::chrono::seconds left);
 
+/// When a search must be over by run.time_limit_seconds, as by the end of a job.
+/// @param limit_seconds  0: no limit
+/// @param begin          of the search, from when the limit counts
+[[nodiscard]] std::optional<std::chrono::steady_clock::time_point> end_of_time_limit(
+    double limit_seconds, std::chrono::steady_clock::time_point begin);
+
 /// A line for the log: when the job ends and what the search makes of it.
 [[nodiscard]] std::string describe(const SlurmJob& job, const SlurmTimeLeft& left);
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "coordinator/numerics_vote.hpp"
 #include "worker/protocol/messages.hpp"
 #include "worker/protocol/transport.hpp"
 
@@ -16,7 +20,7 @@ struct Requirements {
     std::string model_digest;
     std::string documents_digest;
     std::string build;
-    std::string numerics_class;  ///< empty: that of the first worker that is admitted
+    std::string numerics_class;  ///< empty: that of most workers
     bool allow_mixed_numerics = false;
 };
 
@@ -27,18 +31,34 @@ struct Refusal {
     bool of_numerics = false;  ///< nothing but its numerics class is wrong
 };
 
+/// What a worker has said, and whether it may compute.
+struct Judgement {
+    protocol::WorkerId worker = 0;
+    protocol::Hello hello;
+    std::optional<Refusal> refusal;  ///< nothing: it is admitted, which gives it its device
+};
+
 /// Decides by what workers say of themselves which of them may compute. Two evaluators on one GPU
-/// slow each other down, so that a device is for one worker.
+/// slow each other down, so that a device is for one worker. Something new has no numerics class
+/// yet: it gets that of most workers, for whose words the first ones wait a while.
 class Admission {
 public:
-    explicit Admission(Requirements requirements);
+    using Clock = std::chrono::steady_clock;
+    /// From the first word to the decision, at the longest.
+    static constexpr std::chrono::seconds patience{60};
+
+    /// @param workers  that are starting
+    Admission(Requirements requirements, std::span<const protocol::WorkerId> workers);
 
     /// The weights of the next stage; what a worker said before does not count for it.
     void require_model(std::string digest);
-    /// @returns  nothing if the worker is admitted, which gives it its device
-    [[nodiscard]] std::optional<Refusal> judge(protocol::WorkerId worker,
-                                               const protocol::Hello& hello);
-    /// The worker is gone: its device is free.
+    /// A worker says who it is; of two words the last counts.
+    void hear(protocol::WorkerId worker, protocol::Hello hello, Clock::time_point now);
+    /// Its evaluator failed at start: it is tried again, but its word is not waited for.
+    void on_failed_start(protocol::WorkerId worker) { vote_.leave_out(worker); }
+    /// Those that can be judged by now, each once, in the order of their numbers.
+    [[nodiscard]] std::vector<Judgement> judge(Clock::time_point now);
+    /// The worker is gone: its device is free, and its word is waited for no more.
     void release(protocol::WorkerId worker);
 
     /// Of what is computed; empty before the first worker is admitted to something new.
@@ -47,13 +67,18 @@ public:
     }
 
 private:
+    [[nodiscard]] std::optional<Refusal> refuse(protocol::WorkerId worker,
+                                                const protocol::Hello& hello) const;
     [[nodiscard]] std::string other_input(const protocol::Hello& hello) const;
     [[nodiscard]] std::string shared_device(protocol::WorkerId worker,
                                             const std::string& uuid) const;
     [[nodiscard]] std::string other_numerics(const protocol::Hello& hello) const;
 
     Requirements required_;
-    std::map<protocol::WorkerId, std::string> devices_;  ///< UUIDs, of the admitted on devices
+    NumericsVote vote_;
+    std::map<protocol::WorkerId, protocol::Hello> heard_;  ///< and not judged yet
+    std::optional<Clock::time_point> first_word_;          ///< of those
+    std::map<protocol::WorkerId, std::string> devices_;    ///< UUIDs, of the admitted on devices
 };
 
 }  // namespace longrope::coordinator

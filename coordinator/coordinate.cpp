@@ -53,7 +53,7 @@ public:
           stop_by_{stop_by},
           setups_{setups},
           setup_of_{plan.next_stage()},
-          admission_{requirements_of(plan)},
+          admission_{requirements_of(plan), transport.workers()},
           dispatcher_{{run_.max_faults,
                        Dispatcher::Seconds{plan.configuration().evaluator.deadline_floor_seconds}}},
           keeper_{lock},
@@ -142,6 +142,7 @@ private:
         submit(plan_.take_open_jobs(index));
         while (!stage.finished()) {
             for (auto& event : transport_.poll(poll_wait)) handle(stage, event);
+            for (const auto& judgement : admission_.judge(Clock::now())) settle(judgement);
             submit(stage.ready());
             announce_generations(stage);
             if (stage.finished()) break;  // neither a stop nor a loss matters to it any more
@@ -194,21 +195,17 @@ private:
     }
 
     std::optional<Dispatcher::Seconds> time_left() const {
-        const Clock::time_point now = Clock::now();
         std::optional<Dispatcher::Seconds> left;
-        if (run_.time_limit_seconds > 0) {
-            left = Dispatcher::Seconds{run_.time_limit_seconds} - (now - begin_);
-        }
-        if (!stop_by_) return left;
-        const Dispatcher::Seconds until_end = *stop_by_ - now;
-        return left ? std::min(*left, until_end) : until_end;
+        if (stop_by_) left = *stop_by_ - Clock::now();
+        return left;
     }
 
     void handle(StageRun& stage, protocol::WorkerEvent& event) {
         const WorkerId worker = event.worker;
         if (is_gone(row(worker))) return;  // its tasks are others' now
         if (auto* hello = std::get_if<protocol::Hello>(&event.what)) {
-            if (hello->setup == setup_number_) welcome(worker, *hello);
+            if (hello->setup != setup_number_) return;
+            admission_.hear(worker, std::move(*hello), Clock::now());
         } else if (auto* result = std::get_if<protocol::Result>(&event.what)) {
             if (row(worker).state == "busy") row(worker).state = "idle";
             row(worker).busy_seconds += result->seconds;
@@ -226,7 +223,8 @@ private:
         }
     }
 
-    void welcome(WorkerId worker, const protocol::Hello& hello) {
+    void settle(const Judgement& judgement) {
+        const auto& [worker, hello, refusal] = judgement;
         WorkerRow& known = row(worker);
         const bool first = known.pid == 0;
         known.host = hello.host;
@@ -235,7 +233,7 @@ private:
         known.device_uuid = hello.device_uuid;
         known.numerics_class = hello.numerics_class;
         changed_ = true;
-        if (const auto refusal = admission_.judge(worker, hello)) {
+        if (refusal) {
             if (refusal->of_numerics) numerics_refusal_ = refusal->reason;
             watcher_.log(refusal->line);
             dismiss(worker, "refused", refusal->reason);
@@ -271,6 +269,7 @@ private:
         if (fault.at_start) {
             watcher_.log(fmt::format("worker {}: {}", worker, fault.reason));
             row(worker).state = "starting";
+            admission_.on_failed_start(worker);
             if (fault.given_up) dismiss(worker, "lost", fault.reason);
             return;
         }
@@ -380,10 +379,9 @@ private:
     HistoryWriter writer_;
     std::map<WorkerId, std::size_t> worker_rows_;
     std::deque<std::pair<std::uint64_t, std::uint64_t>> submitted_;  // snapshot, scores it holds
-    Clock::time_point begin_ = Clock::now();
-    Clock::time_point stage_begin_ = begin_;
-    Clock::time_point stored_at_ = begin_;
-    Clock::time_point progress_at_ = begin_;
+    Clock::time_point stage_begin_ = Clock::now();
+    Clock::time_point stored_at_ = stage_begin_;
+    Clock::time_point progress_at_ = stage_begin_;
     std::uint64_t computed_ = 0;
     std::size_t generations_seen_ = 0;
     bool end_announced_ = false;    // that of the stage's evolution

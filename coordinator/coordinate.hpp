@@ -65,8 +65,8 @@ public:
 /// transport
 ///                     was started with that of `plan.next_stage()`. Empty: one serves all stages
 /// @param stop_reason  why to stop early, or nothing; asked in every turn of the loop
-/// @param stop_by      when the process must be over, besides run.time_limit_seconds; the earlier
-///                     of the two counts
+/// @param stop_by      when the search must be over; run.time_limit_seconds is the caller's
+/// business
 /// @throws NoWorkers, NumericsMismatch, NoParents, ReplayMismatch, LockLost, HistoryError
 [[nodiscard]] Ending coordinate(RunPlan& plan, protocol::Transport& transport,
                                 const std::filesystem::path& history_file, const RunLock& lock,

@@ -73,12 +73,23 @@ bool Dispatcher::may_take(protocol::WorkerId worker, const TaskState& task) cons
 }
 
 std::deque<std::uint64_t>::iterator Dispatcher::next_for(protocol::WorkerId worker,
-                                                         const WorkerState& state) {
-    const auto takes = [&](std::uint64_t task) { return may_take(worker, tasks_.at(task)); };
+                                                         const WorkerState& state,
+                                                         std::optional<Seconds> time_left) {
+    const auto takes = [&](std::uint64_t task) {
+        return may_take(worker, tasks_.at(task)) &&
+               has_time(tasks_.at(task), state.load, time_left);
+    };
     const auto next = std::ranges::find_if(waiting_, [&](std::uint64_t task) {
         return takes(task) && !state.failing.contains(tasks_.at(task).job);
     });
     return next != waiting_.end() ? next : std::ranges::find_if(waiting_, takes);
+}
+
+bool Dispatcher::has_time(const TaskState& task, std::uint32_t load,
+                          std::optional<Seconds> time_left) const {
+    const auto duration = expected(jobs_.at(task.job).job.positions_of(task.column));
+    if (load > 0 && (!duration || duration->count() > queue_ahead_below_seconds)) return false;
+    return !time_left || !duration || *duration * (load + 1) <= *time_left;
 }
 
 bool Dispatcher::is_final(const TaskState& task) const {
@@ -136,17 +147,18 @@ std::optional<Dispatcher::Seconds> Dispatcher::expected(std::uint64_t positions)
 
 std::vector<Assignment> Dispatcher::assign(std::optional<Seconds> time_left) {
     std::vector<Assignment> assignments;
+    const bool any_short = std::ranges::any_of(durations_, [](const auto& known) {
+        const Durations& seen = known.second;
+        return seen.count > 0 &&
+               seen.sum <= queue_ahead_below_seconds * static_cast<double>(seen.count);
+    });
     for (const std::uint32_t already : {0U, 1U}) {
+        if (already > 0 && !any_short) break;  // spares looking through all that waits
         for (auto& [worker, state] : workers_) {
             if (state.load != already) continue;
-            const auto next = next_for(worker, state);
+            const auto next = next_for(worker, state, time_left);
             if (next == waiting_.end()) continue;
             TaskState& task = tasks_.at(*next);
-            const auto duration = expected(jobs_.at(task.job).job.positions_of(task.column));
-            if (time_left && duration && *duration * (already + 1) > *time_left) continue;
-            if (already > 0 && (!duration || duration->count() > queue_ahead_below_seconds)) {
-                continue;
-            }
             ++task.attempt;
             task.worker = worker;
             ++state.load;

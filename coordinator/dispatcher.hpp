@@ -150,9 +150,14 @@ private:
         return workers_.size() + starting_.size() >= 2;
     }
     [[nodiscard]] bool may_take(protocol::WorkerId worker, const TaskState& task) const;
-    /// The first task in line that it may take, those of jobs that it is failing with last.
+    /// Whether it would be over in time, behind `load` others; behind one, only if it is short.
+    [[nodiscard]] bool has_time(const TaskState& task, std::uint32_t load,
+                                std::optional<Seconds> time_left) const;
+    /// The first task in line that it may take and has time for, those of jobs that it is failing
+    /// with last.
     [[nodiscard]] std::deque<std::uint64_t>::iterator next_for(protocol::WorkerId worker,
-                                                               const WorkerState& state);
+                                                               const WorkerState& state,
+                                                               std::optional<Seconds> time_left);
     [[nodiscard]] bool is_final(const TaskState& task) const;
     [[nodiscard]] double deadline(std::uint64_t positions) const;
     [[nodiscard]] protocol::Task message(std::uint64_t id, TaskState& task) const;

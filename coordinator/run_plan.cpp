@@ -24,7 +24,8 @@ using Identity = std::map<std::string, std::string>;
 bool of_unbegun_stage(const std::string& key, const RunHistory& earlier) {
     return key.starts_with("stage.") &&
            std::ranges::none_of(earlier.stages, [&key](const StageHistory& stage) {
-               return key.starts_with(fmt::format("stage.{}.", stage.name));
+               // A name may begin with another and a dot; names of settings have none.
+               return key.substr(0, key.rfind('.')) == "stage." + stage.name;
            });
 }
 

@@ -31,7 +31,6 @@ std::optional<std::vector<JobScores>> score_jobs(
     const Requirements& required, const std::function<void(std::uint64_t, std::uint64_t)>& on_score,
     const std::function<std::optional<std::string>()>& stop_reason, const OnHello& on_hello) {
     Dispatcher dispatcher{settings};
-    Admission admission{required};
     std::vector<JobScores> scores(jobs.size());
     std::uint64_t total = 0;
     std::uint64_t scored = 0;
@@ -44,6 +43,7 @@ std::optional<std::vector<JobScores>> score_jobs(
         dispatcher.submit(i, jobs[i]);
     }
     const std::vector<protocol::WorkerId> all = transport.workers();
+    Admission admission{required, all};
     std::set<protocol::WorkerId> alive{all.begin(), all.end()};
     for (const protocol::WorkerId worker : all) dispatcher.expect_worker(worker);
     std::string last_loss;
@@ -60,13 +60,7 @@ std::optional<std::vector<JobScores>> score_jobs(
         for (const protocol::WorkerEvent& event : transport.poll(poll_wait)) {
             if (!alive.contains(event.worker)) continue;  // its tasks are others' now
             if (const auto* hello = std::get_if<protocol::Hello>(&event.what)) {
-                const auto refusal = admission.judge(event.worker, *hello);
-                if (on_hello) on_hello(*hello, refusal);
-                if (refusal) {
-                    lose(event.worker, refusal->reason);
-                } else {
-                    dispatcher.add_worker(event.worker);
-                }
+                admission.hear(event.worker, *hello, Admission::Clock::now());
             } else if (const auto* part = std::get_if<protocol::TokenScores>(&event.what)) {
                 keep_token_scores(dispatcher, scores, *part);
             } else if (const auto* result = std::get_if<protocol::Result>(&event.what)) {
@@ -76,12 +70,21 @@ std::optional<std::vector<JobScores>> score_jobs(
                     on_score(++scored, total);
                 }
             } else if (const auto* fault = std::get_if<protocol::Fault>(&event.what)) {
+                if (fault->at_start) admission.on_failed_start(event.worker);
                 if (fault->given_up) lose(event.worker, fault->reason);
                 const auto verdict = dispatcher.on_fault(event.worker, *fault);
                 // A sick worker stays: jobs here differ in length, and only the long may fail.
                 if (verdict && verdict->final) scores[verdict->job].failure = verdict->reason;
             } else if (const auto* lost = std::get_if<protocol::Lost>(&event.what)) {
                 lose(event.worker, lost->reason);
+            }
+        }
+        for (const auto& [worker, hello, refusal] : admission.judge(Admission::Clock::now())) {
+            if (on_hello) on_hello(hello, refusal);
+            if (refusal) {
+                lose(worker, refusal->reason);
+            } else {
+                dispatcher.add_worker(worker);
             }
         }
         for (const Assignment& assignment : dispatcher.assign()) {

@@ -133,10 +133,11 @@ std::vector<Setting> declare_settings() {
          "longest time between two snapshots of the history; 0: after every result",
          [](C& c, std::size_t) -> SettingField { return &c.run.snapshot_seconds; }},
         {"run", "time_limit_seconds", "seconds", RealRange{0, longest_seconds}, operational,
-         optional, "stop in good time before this, resumable; 0: no limit",
+         optional,
+         "stop in good time before this, as at the end of a Slurm job, resumable; 0: no limit",
          [](C& c, std::size_t) -> SettingField { return &c.run.time_limit_seconds; }},
         {"run", "allow_mixed_numerics", "", TruthValue{}, operational, optional,
-         "let workers of another numerics class join; their rows are marked",
+         "let workers of another numerics class join; /workers has that of each, of the last start",
          [](C& c, std::size_t) -> SettingField { return &c.run.allow_mixed_numerics; }},
 
         {"stage", "name", "",

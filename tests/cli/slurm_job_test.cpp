@@ -212,6 +212,14 @@ TEST_CASE("a search leaves a tenth of the time, and no more than three minutes")
     CHECK(margin_before_end(seconds{864'000}) == seconds{180});
 }
 
+TEST_CASE("a time limit counts from when the search began, and leaves as much") {
+    const std::chrono::steady_clock::time_point begin{seconds{1000}};
+    CHECK_FALSE(end_of_time_limit(0.0, begin).has_value());
+    CHECK(end_of_time_limit(0.5, begin) == begin + std::chrono::milliseconds{500});
+    CHECK(end_of_time_limit(3600.0, begin) == begin + seconds{3420});
+    CHECK(end_of_time_limit(1e9, begin) > begin);  // the longest that is accepted
+}
+
 TEST_CASE("the log says when the job ends, or why that is not known") {
     SlurmJob job = job_17();
     job.restarts = "2";

@@ -209,8 +209,9 @@ TEST_CASE("the loss of the last good worker is not blamed on one of another clas
 }
 
 TEST_CASE("near the time limit no task is started that cannot end in time") {
+    using Clock = std::chrono::steady_clock;
     CoordinatedRun run;
-    run.configuration.run.time_limit_seconds = 3600;
+    run.stop_by = Clock::now() + std::chrono::hours{1};
     ScriptedTransport transport{2, 1};
     transport.task_seconds = 5000;  // as it says; the test takes no time
     CHECK(run.start(transport) == Ending::stopped_early);
@@ -219,10 +220,10 @@ TEST_CASE("near the time limit no task is started that cannot end in time") {
     CHECK(run.stored().state_reason == "no further task fits into the time limit");
     CHECK(scores_in(run.stored().stages.front()) == 2);
 
-    run.configuration.run.time_limit_seconds = 1e-9;
+    run.stop_by = Clock::now() - std::chrono::seconds{1};
     CHECK(run.start(2) == Ending::stopped_early);
     CHECK(run.stored().state_reason == "the time limit is reached");
-    run.configuration.run.time_limit_seconds = 3600;
+    run.stop_by = Clock::now() + std::chrono::hours{2};
     CHECK(run.start(2) == Ending::complete);
 }
 
@@ -241,32 +242,6 @@ TEST_CASE("starts that store nothing are counted until one stores something") {
     CHECK(start(0) == 0);  // the one before it stored five
     CHECK(start(9) == 1);
     CHECK(start(9) == 0);
-}
-
-TEST_CASE("the end of a job counts as a time limit, and the earlier of the two decides") {
-    using Clock = std::chrono::steady_clock;
-    const auto near = std::chrono::hours{1};
-    const auto far = std::chrono::hours{2};
-    // Tasks as long as an hour and a half: they fit into the later limit alone.
-    const auto stops = [](std::chrono::seconds limit, std::chrono::seconds job) {
-        CoordinatedRun run;
-        run.configuration.run.time_limit_seconds = static_cast<double>(limit.count());
-        if (job.count() != 0) run.stop_by = Clock::now() + job;
-        ScriptedTransport transport{2, 1};
-        transport.task_seconds = 5400;
-        return run.start(transport) == Ending::stopped_early;
-    };
-    CHECK_FALSE(stops(far, std::chrono::seconds{0}));
-    CHECK_FALSE(stops(std::chrono::seconds{0}, far));
-    CHECK_FALSE(stops(far, far));
-    CHECK(stops(std::chrono::seconds{0}, near));
-    CHECK(stops(near, far));
-    CHECK(stops(far, near));
-
-    CoordinatedRun late;
-    late.stop_by = Clock::now() - std::chrono::seconds{1};
-    CHECK(late.start(2) == Ending::stopped_early);
-    CHECK(late.stored().state_reason == "the time limit is reached");
 }
 
 TEST_CASE("a search where nothing has a finite score ends for want of parents, stored as it is") {

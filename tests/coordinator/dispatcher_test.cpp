@@ -233,6 +233,28 @@ TEST_CASE("jobs that fail on a lone worker when nothing else is left are failed 
     CHECK(faults == 12);
 }
 
+TEST_CASE("near the end a short task is begun that stands behind long ones") {
+    Dispatcher dispatcher{{}};
+    dispatcher.add_worker(0);
+    const auto submit = [&dispatcher](JobId id, std::uint64_t positions) {
+        Job job = job_on(1);
+        job.positions = positions;
+        dispatcher.submit(id, std::move(job));
+    };
+    submit(1, 16384);
+    REQUIRE(dispatcher.on_result(0, result_of(only(dispatcher), 600.0)).has_value());
+    submit(2, 256);
+    REQUIRE(dispatcher.on_result(0, result_of(only(dispatcher), 10.0)).has_value());
+    submit(3, 16384);
+    submit(4, 256);
+    const auto assigned = dispatcher.assign(Dispatcher::Seconds{60.0});
+    REQUIRE(assigned.size() == 1);
+    CHECK(assigned.front().job == 4);
+    REQUIRE(dispatcher.on_result(0, result_of(assigned.front(), 10.0)).has_value());
+    CHECK(dispatcher.assign(Dispatcher::Seconds{60.0}).empty());
+    CHECK(dispatcher.assign(Dispatcher::Seconds{601.0}).front().job == 3);
+}
+
 TEST_CASE("the verdict on a task needs a second worker's word where there is a second worker") {
     Dispatcher dispatcher{{}};
     dispatcher.add_worker(0);
@@ -403,7 +425,8 @@ TEST_CASE("no task is started that is expected to outlast the time left") {
     dispatcher.add_worker(1);
     dispatcher.submit(2, job_on(1, 4096));
     const auto untimed = dispatcher.assign(Dispatcher::Seconds{0.1});
-    CHECK(untimed.empty());  // the third task of the first job is before it
+    REQUIRE(untimed.size() == 1);  // past the third task of the first job, which does not fit
+    CHECK(untimed.front().job == 2);
 }
 
 TEST_CASE("a failed job's other tasks are dropped; a worker is free when it is done with its own") {

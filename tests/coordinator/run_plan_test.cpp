@@ -109,6 +109,15 @@ TEST_CASE("operational settings may change between two starts") {
     CHECK(refusal<std::exception>(configuration, small_facts(), history).empty());
 }
 
+TEST_CASE("a stage may be added whose name begins with that of one that has begun") {
+    const RunHistory history = stored_history();
+    Configuration two = small_configuration();
+    two.stages.push_back(two.stages.front());
+    two.stages.back().name = two.stages.front().name + ".1";
+    two.stages.back().target_tokens = 4096;
+    CHECK(refusal<std::exception>(two, small_facts(), history).empty());
+}
+
 TEST_CASE("a stage may be added to a run, but not taken away or renamed") {
     const RunHistory history = stored_history();
     Configuration two = small_configuration();
