@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
@@ -11,6 +12,7 @@
 #include "cli/arguments.hpp"
 #include "cli/factors_file.hpp"
 #include "cli/json_text.hpp"
+#include "cli/standard_error.hpp"
 #include "coordinator/atomic_file.hpp"
 #include "evaluator/model/json_file.hpp"
 
@@ -25,11 +27,31 @@ void write_text(const fs::path& file, const std::string& text) {
     coordinator::write_file_atomically(file, std::as_bytes(std::span{text}));
 }
 
+boost::json::object read_json(const fs::path& file) {
+    return evaluator::parse_json_object(evaluator::read_text_file(file, largest_config_bytes),
+                                        file.string());
+}
+
+constexpr const char* tokenizer_file = "tokenizer_config.json";
+
+/// What the folder's tokenizer_config.json should say, where it allows fewer tokens than the
+/// export is for: tokenizers of transformers cut texts there, and vLLM serves no more.
+std::optional<boost::json::object> longer_tokenizer_config(const fs::path& folder,
+                                                           const RopeExport& rope) {
+    if (!fs::is_regular_file(folder / tokenizer_file)) return std::nullopt;
+    boost::json::object config = read_json(folder / tokenizer_file);
+    const boost::json::value* longest = config.if_contains("model_max_length");
+    if (longest == nullptr || !longest->is_number()) return std::nullopt;
+    const auto wanted = static_cast<double>(rope.target_tokens());
+    if (longest->to_number<double>() >= wanted) return std::nullopt;
+    config["model_max_length"] = rope.target_tokens();
+    return config;
+}
+
 std::string write_folder(const ExportPlan& plan) {
     const fs::path source{plan.configuration.model.path};
-    const boost::json::object original = evaluator::parse_json_object(
-        evaluator::read_text_file(source / "config.json", largest_config_bytes),
-        (source / "config.json").string());
+    const boost::json::object original = read_json(source / "config.json");
+    const auto tokenizer = longer_tokenizer_config(source, plan.rope);
     std::error_code error;
     fs::create_directory(plan.output, error);
     if (error) {
@@ -40,6 +62,7 @@ std::string write_folder(const ExportPlan& plan) {
     for (const fs::directory_entry& entry : fs::directory_iterator{source}) {
         const fs::path name = entry.path().filename();
         if (!entry.is_regular_file() || name == "config.json") continue;
+        if (tokenizer && name == tokenizer_file) continue;
         if (plan.copy_weights) {
             fs::copy_file(entry.path(), plan.output / name);
         } else {
@@ -48,10 +71,12 @@ std::string write_folder(const ExportPlan& plan) {
         }
         ++files;
     }
+    if (tokenizer) write_text(plan.output / tokenizer_file, json_text(*tokenizer));
     // Last, so that a folder with a config.json is whole.
     write_text(plan.output / "config.json",
                json_text(hugging_face_config(original, plan.model.value(), plan.rope)));
-    return fmt::format("{}: config.json, and {} {} files of {}", plan.output.string(),
+    return fmt::format("{}: config.json{}, and {} {} files of {}", plan.output.string(),
+                       tokenizer ? fmt::format(", {}", tokenizer_file) : "",
                        plan.copy_weights ? "copies of" : "links to", files, source.string());
 }
 
@@ -63,6 +88,12 @@ std::string write_export(const ExportPlan& plan) {
             return write_folder(plan);
         case ExportFormat::vllm:
             write_text(plan.output, json_text(vllm_overrides(plan.model.value(), plan.rope)));
+            if (longer_tokenizer_config(plan.configuration.model.path, plan.rope)) {
+                print_error(
+                    "{}/{}: its model_max_length is below {}, and vLLM serves no more than that: "
+                    "--format hf writes the file anew\n",
+                    plan.configuration.model.path, tokenizer_file, plan.rope.target_tokens());
+            }
             break;
         case ExportFormat::csv:
             write_text(plan.output, factors_csv(plan.rope));

@@ -7,7 +7,8 @@
 namespace longrope::cli {
 
 /// Writes the folder or the file of the plan. Of a model folder config.json is written anew, and
-/// every other file beside it is linked or copied; folders inside it are left out.
+/// tokenizer_config.json where it allows fewer tokens than the target; every other file beside them
+/// is linked or copied, folders inside it are left out. What vLLM would refuse is told on stderr.
 /// @returns  what was written, for people
 /// @throws std::system_error, coordinator::HistoryError naming the path that cannot be written
 std::string write_export(const ExportPlan& plan);

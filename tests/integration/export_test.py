@@ -168,6 +168,26 @@ class Export(unittest.TestCase):
                 weights.read_bytes(), (self.folder / "model/model.safetensors").read_bytes()
             )
 
+    def test_a_tokenizer_that_cuts_at_the_old_window_is_given_the_new_one(self) -> None:
+        file = self.folder / "model" / "tokenizer_config.json"
+        for longest, written in ((256, 1024), (1024, None), (1e30, None), (None, None)):
+            with self.subTest(longest):
+                content = {"model_max_length": longest, "padding_side": "left"}
+                file.write_text(json.dumps(content))
+                output = f"made-{longest}"
+                answer = self.ask("export", "run", "--output", output, "--no-verify")
+                self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+                found = self.folder / output / "tokenizer_config.json"
+                self.assertEqual(found.is_symlink(), written is None)
+                expected = content if written is None else content | {"model_max_length": written}
+                self.assertEqual(json.loads(found.read_text()), expected)
+                overlay = ("--format", "vllm", "--output", f"{output}.json", "--no-verify")
+                answer = self.ask("export", "run", *overlay)
+                self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+                told = "model_max_length is below 1024, and vLLM serves no more" in answer.stderr
+                self.assertEqual(told, written is not None, answer.stderr)
+        file.unlink()
+
     def test_every_format_that_is_a_file_reads_back_with_the_stored_perplexity(self) -> None:
         for format_name in ("vllm", "csv", "json"):
             with self.subTest(format_name):
