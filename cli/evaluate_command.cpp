@@ -18,6 +18,7 @@
 #include "cli/evaluation_report.hpp"
 #include "cli/model_scaling.hpp"
 #include "cli/rank_scores.hpp"
+#include "cli/standard_error.hpp"
 #include "cli/token_scores_file.hpp"
 #include "coordinator/atomic_file.hpp"
 
@@ -69,10 +70,10 @@ ExitCode run_evaluate(Job& job, const Words& words) {
     const bool replaces = std::ranges::any_of(
         plan.methods, [](const EvaluatedMethod& method) { return method.name != "model"; });
     const std::string scaling = replaces ? replaced_scaling(plan.configuration) : "";
-    if (!scaling.empty()) fmt::print(stderr, "{}\n", scaling);
+    if (!scaling.empty()) print_error("{}\n", scaling);
     if (plan.short_documents > 0) {
-        fmt::print(stderr, "left out of split \"{}\": {} shorter than {} tokens\n", plan.split,
-                   plan.short_documents, *std::ranges::max_element(plan.tokens));
+        print_error("left out of split \"{}\": {} shorter than {} tokens\n", plan.split,
+                    plan.short_documents, *std::ranges::max_element(plan.tokens));
     }
     const EvaluationJobs work = jobs_of(plan);
     auto scores = score_on_ranks(job, plan.configuration, plan.stage_model, work.jobs);

@@ -11,6 +11,7 @@
 #include "cli/evaluation_plan.hpp"
 #include "cli/factors_file.hpp"
 #include "cli/model_scaling.hpp"
+#include "cli/standard_error.hpp"
 #include "genome/named_baselines.hpp"
 
 namespace longrope::cli {
@@ -37,14 +38,13 @@ std::optional<EvaluatedMethod> searched_method(
     const std::string& model =
         stored->model_digest.empty() ? history->model_digest : stored->model_digest;
     if (model != facts.model_digest) {
-        fmt::print(stderr,
-                   "the searched factors of stage \"{}\" were found on another model (digest {}) "
-                   "than the one that is evaluated ({})\n",
-                   stage->name, model, facts.model_digest);
+        print_error(
+            "the searched factors of stage \"{}\" were found on another model (digest {}) "
+            "than the one that is evaluated ({})\n",
+            stage->name, model, facts.model_digest);
     }
     if (!stored->complete) {
-        fmt::print(
-            stderr,
+        print_error(
             "stage \"{}\" is not complete: its factors are the best so far, and may change\n",
             stage->name);
     }

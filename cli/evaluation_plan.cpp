@@ -14,6 +14,7 @@
 #include "cli/history_argument.hpp"
 #include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/standard_error.hpp"
 #include "cli/waiting_stage.hpp"
 #include "coordinator/history_file.hpp"
 #include "evaluator/model/model_config.hpp"
@@ -322,7 +323,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     plan.facts = read_facts(of_stage);
     // That of a stage's own model may have been written anew by its training.
     if (plan.stage_model.empty() && !plan.facts.tokenizer_mismatch.empty()) {
-        fmt::print(stderr, "{}\n", plan.facts.tokenizer_mismatch);
+        print_error("{}\n", plan.facts.tokenizer_mismatch);
     }
     plan.split = parsed["split"].as<std::string>();
     read_lengths(parsed, plan, stage == nullptr ? 0 : stage->target_tokens);

@@ -13,6 +13,7 @@
 #include "cli/factors_file.hpp"
 #include "cli/history_argument.hpp"
 #include "cli/stage_lists.hpp"
+#include "cli/standard_error.hpp"
 #include "coordinator/objective.hpp"
 #include "genome/attention_scale.hpp"
 
@@ -81,8 +82,7 @@ void export_from_run(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     plan.configuration = configuration_of(history, file, input_overrides(parsed));
     const StageHistory& stage = long_stage(history, text_of(parsed, "stage"));
     if (!stage.complete) {
-        fmt::print(
-            stderr,
+        print_error(
             "stage \"{}\" is not complete: its factors are the best so far, and may change\n",
             stage.name);
     }
@@ -106,7 +106,7 @@ void export_from_run(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
                           : ones(rope.long_list.factors.size());
     for (const FactorList* list : {&rope.long_list, &rope.short_list}) {
         const std::string dips = dips_of(list->factors);
-        if (!dips.empty()) fmt::print(stderr, "{}: {}\n", list->origin, dips);
+        if (!dips.empty()) print_error("{}: {}\n", list->origin, dips);
     }
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cli/arguments.hpp"
+#include "cli/standard_error.hpp"
 #include "evaluator/evaluator.hpp"
 #include "evaluator/model/json_file.hpp"
 #include "genome/attention_scale.hpp"
@@ -324,10 +325,10 @@ void settle_dips(FactorsFile& file, const std::string& flag, bool repair) {
     for (auto* list : {&file.factors, &file.short_factors}) {
         const std::string dips = dips_of(*list);
         if (dips.empty()) continue;
-        fmt::print(stderr, "{}: {}; {}\n", flag, dips,
-                   repair ? "each was raised to the largest before it"
-                          : "they are taken as they are (--repair raises each to the largest "
-                            "before it)");
+        print_error("{}: {}; {}\n", flag, dips,
+                    repair ? "each was raised to the largest before it"
+                           : "they are taken as they are (--repair raises each to the largest "
+                             "before it)");
         if (repair) *list = running_maximum(*list);
     }
 }

@@ -20,6 +20,7 @@
 #include "cli/init_command.hpp"
 #include "cli/job.hpp"
 #include "cli/search_command.hpp"
+#include "cli/standard_error.hpp"
 #include "cli/status_command.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/verify_command.hpp"
@@ -53,7 +54,7 @@ exit status: 0 done, 1 internal or system error, 2 usage, 3 configuration,
 )";
 
 ExitCode report_error() {
-    fmt::print(stderr, "longrope: {}\n", message_of_current_exception());
+    print_error("longrope: {}\n", message_of_current_exception());
     return exit_code_of_current_exception();
 }
 
@@ -65,9 +66,9 @@ ExitCode after_output(ExitCode code) {
     const bool written = std::fflush(stdout) == 0 && std::cout.good() && std::ferror(stdout) == 0;
     if (written) return code;
     const int reason = errno;  // 0 if an earlier write failed
-    fmt::print(stderr, "longrope: cannot write standard output{}\n",
-               reason == 0 ? std::string{": is its disk full?"}
-                           : fmt::format(": {}", std::strerror(reason)));
+    print_error("longrope: cannot write standard output{}\n",
+                reason == 0 ? std::string{": is its disk full?"}
+                            : fmt::format(": {}", std::strerror(reason)));
     return code == ExitCode::done ? ExitCode::system_error : code;
 }
 
@@ -111,10 +112,10 @@ ExitCode run_alone(std::string_view verb, const Words& words) {
     if (verb.empty()) {
         std::cerr << usage;
     } else {
-        fmt::print(stderr,
-                   "longrope: unknown verb \"{}\"; there are search, evaluate, export, status, "
-                   "verify, estimate, devices and init\n",
-                   verb);
+        print_error(
+            "longrope: unknown verb \"{}\"; there are search, evaluate, export, status, "
+            "verify, estimate, devices and init\n",
+            verb);
     }
     return ExitCode::usage;
 }

@@ -15,9 +15,8 @@ EvaluatedMethod model_method(const coordinator::Configuration& configuration,
     }
     const std::filesystem::path folder = configuration.model.path;
     const evaluator::ModelConfig config = evaluator::read_model_config(folder);
-    evaluator::ScaledRotation rotation =
-        evaluator::scaled_rotation(evaluator::read_rope_scaling(folder, config), config,
-                                   target_tokens);
+    evaluator::ScaledRotation rotation = evaluator::scaled_rotation(
+        evaluator::read_rope_scaling(folder, config), config, target_tokens);
     EvaluatedMethod method{"model", std::move(rotation.factors)};
     method.attention_scale = rotation.attention_scale;
     return method;

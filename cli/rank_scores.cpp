@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cli/run_inputs.hpp"
+#include "cli/standard_error.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/version.hpp"
 #include "coordinator/coordinate.hpp"
@@ -42,11 +43,11 @@ std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
     std::set<std::string> notes;  // of evaluators, that have been printed
     const bool terminal = ::isatty(STDERR_FILENO) != 0;
     const auto clear_count = [terminal] {
-        if (terminal) fmt::print(stderr, "\r{:40}\r", "");
+        if (terminal) print_error("\r{:40}\r", "");
     };
     const auto say = [&clear_count](const std::string& line) {
         clear_count();
-        fmt::print(stderr, "{}\n", line);
+        print_error("{}\n", line);
     };
     auto scores = coordinator::score_jobs(
         jobs, transport,
@@ -54,7 +55,7 @@ std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
          coordinator::Dispatcher::Seconds{configuration.evaluator.deadline_floor_seconds}},
         required,
         [terminal](std::uint64_t scored, std::uint64_t total) {
-            if (terminal) fmt::print(stderr, "\r{}/{} scored", scored, total);
+            if (terminal) print_error("\r{}/{} scored", scored, total);
         },
         requested_stop,
         [&](const protocol::Hello& hello, const std::optional<coordinator::Refusal>& refusal) {
@@ -67,7 +68,7 @@ std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
         });
     clear_count();
     if (!scores) {
-        fmt::print(stderr, "longrope: {}; nothing was printed\n", requested_stop().value());
+        print_error("longrope: {}; nothing was printed\n", requested_stop().value());
         return std::nullopt;
     }
     for (const coordinator::JobScores& score : *scores) {

@@ -13,6 +13,7 @@
 
 #include "cli/arguments.hpp"
 #include "cli/progress_line.hpp"
+#include "cli/standard_error.hpp"
 #include "coordinator/tasks_left.hpp"
 #include "coordinator/utc_time.hpp"
 
@@ -61,13 +62,13 @@ Reporter::~Reporter() {
 
 void Reporter::clear_bar() {
     if (bar_.empty()) return;
-    fmt::print(stderr, "\r{:{}}\r", "", bar_.size());
+    print_error("\r{:{}}\r", "", bar_.size());
     bar_.clear();
 }
 
 void Reporter::log(const std::string& line) {
     clear_bar();
-    fmt::print(stderr, "{}\n", line);
+    print_error("{}\n", line);
     write_log(line);
 }
 
@@ -117,7 +118,7 @@ void Reporter::progress(const coordinator::Progress& progress) {
     const std::size_t width = terminal_width() - 1;  // in the last column the cursor might wrap
     std::string bar = progress_line(figures, width);
     const std::size_t old = std::min(bar_.size(), width);
-    fmt::print(stderr, "\r{:{}}", bar, std::max(old, bar.size()));
+    print_error("\r{:{}}", bar, std::max(old, bar.size()));
     std::fflush(stderr);
     bar_ = std::move(bar);
 }

@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 
+#include "cli/standard_error.hpp"
 #include "coordinator/utf8_text.hpp"
 #include "evaluator/documents.hpp"
 #include "evaluator/documents_probe.hpp"
@@ -177,7 +178,7 @@ coordinator::RunFacts read_facts(const coordinator::Configuration& configuration
 void settle_tokenizer(const coordinator::RunFacts& facts, bool began) {
     if (facts.tokenizer_mismatch.empty()) return;
     if (!began) throw evaluator::EvaluatorError{facts.tokenizer_mismatch};
-    fmt::print(stderr, "{}\n", facts.tokenizer_mismatch);
+    print_error("{}\n", facts.tokenizer_mismatch);
 }
 
 coordinator::RunFacts planned_facts(const coordinator::Configuration& configuration) {

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -16,6 +18,7 @@
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
 #include "cli/stage_estimate.hpp"
+#include "cli/waiting_stage.hpp"
 #include "coordinator/coordinate.hpp"
 #include "coordinator/history_file.hpp"
 #include "coordinator/run_lock.hpp"
@@ -70,17 +73,23 @@ std::string holder_of(const fs::path& directory) {
     return coordinator::describe(*owner) + ", unless that has ended";
 }
 
+std::string state_text(const coordinator::RunPlan& plan) {
+    if (plan.complete()) return "the search there is complete";
+    if (const auto missing = plan.missing_model()) {
+        return fmt::format("a search that can only wait, {} document scores are there: {}",
+                           plan.restored(), coordinator::waiting_reason(*missing));
+    }
+    if (!plan.resumed()) return "a new search";
+    return fmt::format("a search to go on with, {} document scores are there", plan.restored());
+}
+
 std::string run_text(const coordinator::RunFacts& facts, const coordinator::RunPlan& plan,
                      const fs::path& directory, const std::string& holder) {
     std::string text = fmt::format(
         "The configuration is valid: {} rotary pairs, theta {}, original window {} tokens, {} "
         "documents.\nRun directory {}: {}.\n",
         facts.rotary_pairs, facts.theta, facts.original_window, facts.documents.size(),
-        directory.string(),
-        plan.complete() ? "the search there is complete"
-        : plan.resumed()
-            ? fmt::format("a search to go on with, {} document scores are there", plan.restored())
-            : std::string{"a new search"});
+        directory.string(), state_text(plan));
     if (!holder.empty()) {
         text += fmt::format("  It is in use by {}: until then no other search goes on there.\n",
                             holder);
@@ -132,7 +141,25 @@ std::string stage_text(const coordinator::Configuration& configuration, const Es
     return text;
 }
 
-boost::json::object stage_json(const StageEstimate& estimate) {
+/// The trainings that lead to a stage's own model, for campaign.sh.
+boost::json::array trainings_json(const coordinator::Configuration& configuration,
+                                  const std::string& name) {
+    const auto& stages = configuration.stages;
+    const auto stage = std::ranges::find(stages, name, &coordinator::StageSettings::name);
+    boost::json::array trainings;
+    if (stage->model.empty()) return trainings;
+    const auto index = static_cast<std::size_t>(stage - stages.begin());
+    for (const TrainingStep& step : training_steps(configuration, index)) {
+        trainings.push_back({{"model", step.model},
+                             {"stage", step.stage},
+                             {"output", step.output},
+                             {"settings", step.settings}});
+    }
+    return trainings;
+}
+
+boost::json::object stage_json(const coordinator::Configuration& configuration,
+                               const StageEstimate& estimate) {
     const coordinator::StagePlan& stage = estimate.plan;
     const EvaluatorMemory& memory = estimate.memory.chosen();
     return {{"name", stage.settings.name},
@@ -140,7 +167,9 @@ boost::json::object stage_json(const StageEstimate& estimate) {
             {"attention_scale", stage.attention_scale},
             {"kind", stage.settings.kind},
             {"base", stage.settings.base},
+            {"model", stage.settings.model},
             {"model_missing", is_model_missing(stage)},
+            {"trainings", trainings_json(configuration, stage.settings.name)},
             {"tasks", stage.tasks()},
             {"tasks_left", estimate.tasks_left},
             {"tasks_at_once", stage.tasks_at_once()},
@@ -185,12 +214,15 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
     const std::string holder = plan.complete() ? "" : holder_of(directory);
     const std::vector<StageEstimate> estimates = estimate_stages(configuration, plan, job);
     if (json) {
+        const auto missing = plan.missing_model();
         boost::json::array stages;
-        for (const StageEstimate& estimate : estimates) stages.push_back(stage_json(estimate));
+        for (const StageEstimate& estimate : estimates)
+            stages.push_back(stage_json(configuration, estimate));
         const boost::json::object report{{"complete", plan.complete()},
                                          {"restored", plan.restored()},
                                          {"directory", directory.string()},
                                          {"in_use_by", holder},
+                                         {"waits_for", missing ? missing->folder : ""},
                                          {"ranks", job.ranks},
                                          {"rotary_pairs", facts.rotary_pairs},
                                          {"original_window", facts.original_window},

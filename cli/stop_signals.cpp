@@ -29,10 +29,12 @@ void handle_stop_signals(void (*handler)(int)) {
 
 void catch_stop_signals() {
     handle_stop_signals(note_signal);
+    ::signal(SIGPIPE, SIG_IGN);  // a reader that goes away ends no search; writing fails instead
 }
 
 void release_stop_signals() {
     handle_stop_signals(SIG_DFL);
+    ::signal(SIGPIPE, SIG_DFL);
     if (caught != 0) ::raise(caught);
 }
 

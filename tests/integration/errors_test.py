@@ -7,6 +7,7 @@ Usage: python tests/run_python_test.py tests/integration/errors_test.py
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -400,6 +401,48 @@ class Output(unittest.TestCase):
                     )
                     self.assertEqual(ended.returncode, EXIT_SYSTEM, ended.stderr)
                     self.assertIn("longrope: cannot write standard output: ", ended.stderr)
+
+
+    @unittest.skipUnless(Path("/dev/full").exists(), "there is no /dev/full")
+    def test_a_full_disk_under_stderr_costs_words_alone(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run = SearchRun(Path(folder) / "search", SYNTHETIC)
+            missing = ("search", "none.toml")
+            for words, status in ((SEARCH, EXIT_DONE), (missing, EXIT_CONFIGURATION)):
+                with self.subTest(" ".join(words)), Path("/dev/full").open("w") as full:
+                    ended = subprocess.run(
+                        [str(program()), *words],
+                        cwd=run.folder,
+                        env=job_environment(),
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=full,
+                        text=True,
+                        timeout=PATIENCE_SECONDS,
+                        check=False,
+                    )
+                    self.assertEqual(ended.returncode, status, ended.stdout)
+            self.assertEqual(run.state(), "complete")
+            self.assertIn("the search is complete", (run.folder / "run" / "log.txt").read_text())
+
+    def test_a_reader_that_goes_away_ends_no_search(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run = SearchRun(Path(folder) / "search", SYNTHETIC)
+            reader, writer = os.pipe()
+            os.close(reader)
+            ended = subprocess.run(
+                [str(program()), *SEARCH],
+                cwd=run.folder,
+                env=job_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=writer,
+                timeout=PATIENCE_SECONDS,
+                check=False,
+            )
+            os.close(writer)
+            self.assertEqual(ended.returncode, EXIT_DONE)
+            self.assertEqual(run.state(), "complete")
 
 
 def ways_of_asking(case: Case) -> list[tuple[str, ...]]:
