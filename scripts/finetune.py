@@ -23,6 +23,7 @@ import finetune_plan
 import finetune_state as state
 from finetune_plan import Plan
 from finetune_settings import SettingsError
+from finetune_stop import Stop
 from rescale_factors import FactorsError
 from tokenize_documents import DocumentsError
 
@@ -33,7 +34,7 @@ def train(plan: Plan, arguments: argparse.Namespace) -> int:
     import finetune_model
     import torch
     import torch.distributed as dist
-    from finetune_training import Stop, Training, duration, say
+    from finetune_training import Training, duration, say
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     process = int(os.environ.get("RANK", "0"))

@@ -6,7 +6,6 @@ Usage: not a program; scripts/finetune.py reads it, once PyTorch is known to be 
 
 from __future__ import annotations
 
-import signal
 import statistics
 import sys
 import time
@@ -34,25 +33,6 @@ def duration(seconds: float) -> str:
     hours, rest = divmod(round(seconds), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-class Stop:
-    """Whether the run is to end at the next step: after a signal, or before its time is up."""
-
-    def __init__(self, time_limit: float | None) -> None:
-        self._asked = False
-        self._deadline = None if time_limit is None else time.monotonic() + time_limit
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _) -> None:
-        self._asked = True
-        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
-
-    def wanted(self, step_seconds: float) -> bool:
-        """@param step_seconds  what the next step, or storing a checkpoint, may take"""
-        late = self._deadline is not None and time.monotonic() + 3 * step_seconds > self._deadline
-        return self._asked or late
 
 
 # Storing from one process alone is what is meant.

@@ -12,12 +12,13 @@ FINETUNE_TIME=${FINETUNE_TIME:-1-00:00:00}           # the job queues itself aga
 PARTITION=${PARTITION:-}                             # of all jobs; empty: Slurm's default
 FINETUNE_PARTITION=${FINETUNE_PARTITION:-$PARTITION}
 ACCOUNT=${ACCOUNT:-}
-PYTHON=${PYTHON:-}                                   # 3.11 or newer, reads CONFIG; empty: .venv's, else python3
+LONGROPE=${LONGROPE:-}                               # the program; empty: the repository's build, else the one in PATH
+PYTHON=${PYTHON:-python3}                            # any version; reads what the program says
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-if [ -z "$PYTHON" ]; then
-    PYTHON=$repository/.venv/bin/python
-    [ -x "$PYTHON" ] || PYTHON=python3
+if [ -z "$LONGROPE" ]; then
+    LONGROPE=$repository/build/release/longrope
+    [ -x "$LONGROPE" ] || LONGROPE=$(command -v longrope || echo "$LONGROPE")
 fi
 
 usage() {
@@ -26,7 +27,7 @@ Submits the jobs of a campaign, each to begin when the one before it has ended w
 which runs the stages whose model is there; a fine-tuning of each model that is missing; and after
 each a search job that goes on.
 
-usage: scripts/slurm/campaign.sh [--dry-run] CONFIG [--tune STAGE SETTINGS BASE OUTPUT]...
+usage: scripts/slurm/campaign.sh [--dry-run] CONFIG [--tune STAGE SETTINGS BASE OUTPUT]... [-- SBATCH-OPTION...]
 
   --dry-run   print what would be submitted, and submit nothing
   --tune      a fine-tuning of the folder BASE under the factors of STAGE, by the file SETTINGS, into
@@ -34,6 +35,7 @@ usage: scripts/slurm/campaign.sh [--dry-run] CONFIG [--tune STAGE SETTINGS BASE 
               (stage.model, stage.finetune); all of them follow one another before the next search:
                 --tune 128k configs/finetune/llama2-7b-128k.toml llama2-7b llama2-7b-128k \\
                 --tune 256k configs/finetune/llama2-7b-256k.toml llama2-7b-128k llama2-7b-256k
+  --          what follows goes into every search job, as by submit.sh: -- --time=1-00:00:00
   --help      this text
 
 Search jobs are sized and submitted by scripts/slurm/submit.sh, whose settings hold for them, as they
@@ -42,7 +44,7 @@ paths in CONFIG are relative to, the root of the repository; the jobs run there 
 
 Environment: FINETUNE_NODES=$FINETUNE_NODES FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE FINETUNE_CORES=$FINETUNE_CORES
   FINETUNE_MEMORY=$FINETUNE_MEMORY FINETUNE_TIME=$FINETUNE_TIME FINETUNE_PARTITION=$FINETUNE_PARTITION
-  PARTITION=$PARTITION ACCOUNT=$ACCOUNT PYTHON=$PYTHON
+  PARTITION=$PARTITION ACCOUNT=$ACCOUNT LONGROPE=$LONGROPE PYTHON=$PYTHON
 HELP
 }
 
@@ -51,6 +53,7 @@ fail() { local status=$1; shift; say "$@"; exit "$status"; }
 wrong_usage() { usage >&2; fail 2 "$@"; }
 
 dry_run=no config=""
+search_options=()
 tunings=()  # lines STAGE <tab> SETTINGS <tab> BASE <tab> OUTPUT, and <tab> "search" if one follows
 while [ $# -gt 0 ]; do
     case $1 in
@@ -60,6 +63,7 @@ while [ $# -gt 0 ]; do
             [ $# -ge 5 ] || wrong_usage "--tune takes STAGE SETTINGS BASE OUTPUT"
             tunings+=("$2"$'\t'"$3"$'\t'"$4"$'\t'"$5")
             shift 4 ;;
+        --) shift; search_options=("$@"); break ;;
         -*) wrong_usage "unknown argument: $1" ;;
         *)
             [ -z "$config" ] || wrong_usage "unknown argument: $1"
@@ -81,47 +85,39 @@ fi
 
 # --- What is to be tuned --------------------------------------------------------------------------
 
-# The run directory, then the tunings that CONFIG asks for, in the order of its stages: as longrope
-# prints them when a run waits.
-read_config() {
-    "$PYTHON" - "$config" <<'PYTHON'
-import sys, tomllib
-try:
-    with open(sys.argv[1], "rb") as file:
-        config = tomllib.load(file)
-    print(config["run"]["directory"])
-    earlier, made = {}, set()
-    previous = None
-    for stage in config["stage"]:
-        model = stage.get("model", "")
-        if model and model not in made:
-            made.add(model)
-            if previous is None:
-                sys.exit(f"campaign: {sys.argv[1]}: no stage before {stage['name']} leads to its model {model}")
-            if not stage.get("finetune"):
-                sys.exit(f"campaign: {sys.argv[1]}: stage {stage['name']} has no finetune = \"SETTINGS\": give --tune")
-            # One file, or "STAGE = FILE, STAGE = FILE": trainings that go on from one another.
-            parts = [part.rpartition("=") for part in stage["finetune"].split(",")]
-            weights = ""
-            for number, (name, _, settings) in enumerate(parts, 1):
-                source = earlier.get(name.strip() or stage.get("base", ""), previous)
-                weights = weights or source.get("model") or config["model"]["path"]
-                output = model if number == len(parts) else f"{model}-{source['name']}"
-                then = "search" if output == model else ""
-                print(source["name"], settings.strip(), weights, output, then, sep="\t")
-                weights = output
-        earlier[stage["name"]] = previous = stage
-except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
-    sys.exit(f"campaign: cannot read {sys.argv[1]}: {error!r}")
-PYTHON
-}
+[ -x "$LONGROPE" ] || fail 1 "no program at $LONGROPE; build it (scripts/build.sh), or name it: LONGROPE=..."
+check=$("$LONGROPE" search --check --json --ranks 1 "$config") ||
+    fail $? "the search cannot run (above); nothing was submitted"
 
-asked=$(read_config) || exit 3
-directory=${LONGROPE_RUN_DIRECTORY:-$(head -n 1 <<<"$asked")}
+# The run directory, then the tunings that CONFIG asks for, in the order of its stages.
+asked=$("$PYTHON" - "$check" "$config" <<'PYTHON'
+import json, sys
+check = json.loads(sys.argv[1])
+print(check["directory"])
+made = set()
+for stage in check["stages"]:
+    if not stage["model_missing"] or stage["model"] in made:
+        continue
+    made.add(stage["model"])
+    if not stage["trainings"]:
+        sys.exit(f"campaign: {sys.argv[2]}: no stage before {stage['name']} leads to its model {stage['model']}")
+    for training in stage["trainings"]:
+        if not training["settings"]:
+            sys.exit(f"campaign: {sys.argv[2]}: stage {stage['name']} has no finetune = \"SETTINGS\": give --tune")
+        then = "search" if training["output"] == stage["model"] else ""
+        print(*(training[key] for key in ("stage", "settings", "model", "output")), then, sep="\t")
+PYTHON
+) || exit 3
+directory=$(head -n 1 <<<"$asked")
 [ ${#tunings[@]} -gt 0 ] || mapfile -t tunings < <(tail -n +2 <<<"$asked")
+# What a training would refuse only after the searches before it are paid for.
+made=$'\n'
 for tuning in "${tunings[@]}"; do
-    IFS=$'\t' read -r _ settings _ _ <<<"$tuning"
+    IFS=$'\t' read -r _ settings base output _ <<<"$tuning"
     [ -f "$settings" ] || fail 3 "there is no settings file $settings"
+    [[ $made == *$'\n'"$base"$'\n'* || -f $output/config.json ]] || compgen -G "$base/*.safetensors" >/dev/null ||
+        fail 3 "$base has no *.safetensors file to tune: another folder by LONGROPE_MODEL_PATH or --tune"
+    made+=$output$'\n'
 done
 
 # --- The chain ------------------------------------------------------------------------------------
@@ -133,12 +129,12 @@ summary=()
 submit_search() {
     local said submit=("$repository/scripts/slurm/submit.sh")
     [ $dry_run = no ] || submit+=(--dry-run)
-    submit+=("$config" ${job:+"--dependency=afterok:$job"})
+    submit+=("$config" "${search_options[@]}" ${job:+"--dependency=afterok:$job"})
     if [ $dry_run = yes ]; then
         echo "# --- Job $((count + 1)): search -------"
         said=$("${submit[@]}") || exit $?
         echo "$said"
-        if [ -z "$said" ]; then return; fi  # complete
+        if [ -z "$said" ]; then return; fi  # complete, or it can only wait
         job="JOB$((count + 1))"
     else
         said=$("${submit[@]}") || exit $?

@@ -174,9 +174,20 @@ limit_seconds=$(seconds_of "$limit" || true)  # "infinite" and nothing are no li
 
 # --- What the search needs ------------------------------------------------------------------------
 
-# Given options of --check, sets check (its JSON) and by it directory, complete, in_use_by, bytes (of an evaluator), shared
-# (by those of a node: the model's files in the page cache, which a job's memory counts in), streamed_bytes
-# and streamed_shared (the same with evaluator.weights = "streamed"), work (seconds of one rank
+# A job that begins after another may find a model that is missing now.
+follows=no
+for word in "${extra[@]}"; do
+    case $word in --dependency* | -d*) follows=yes ;; esac
+done
+# In Python: the stages that the job can run, those before the first whose model is missing.
+runnable='
+def runnable(stages, follows):
+    missing = [number for number, stage in enumerate(stages) if stage["model_missing"]]
+    return stages if follows == "yes" or not missing else stages[: missing[0]]'
+
+# Given options of --check, sets check (its JSON) and by it directory, complete, in_use_by, waits_for, bytes (of an
+# evaluator), shared (by those of a node: the model's files in the page cache, which a job's memory counts in),
+# streamed_bytes and streamed_shared (the same with evaluator.weights = "streamed"), work (seconds of one rank
 # for all that is left), longest (seconds of a task), useful (ranks that find something to do): on CPUs.
 estimate_on_cpus() {
     local values
@@ -190,26 +201,28 @@ What it takes on GPUs is told without them: $LONGROPE estimate --device NAME $co
         esac
         fail $status "the search cannot run (above); nothing was submitted"
     }
-    values=$("$PYTHON" -c '
+    values=$("$PYTHON" -c "$runnable"'
 import json, math, sys
 check = json.loads(sys.argv[1])
-stages = check["stages"]
+stages = runnable(check["stages"], sys.argv[2]) or check["stages"]
 open_stages = [stage for stage in stages if stage["tasks_left"]]
 print(check["directory"])
 print("yes" if check["complete"] else "no")
 print(check["in_use_by"])
+print(check["waits_for"])
 print(max(stage["bytes_per_evaluator"] for stage in stages))
 print(max(stage["shared_bytes"] for stage in stages))
 print(max(stage["streamed"]["bytes_per_evaluator"] for stage in stages))
 print(max(stage["streamed"]["shared_bytes"] for stage in stages))
 print(math.ceil(sum(stage["seconds"] for stage in stages)))
 print(math.ceil(max((stage["seconds"] / stage["tasks_left"] for stage in open_stages), default=0)))
-print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$check") ||
+print(max(1, *(stage["tasks_at_once"] for stage in stages)))' "$check" "$follows") ||
         fail 1 "$PYTHON could not read the estimate; name another one: PYTHON=..."
     {
         read -r directory
         read -r complete
         read -r in_use_by
+        read -r waits_for
         read -r bytes
         read -r shared
         read -r streamed_bytes
@@ -243,9 +256,9 @@ estimate_on_gpus() {
     [ $status -eq 0 ] || cat "$said" >&2
     rm -f "$said"
     [ $status -eq 0 ] || fail $status "no estimate for GPU_DEVICE=$GPU_DEVICE (above); nothing was submitted"
-    values=$("$PYTHON" -c '
+    values=$("$PYTHON" -c "$runnable"'
 import json, math, sys
-stages = [stage for stage in json.loads(sys.argv[1])["stages"] if stage["tasks_left"]]
+stages = [stage for stage in runnable(json.loads(sys.argv[1])["stages"], sys.argv[5]) if stage["tasks_left"]]
 planned = {stage["name"]: stage for stage in json.loads(sys.argv[2])["stages"]}
 host, work, longest, misfit = 0, 0.0, 0.0, ""
 for stage in stages:
@@ -266,7 +279,7 @@ for stage in stages:
 print(misfit)
 print(host + int(sys.argv[4]) * 2**30)
 print(math.ceil(work))
-print(math.ceil(longest))' "$check" "$planned" "$GPU_DEVICE" "$cuda_host_gib") ||
+print(math.ceil(longest))' "$check" "$planned" "$GPU_DEVICE" "$cuda_host_gib" "$follows") ||
         fail 1 "$PYTHON could not read the estimate for $GPU_DEVICE; name another one: PYTHON=..."
     {
         read -r misfit
@@ -300,6 +313,11 @@ smaller() { echo $(($1 < $2 ? $1 : $2)); }
 estimate_on_cpus
 if [ "$complete" = yes ]; then
     say "the search in $directory is complete; nothing was submitted"
+    exit 0
+fi
+if [ -n "$waits_for" ] && [ $follows = no ]; then
+    say "the search in $directory waits for the model $waits_for; nothing was submitted.
+What makes it: $LONGROPE status $directory; a job that begins after that: --dependency=afterok:JOB"
     exit 0
 fi
 [ -z "$in_use_by" ] || say "note: $directory is in use by $in_use_by; a job that starts before that search ends does not begin.

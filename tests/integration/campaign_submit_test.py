@@ -3,14 +3,15 @@
 
 Usage: python tests/run_python_test.py tests/integration/campaign_submit_test.py
 
-sbatch, scontrol, torchrun and, where stages have models, longrope are stand-ins that note what they
-are given.
+sbatch, scontrol, squeue and torchrun are stand-ins that note what they are given.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 import time
@@ -19,37 +20,45 @@ from pathlib import Path
 
 from bad_input import EXIT_CONFIGURATION, EXIT_USAGE
 from llama2_search import llama2_search
-from search_run import EXIT_DONE, REPOSITORY, SearchRun, job_environment, program, synthetic_search
+from search_run import (
+    EXIT_DONE,
+    EXIT_WAITING,
+    REPOSITORY,
+    SearchRun,
+    job_environment,
+    program,
+    run_program,
+    synthetic_search,
+    to_toml,
+)
 
 SLURM = REPOSITORY / "scripts" / "slurm"
 FAILURE = 1
-CAMPAIGN = """
-[model]
-path = "base"
-[run]
-directory = "run"
-[[stage]]
-name = "short"
-[[stage]]
-name = "long"
-base = "short"
-model = "tuned"
-finetune = "tuning.toml"
-[[stage]]
-name = "recovery"
-base = "short"
-model = "tuned"
-finetune = "tuning.toml"
-[[stage]]
-name = "longer"
-base = "long"
-model = "tuned again"
-finetune = "tuning.toml"
-"""
-CHECK = (
-    '{"directory": "run", "complete": false, "in_use_by": "", "stages": [{"tasks_left": 9, '
-    '"tasks_at_once": 4, "bytes_per_evaluator": 1, "shared_bytes": 0, "seconds": 60, '
-    '"streamed": {"bytes_per_evaluator": 1, "shared_bytes": 0}}]}'
+# Stages with weights of their own, over a first one without.
+STAGES = (
+    {"name": "short", "target_tokens": 2048},
+    {
+        "name": "long",
+        "target_tokens": 4096,
+        "base": "short",
+        "model": "tuned",
+        "finetune": "tuning.toml",
+    },
+    {
+        "name": "recovery",
+        "target_tokens": 256,
+        "base": "short",
+        "kind": "recovery",
+        "model": "tuned",
+        "finetune": "tuning.toml",
+    },
+    {
+        "name": "longer",
+        "target_tokens": 8192,
+        "base": "long",
+        "model": "tuned again",
+        "finetune": "tuning.toml",
+    },
 )
 
 
@@ -88,12 +97,10 @@ class CampaignTest(unittest.TestCase):
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
         return [shlex.split(line) for line in lines]
 
-    def stages_with_models(self) -> dict[str, str]:
-        """Writes CAMPAIGN; the settings with which its check is a stand-in's."""
-        self.work.mkdir()
-        (self.work / "search.toml").write_text(CAMPAIGN)
-        (self.work / "tuning.toml").touch()
-        return {"LONGROPE": str(self.add("longrope", f"echo '{CHECK}'"))}
+    def weights(self, name: str) -> None:
+        """A folder that can be tuned."""
+        (self.work / name).mkdir()
+        (self.work / name / "model.safetensors").touch()
 
 
 class Chain(CampaignTest):
@@ -102,6 +109,7 @@ class Chain(CampaignTest):
         self.search = SearchRun(self.work, synthetic_search())
         (self.work / "a.toml").touch()
         (self.work / "b.toml").touch()
+        self.weights("base")
         self.tunings = (
             *"--tune first a.toml base tuned".split(),
             *"--tune second b.toml tuned again".split(),
@@ -178,7 +186,13 @@ class Chain(CampaignTest):
             (("search.toml", "--tune", "a"), {}, EXIT_USAGE, "--tune takes STAGE SETTINGS"),
             (("search.toml", "b.toml"), {}, EXIT_USAGE, "unknown argument: b.toml"),
             (("none.toml",), {}, EXIT_CONFIGURATION, "cannot read the configuration none.toml"),
-            (("a.toml",), {}, EXIT_CONFIGURATION, "cannot read a.toml: KeyError('run')"),
+            (("a.toml",), {}, EXIT_CONFIGURATION, "the search cannot run (above)"),
+            (
+                ("search.toml", *"--tune s a.toml none t".split()),
+                {},
+                EXIT_CONFIGURATION,
+                "none has no *.safetensors file to tune",
+            ),
             (
                 ("search.toml", *"--tune s none.toml b t".split()),
                 {},
@@ -214,8 +228,23 @@ class Chain(CampaignTest):
 class Asked(CampaignTest):
     """What a configuration asks for itself."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.work.mkdir()
+        self.weights("base")
+        (self.work / "tuning.toml").touch()
+        self.configure(*STAGES)
+
+    def configure(self, *stages: dict[str, object], duration_ms: int = 0) -> None:
+        """On the landscape, which every folder with a config.json is a model of."""
+        search = synthetic_search(duration_ms=duration_ms)
+        common = search.pop("stage")
+        search["model"] = {"path": "base"}
+        text = to_toml(search) + "".join(to_toml({"stage": common | stage}) for stage in stages)
+        (self.work / "search.toml").write_text(text)
+
     def test_every_missing_model_is_tuned_once_with_a_search_after_it(self) -> None:
-        done = self.campaign("search.toml", **self.stages_with_models())
+        done = self.campaign("search.toml")
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
         told = [line.partition(": ")[2] for line in done.stdout.splitlines()]
         search = "search of search.toml"
@@ -231,16 +260,31 @@ class Asked(CampaignTest):
         )
         tuned, again = self.submitted()[1::2]
         self.assertEqual(tuned[tuned.index("--model") + 1], "base")
-        self.assertEqual(again[again.index("--model") + 1], "tuned")
+        at = again.index("--model")
+        self.assertEqual(again[at + 1], "tuned")
+
+    def test_the_environment_names_models_and_run_directory(self) -> None:
+        self.weights("elsewhere")
+        names = {"LONGROPE_MODEL_PATH": "elsewhere", "LONGROPE_RUN_DIRECTORY": "other"}
+        done = self.campaign("search.toml", **names)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        tuned = self.submitted()[1]
+        self.assertEqual(tuned[tuned.index("--model") + 1], "elsewhere")
+        self.assertEqual(tuned[tuned.index("--history") + 1], "other/search.h5")
+
+    def test_weights_that_are_missing_are_named_before_anything_is_submitted(self) -> None:
+        (self.work / "base" / "model.safetensors").unlink()
+        done = self.campaign("search.toml")
+        self.assertEqual(done.returncode, EXIT_CONFIGURATION, done.stderr)
+        self.assertIn("base has no *.safetensors file to tune", done.stderr)
+        self.assertEqual(self.submitted(), [])
 
     def test_trainings_in_a_row_are_submitted_without_a_search_between(self) -> None:
-        settings = self.stages_with_models()
         for name in ("first.toml", "second.toml"):
-            (self.work / name).write_text("")
-        asked = 'model = "far"\nfinetune = "short=first.toml, long = second.toml"'
-        single = 'model = "tuned again"\nfinetune = "tuning.toml"'
-        (self.work / "search.toml").write_text(CAMPAIGN.replace(single, asked))
-        done = self.campaign("search.toml", **settings)
+            (self.work / name).touch()
+        asked = {"model": "far", "finetune": "short=first.toml, long = second.toml"}
+        self.configure(*STAGES[:3], STAGES[3] | asked)
+        done = self.campaign("search.toml")
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
         first, second = self.submitted()[3:5]
         self.assertEqual(len(self.submitted()), 6)
@@ -257,18 +301,48 @@ class Asked(CampaignTest):
         )
         self.assertIn("--dependency=afterok:4", second)
 
+    def test_a_search_that_waits_is_no_job_and_the_tuning_begins_at_once(self) -> None:
+        waiting = run_program("search", "search.toml", folder=self.work)
+        self.assertEqual(waiting.returncode, EXIT_WAITING, waiting.stderr)
+        done = self.campaign("search.toml")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertIn("waits for the model tuned; nothing was submitted", done.stderr)
+        told = [line.partition(": ")[2] for line in done.stdout.splitlines()]
+        self.assertEqual(told[:2], ["fine-tuning of tuned, factors of stage short", "search of search.toml"])
+        self.assertEqual(len(told), 4)
+        first = self.submitted()[0]
+        self.assertFalse([word for word in first if word.startswith("--dependency")])
+
+    def test_a_search_job_is_sized_for_the_stages_that_it_can_run(self) -> None:
+        self.configure(*STAGES, duration_ms=2000)
+        done = self.campaign("--dry-run", "search.toml")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        first, second, _ = re.findall(r"Estimated for CPUs: (\S+) on", done.stdout)
+        self.assertLess(first, second)
+
+    def test_a_campaign_longer_than_the_limit_goes_in_parts(self) -> None:
+        self.add("sinfo", "echo 'test*|00:20:00|64000|16'")
+        self.configure(*STAGES, duration_ms=2000)
+        refused = self.campaign("search.toml", RANKS_PER_NODE="1")
+        self.assertEqual(refused.returncode, FAILURE, refused.stderr)
+        self.assertIn("in parts", refused.stderr)
+        done = self.campaign("search.toml", "--", "--time=00:20:00", RANKS_PER_NODE="1")
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        script = (self.work / "run" / "search.sbatch").read_text()
+        self.assertIn("\n#SBATCH --time=00:20:00\n", script)
+        self.assertIn("\n#SBATCH --dependency=afterok:4\n", script)
+
     def test_a_model_that_no_stage_leads_to_is_named(self) -> None:
-        settings = self.stages_with_models()
-        file = self.work / "search.toml"
-        for change, told in (
-            (('name = "short"', 'name = "short"\nmodel = "x"'), "leads to its model x"),
-            (('finetune = "tuning.toml"', ""), 'stage long has no finetune = "SETTINGS"'),
+        for stages, told in (
+            (({**STAGES[0], "model": "x"}, *STAGES[1:]), "leads to its model x"),
+            ((STAGES[0], {**STAGES[1], "finetune": ""}), 'stage long has no finetune = "SETTINGS"'),
         ):
-            file.write_text(CAMPAIGN.replace(*change))
+            self.configure(*stages)
             with self.subTest(told):
-                done = self.campaign("search.toml", **settings)
-                self.assertEqual(done.returncode, EXIT_CONFIGURATION)
+                done = self.campaign("search.toml")
+                self.assertEqual(done.returncode, EXIT_CONFIGURATION, done.stderr)
                 self.assertIn(told, done.stderr)
+        self.assertEqual(self.submitted(), [])
 
 
 class FinetuneJob(CampaignTest):
@@ -320,6 +394,21 @@ class FinetuneJob(CampaignTest):
         done = self.job("mkdir -p tuned.training/step-000020; kill -TERM $PPID; sleep 0.5; exit 75")
         self.assertEqual(done.returncode, FAILURE)
         self.assertIn("ended from outside", done.stderr)
+
+    def test_an_end_that_squeue_does_not_tell_at_once_is_asked_for_again(self) -> None:
+        complete = "mkdir -p tuned; touch tuned/fine_tuning.json"
+        self.add("sleep", "")
+        asked = self.folder / "asked"
+        self.add("squeue", f'echo >>{asked}; [ "$(wc -l <{asked})" -gt 1 ] && date -d "1 hour"')
+        done = self.job(complete, SLURM_JOB_END_TIME="")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.submitted()[-1][-2], "--time-limit")
+        shutil.rmtree(self.work / "tuned")
+        self.add("squeue", "exit 1")
+        done = self.job(complete, SLURM_JOB_END_TIME="")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("the end of the job is not known", done.stderr)
+        self.assertNotIn("--time-limit", self.submitted()[-1])
 
     def test_gpus_and_nodes_get_a_process_each(self) -> None:
         complete = "mkdir -p tuned; touch tuned/fine_tuning.json"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import h5py
 from search_run import (
+    EXIT_WAITING,
     SearchRun,
     assert_same_search,
     changed,
@@ -23,7 +24,6 @@ from search_run import (
 )
 
 EXIT_BAD_FILE = 4
-EXIT_WAITING = 6
 NO = 1  # of `status --should-requeue`
 
 SIZES = {"population": 12, "parents": 6, "mutations": 5, "crossovers": 5, "iterations": 2}

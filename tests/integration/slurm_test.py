@@ -8,7 +8,9 @@ Needs root and Slurm's programs; scripts/install_dependencies.sh --slurm install
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -24,6 +26,7 @@ from search_run import (
     hanging,
     program,
     synthetic_search,
+    to_toml,
 )
 from single_node_slurm import SingleNodeSlurm, missing
 
@@ -76,6 +79,21 @@ def failing_launcher(folder: Path, failures: int) -> str:
     )
     launcher.chmod(0o755)
     return str(launcher)
+
+
+def slow_program(folder: Path, *words: str) -> str:
+    """The program, which takes two seconds longer where its words begin with these: what it says of
+    a history is old then."""
+    wrapper = folder / "slow_longrope"
+    wrapper.write_text(
+        "#!/bin/bash\n"
+        f'said=$("{program()}" "$@"); status=$?\n'
+        f'[[ "$*" != "{" ".join(words)}"* ]] || sleep 2\n'
+        'printf "%s\\n" "$said"\n'
+        "exit $status\n"
+    )
+    wrapper.chmod(0o755)
+    return str(wrapper)
 
 
 class Job:
@@ -168,6 +186,10 @@ class SlurmTest(unittest.TestCase):
     def submit(cls, name: str, *options: str, configuration: Configuration) -> Job:
         return Job(cls.slurm, cls.folder / name, configuration, *options)
 
+    @staticmethod
+    def search() -> Configuration:
+        return synthetic_search(duration_ms=SLOW_MILLISECONDS)
+
     def assert_complete_after_a_resume(self, job: Job, stored: int, starts: int = 2) -> None:
         """It ended like the reference, and its last start took up at least `stored` scores."""
         self.assertEqual(job.wait_for_end("COMPLETED")["Restarts"], str(starts - 1), job.log())
@@ -209,6 +231,33 @@ class SlurmTest(unittest.TestCase):
         # Its daemon answers, so that Slurm takes the node back by itself (ReturnToService).
         self.assert_complete_after_a_resume(job, stored)
         self.assertNotIn("queueing job", job.log())
+
+    def test_a_job_whose_launcher_is_killed_queues_itself_again(self) -> None:
+        run = SearchRun(self.folder / "killed", hanging(self.search(), 40))
+        launcher = run.folder / "telling_mpirun"
+        launcher.write_text('#!/bin/bash\necho $$ >launcher\nexec mpirun "$@"\n')
+        launcher.chmod(0o755)
+        self.script(run, {}, MPIRUN=str(launcher))
+        number = self.submit_written(run)
+        self.slurm.wait_until(lambda: len(run.scores()) >= 20, "20 scores are stored")
+        run.configure(self.search())
+        os.kill(int((run.folder / "launcher").read_text()), signal.SIGKILL)
+        self.slurm.wait_for_state(number, "COMPLETED", "FAILED")
+        log = (run.folder / "log").read_text()
+        self.assertEqual(self.slurm.job(number)["Restarts"], "1", log)
+        self.assertEqual(run.state(), "complete", log)
+
+    def test_a_job_warned_before_its_search_begins_queues_itself_again(self) -> None:
+        run = SearchRun(self.folder / "warned early", self.search())
+        self.script(run, {}, LONGROPE=slow_program(run.folder, "search", "--check"))
+        number = self.submit_written(run)
+        self.slurm.wait_for_state(number, "RUNNING")
+        log = run.folder / "log"
+        self.slurm.wait_until(lambda: log.exists() and "restart 0" in log.read_text(), "it began")
+        self.slurm.tell("scancel", "--batch", "--signal=USR1", number)
+        self.slurm.wait_for_state(number, "COMPLETED", "FAILED")
+        self.assertEqual(self.slurm.job(number)["Restarts"], "1", log.read_text())
+        self.assertEqual(run.attribute("starts"), 1)
 
     # --- ended, and staying so ---
 
@@ -315,6 +364,39 @@ class SlurmTest(unittest.TestCase):
         number = self.submit_written(run)
         self.slurm.wait_for_state(number, "COMPLETED")
         self.assertEqual(run.attribute("starts"), 1)
+
+    def test_a_search_that_can_only_wait_ends_its_job_well_every_time(self) -> None:
+        run = SearchRun(self.folder / "waits", self.search())
+        script = (run.folder / "search.toml").read_text()
+        later = {"name": "longer", "target_tokens": 4096, "base": "long", "model": "tuned"}
+        (run.folder / "search.toml").write_text(script + to_toml({"stage": later}))
+        self.script(run, {"\npause=30 ": "\npause=1 "})
+        for starts in (1, 1):  # the second has nothing to start
+            number = self.submit_written(run)
+            self.slurm.wait_for_state(number, "COMPLETED", "FAILED")
+            log = (run.folder / "log").read_text()
+            self.assertEqual(self.slurm.job(number)["JobState"], "COMPLETED", log)
+            self.assertEqual(self.slurm.job(number)["Restarts"], "0", log)
+            self.assertEqual(run.state(), "waiting", log)
+            self.assertEqual(run.attribute("starts"), starts, log)
+            self.assertIn("scripts/finetune.py --model", log)
+
+    def test_what_an_earlier_start_left_is_not_taken_for_the_end_of_this_one(self) -> None:
+        run = SearchRun(self.folder / "looked at late", hanging(self.search(), 10))
+        self.addCleanup(run.clean_up)
+        begun = run.start()
+        run.wait_for_scores(5)
+        begun.terminate()
+        self.assertEqual(run.finish(), EXIT_STOPPED_EARLY, run.said())
+        run.configure(synthetic_search(duration_ms=4 * SLOW_MILLISECONDS))
+        quick = {"\npatience=60 ": "\npatience=1 ", "while sleep 30; do": "while sleep 0.1; do"}
+        self.script(run, quick, LONGROPE=slow_program(run.folder, "status"))
+        number = self.submit_written(run)
+        self.slurm.wait_for_state(number, "COMPLETED", "FAILED")
+        log = (run.folder / "log").read_text()
+        self.assertNotIn("is killed", log)
+        self.assertEqual(run.attribute("starts"), 2, log)
+        self.assertEqual(run.state(), "complete", log)
 
     def test_a_launcher_that_outlives_the_search_is_not_waited_for(self) -> None:
         run = SearchRun(self.folder / "outlived", synthetic_search())
