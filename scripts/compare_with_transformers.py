@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from record_parity_fixtures import FixtureError, Rope, load_model, standard_ropes
+from rescale_factors import FactorsError, RotaryFacts, read_facts
 
 if TYPE_CHECKING:
     import torch
@@ -129,31 +130,7 @@ def read_scores(file: Path, method: str, tokens: int) -> Scores:
 # --- transformers -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What config.json says of the positions."""
-
-    theta: float
-    rotary_dim: int
-    window: int
-
-
-def read_facts(folder: Path) -> Facts:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        parameters = config.get("rope_parameters") or {}
-        head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        share = parameters.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
-        return Facts(
-            float(parameters.get("rope_theta", config.get("rope_theta", 10000.0))),
-            int(head_dim * share),
-            config["max_position_embeddings"],
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ComparisonError(f"cannot read {folder / 'config.json'}: {error}") from error
-
-
-def transformers_rope(stated: Rope, facts: Facts, target_tokens: int) -> Rope:
+def transformers_rope(stated: Rope, facts: RotaryFacts, target_tokens: int) -> Rope:
     """The rotations for transformers: its own ones where it has the method.
 
     Raises ComparisonError where those are not what longrope states.
@@ -337,7 +314,7 @@ def exit_status(name: str, compare: Callable[[], bool]) -> int:
     """Of a script that compares; its errors go to standard error under its name."""
     try:
         return 0 if compare() else 1
-    except (ComparisonError, FixtureError) as error:
+    except (ComparisonError, FactorsError, FixtureError) as error:
         print(f"{name}: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
         print(

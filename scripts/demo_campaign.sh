@@ -86,7 +86,8 @@ search_on() {
 }
 
 tune() {
-    "$TRAINING_PYTHON" scripts/finetune.py --config "$SETTINGS" --threads "$RANKS" "$@" || {
+    # The settings last: the command that a search prints names those of its configuration.
+    "$TRAINING_PYTHON" scripts/finetune.py --threads "$RANKS" "$@" --config "$SETTINGS" || {
         local status=$?
         [ $status -ne 75 ] || say "the training is not complete; the same command goes on"
         exit $status

@@ -52,6 +52,11 @@ def check_base(base: GgufModel, rope: LongRope) -> None:
             f"{base.path}: general.architecture = {architecture!r}; llama.cpp takes the two lists "
             f"for {' and '.join(gguf_writing.LONGROPE_ARCHITECTURES)} only"
         )
+    if base.get("split.count", 1) > 1:
+        raise GgufError(
+            f"{base.path}: one of {base.get('split.count', 1)} parts of a model: join them first, "
+            "with llama.cpp's llama-gguf-split --merge"
+        )
     heads = base.required(f"{architecture}.attention.head_count")
     width = base.required(f"{architecture}.embedding_length") // heads
     width = base.get(f"{architecture}.attention.key_length", width)

@@ -174,7 +174,7 @@ def main() -> int:
         if os.environ.get("RANK", "0") == "0":
             print(finetune_plan.describe(plan), file=sys.stderr, flush=True)
         return train(plan, arguments)
-    except (SettingsError, FactorsError, DocumentsError, state.StateError) as error:
+    except (SettingsError, FactorsError, DocumentsError, state.StateError, OSError) as error:
         print(f"finetune: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
         print(

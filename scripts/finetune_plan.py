@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         tokens,
         Segments(tokens, segment_tokens, eos, settings.seed),
         segment_tokens,
-        int(config["vocab_size"]),
+        vocabulary_of(arguments.model, config),
         {
             "settings": settings.identity(),
             "rescaling": rescaling.identity(),
@@ -71,6 +71,13 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     )
 
 
+def vocabulary_of(model: Path, config: dict[str, Any]) -> int:
+    size = config.get("vocab_size")
+    if not isinstance(size, int):
+        raise SettingsError(f"{model / 'config.json'}: vocab_size is {size!r}, expected a number")
+    return size
+
+
 def find_rescaling(arguments: argparse.Namespace, facts: RotaryFacts) -> Rescaling:
     stage = None
     if arguments.history:
@@ -78,6 +85,9 @@ def find_rescaling(arguments: argparse.Namespace, facts: RotaryFacts) -> Rescali
             raise SettingsError("--history needs --stage: whose factors are to be taken?")
         stage = read_stage(arguments.history, arguments.stage, facts)
     if arguments.factors is None:
+        for flag in ("target_tokens", "attention_scale", "start_tokens"):
+            if getattr(arguments, flag):
+                raise SettingsError(f"--{flag.replace('_', '-')} goes with --factors")
         if stage is None:
             raise SettingsError("no factors: give --history and --stage, or --factors")
         return stage
@@ -87,6 +97,8 @@ def find_rescaling(arguments: argparse.Namespace, facts: RotaryFacts) -> Rescali
     rule = arguments.attention_scale
     if rule is None and stage is not None and target == stage.target_tokens:
         rule = repr(stage.attention_scale)
+    if stage is not None and stage.window is not None:
+        facts = replace(facts, window=stage.window)
     return named_rescaling(arguments.factors, facts, target, rule or "su", arguments.start_tokens)
 
 
@@ -103,7 +115,8 @@ def describe(plan: Plan) -> str:
     epochs = settings.steps * settings.batch / plan.segments.per_epoch
     factors = ", ".join(f"{factor:.3f}" for factor in rescaling.factors)
     return (
-        f"base:      {plan.base}, window {plan.facts.window}, theta {plan.facts.theta:g}\n"
+        f"base:      {plan.base}, window {rescaling.window or plan.facts.window}, theta "
+        f"{plan.facts.theta:g}\n"
         f"factors:   {rescaling.source}: {factors}\n"
         f"           start tokens {rescaling.start_tokens}, attention scale "
         f"{rescaling.attention_scale:.6f}, target {rescaling.target_tokens} tokens\n"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -129,13 +130,16 @@ def write_text(file: Path, text: str) -> None:
 # --- Loss curve ---------------------------------------------------------------------------------
 
 
-def read_losses(file: Path) -> list[LossRow]:
-    """Raises StateError if a line is damaged."""
+def read_losses(file: Path, steps: int | None = None) -> list[LossRow]:
+    """The first `steps` rows, or all. What follows them may be torn, and is done again.
+
+    Raises StateError if one of them is damaged.
+    """
     types = {field.name: {"int": int, "float": float}[field.type] for field in fields(LossRow)}
     rows = []
     try:
         with file.open(newline="", encoding="utf-8") as opened:
-            for line in csv.DictReader(opened):
+            for line in itertools.islice(csv.DictReader(opened), steps):
                 rows.append(LossRow(**{name: of(line[name]) for name, of in types.items()}))
     except FileNotFoundError:
         return []
@@ -154,6 +158,11 @@ def loss_table(rows: list[LossRow]) -> str:
     return header + "".join(map(loss_line, rows))
 
 
+def make_durable(file: Path) -> None:
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+
+
 # --- Checkpoints --------------------------------------------------------------------------------
 
 
@@ -170,8 +179,7 @@ def last_checkpoint(folder: Path) -> int:
 def publish_checkpoint(unfinished: Path, folder: Path, step: int) -> None:
     """Gives a written checkpoint its name and removes the older ones."""
     for file in unfinished.iterdir():
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
+        make_durable(file)
     target = checkpoint_folder(folder, step)
     shutil.rmtree(target, ignore_errors=True)
     unfinished.replace(target)

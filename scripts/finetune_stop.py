@@ -17,7 +17,8 @@ class Stop:
     """Whether the run is to end at the next step: after a signal, or before its time is up.
 
     At the end of a job a process hears of it from Slurm, the job's script and torchrun alike: what
-    comes within SAME_WORD_SECONDS is one word. Another after that ends the process at once.
+    comes within SAME_WORD_SECONDS is one word. Another after that, and a second Ctrl-C in any case,
+    end the process at once.
     """
 
     def __init__(self, time_limit: float | None) -> None:

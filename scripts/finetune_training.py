@@ -83,6 +83,7 @@ class Training:
         unfinished = self._folder / f".step-{step:06d}"
         dcp.save(self._state(), checkpoint_id=unfinished, no_dist=not dist.is_initialized())
         if self.is_first:
+            state.make_durable(self._folder / "loss.csv")  # a checkpoint is worth no more rows
             state.publish_checkpoint(unfinished, self._folder, step)
         if dist.is_initialized():
             dist.barrier()
@@ -100,7 +101,7 @@ class Training:
                 model_state_dict=stored["model"],
                 optim_state_dict=stored["optimizer"],
             )
-        self.rows = state.read_losses(self._folder / "loss.csv")[:step]
+        self.rows = state.read_losses(self._folder / "loss.csv", step)
         if len(self.rows) != step:
             raise state.StateError(
                 f"{self._folder / 'loss.csv'} has {len(self.rows)} rows for a checkpoint of step "

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # Architectures for which llama.cpp's loader takes the two lists.
 LONGROPE_ARCHITECTURES = ("llama", "phi3")
 ROPE_FREQUENCIES = "rope_freqs.weight"  # another scaling, which would win
+ALIGNMENT = "general.alignment"  # of the tensors in the file
 
 
 # --- The folder ---------------------------------------------------------------------------------
@@ -49,9 +50,17 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} is {config.get('architectures')}, attention_bias "
             f"{config.get('attention_bias')}: only LlamaForCausalLM without biases is understood"
         )
-    config.setdefault("num_key_value_heads", config["num_attention_heads"])
-    config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
-    return config
+    try:
+        defaults = {
+            "num_key_value_heads": config["num_attention_heads"],
+            "head_dim": config["hidden_size"] // config["num_attention_heads"],
+            "rms_norm_eps": 1e-6,
+        }
+        for key in ("num_hidden_layers", "intermediate_size", "vocab_size"):
+            config[key] + 0
+    except (KeyError, TypeError) as error:
+        raise GgufError(f"{folder / 'config.json'}: no number {error}") from error
+    return config | {key: config.get(key) or value for key, value in defaults.items()}
 
 
 def rope_theta(config: dict[str, Any]) -> float:
@@ -189,6 +198,8 @@ def write_llama(
         for name, theirs in LAYER_TENSORS.items():
             ours[f"model.layers.{layer}.{theirs}.weight"] = f"blk.{layer}.{name}.weight"
     for name, values in tensors.items():
+        if name.endswith(".rotary_emb.inv_freq"):
+            continue  # old checkpoints have it; theta says the same
         if name not in ours:
             raise GgufError(f"{folder}: GGUF has no name for the tensor {name}")
         if name.endswith("q_proj.weight"):
@@ -215,12 +226,15 @@ def copy_with_longrope(base: GgufModel, path: Path, rope: LongRope) -> None:
     for field in base.reader.fields.values():
         if field.name.startswith(("GGUF.", scaling)) or field.name in (
             "general.architecture",
+            ALIGNMENT,
             context,
         ):
             continue
         kind = field.types[0]
         inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
         writer.add_key_value(field.name, field.contents(), kind, sub_type=inner)
+    if base.get(ALIGNMENT):
+        writer.add_custom_alignment(base.get(ALIGNMENT))
     writer.add_context_length(rope.target_tokens)
     for tensor in base.tensors.values():
         if tensor.name not in (ROPE_FREQUENCIES, LONG_FACTORS, SHORT_FACTORS):

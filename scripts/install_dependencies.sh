@@ -188,6 +188,13 @@ install_python_packages() {
     if ! "$python" -m pip --version >/dev/null 2>&1; then
         "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
             fail "$PYTHON is $("$PYTHON" --version 2>&1); Python 3.11 or newer is needed: give it as PYTHON=..."
+        # One without pip: another program's, whose packages are left alone, or half made by an earlier start.
+        if [ -x "$python" ] && ! "$python" -m ensurepip >/dev/null 2>&1 &&
+            [ -n "$(find .venv/lib -path '*/site-packages/*' -print -quit 2>/dev/null)" ]; then
+            fail ".venv has packages but no pip, and cannot be given it: move it away, or install pip in it"
+        fi
+    fi
+    if ! "$python" -m pip --version >/dev/null 2>&1; then
         say "making the Python environment .venv with $PYTHON"
         "$PYTHON" -m venv --clear .venv ||
             fail "cannot make .venv with $PYTHON; its module venv is the package python3-venv"

@@ -196,8 +196,10 @@ def prepare(arguments: argparse.Namespace) -> str:
     def progress(documents: int, tokens: int) -> None:
         print(f"prepare_corpus: {documents} texts, {tokens} tokens", file=sys.stderr, flush=True)
 
+    if arguments.output.exists() and not arguments.force:
+        raise DocumentsError(f"{arguments.output} exists already: --force replaces it")
     count, tokens = training_documents.write_training_documents(
-        arguments.output, arguments.tokenizer, texts, progress
+        arguments.output, arguments.tokenizer, texts, progress, arguments.bos
     )
     return f"{arguments.output}: {count} texts, {tokens} tokens"
 
@@ -231,6 +233,13 @@ def main() -> int:
         help=f"a training documents file ({TRAINING_SUFFIX}), or a folder for text files",
     )
     parser.add_argument("--tokenizer", type=Path, help="the model's tokenizer.json")
+    parser.add_argument(
+        "--bos",
+        default="auto",
+        help="token in front of each text: auto (as the tokenizer puts it), none, or a token; as the "
+        "documents of the search have it",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a documents file that exists")
     parser.add_argument("--texts", type=positive, help="how many (default: all)")
     parser.add_argument("--min-tokens", type=positive, default=1, help="shorter texts are left out")
     parser.add_argument(

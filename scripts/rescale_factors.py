@@ -49,6 +49,7 @@ class Rescaling:
     attention_scale: float  # multiplies cosine and sine
     start_tokens: int  # positions below keep the unscaled angle
     target_tokens: int
+    window: int | None = None  # L that it was searched for, where that is known
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same while a run is resumed."""
@@ -104,7 +105,8 @@ def _slides(config: dict[str, Any]) -> bool:
 
 
 def read_stage(history: Path, stage: str, facts: RotaryFacts) -> Rescaling:
-    """The result of a complete stage.
+    """The result of a complete stage, whose window may be another than the model's
+    (model.original_window).
 
     Raises FactorsError if the history cannot be read, the stage is not there or not complete, or
     was searched for a model with other positions.
@@ -144,7 +146,6 @@ def _result(history: Path, name: str, stage, facts: RotaryFacts) -> Rescaling:
     for what, theirs, ours in (
         ("rotary pairs", len(factors), facts.pairs),
         ("theta", float(stage.attrs["theta"]), facts.theta),
-        ("original window", float(stage.attrs["original_window"]), facts.window),
     ):
         if theirs != ours:
             raise FactorsError(
@@ -157,6 +158,7 @@ def _result(history: Path, name: str, stage, facts: RotaryFacts) -> Rescaling:
         float(best.attrs["attention_scale"]),
         int(best.attrs["start_tokens"]),
         round(float(stage.attrs["target_tokens"])),
+        round(float(stage.attrs["original_window"])),
     )
 
 

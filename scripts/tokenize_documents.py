@@ -119,7 +119,11 @@ def load_tokenizer(path: Path) -> tuple[Tokenizer, str]:
             "Hugging Face have it is expected."
         ) from error
     try:
-        return Tokenizer.from_str(data.decode("utf-8")), hashlib.sha256(data).hexdigest()
+        tokenizer = Tokenizer.from_str(data.decode("utf-8"))
+        # What the file may ask for in batches of a training cuts and fills up whole texts.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer, hashlib.sha256(data).hexdigest()
     except Exception as error:  # the library raises plain Exception
         raise DocumentsError(
             f"cannot read the tokenizer {path}: it is no tokenizer.json: {error}"
@@ -235,8 +239,9 @@ def write_tokens(
                 else:
                     set_text(file.attrs, key, value)
         publish(temporary, output)
-    except OSError as error:
-        raise DocumentsError(f"cannot write {output}: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # h5py raises either, as it writes or closes
+        reason = getattr(error, "strerror", None) or error
+        raise DocumentsError(f"cannot write {output}: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -81,8 +81,9 @@ def write_training_documents(
             if written.offsets[-1] == 0:
                 raise DocumentsError(f"cannot write {output}: the texts have no tokens")
             _write_file(output, spool, written, bos_id, tokenizer_sha256)
-    except OSError as error:
-        raise DocumentsError(f"cannot write {output}: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # h5py raises either, as it writes or closes
+        reason = getattr(error, "strerror", None) or error
+        raise DocumentsError(f"cannot write {output}: {reason}") from error
     return len(written.titles), written.offsets[-1]
 
 

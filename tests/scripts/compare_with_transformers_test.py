@@ -121,7 +121,7 @@ class CompareWithTransformersTest(unittest.TestCase):
 
     def test_transformers_own_rotations_are_taken_where_it_has_the_method(self) -> None:
         facts = compare.read_facts(self.model)
-        self.assertEqual(facts, compare.Facts(THETA, 2 * PAIRS, WINDOW))
+        self.assertEqual(facts, compare.RotaryFacts(THETA, 2 * PAIRS, WINDOW))
         own = standard_ropes(THETA, 2 * PAIRS, WINDOW, 2.0)
         for method, name in compare.TRANSFORMERS_NAMES.items():
             stated = Rope(method, own[name].factors, own[name].attention_scale)

@@ -109,6 +109,10 @@ class ExportGguf(unittest.TestCase):
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(4.0)
         writer.add_token_list(["<s>", "a", "b"])
+        if "alignment" in keys:
+            writer.add_custom_alignment(keys["alignment"])
+        if "parts" in keys:
+            writer.add_uint16("split.count", keys["parts"])
         writer.add_array("tokenizer.ggml.scores", [0.0, -1.0, -2.5])
         matrix = np.random.default_rng(5).standard_normal((4, 64)).astype("<f4")
         kind = gguf.GGMLQuantizationType.Q8_0
@@ -133,12 +137,36 @@ class ExportGguf(unittest.TestCase):
                     np.testing.assert_array_equal(ours.data, theirs.data)
                     self.assertEqual(list(ours.shape), list(theirs.shape))
 
+    def test_a_copy_is_laid_out_as_its_base(self) -> None:
+        base = gguf_model.GgufModel(self.base(alignment=64))
+        copy = self.exported("--base", str(base.path))
+        self.assert_lists(copy)
+        self.assertEqual(copy.get("general.alignment"), 64)
+        for tensor in copy.tensors.values():
+            self.assertEqual(tensor.data_offset % 64, 0)
+
+    def test_old_checkpoints_and_keys_that_are_null_are_understood(self) -> None:
+        name = "model.layers.0.self_attn.rotary_emb.inv_freq"
+        header = json.dumps({name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+        (self.model / "more.safetensors").write_bytes(
+            len(header).to_bytes(8, "little") + header + np.ones(2, "<f4").tobytes()
+        )
+        config = json.loads((self.model / "config.json").read_text())
+        (self.model / "config.json").write_text(json.dumps(config | {"head_dim": None}))
+        self.assertNotIn("inv_freq", " ".join(self.exported().tensors))
+        del config["vocab_size"]
+        (self.model / "config.json").write_text(json.dumps(config))
+        done = self.export("--output", str(self.folder / "refused.gguf"))
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("config.json: no number 'vocab_size'", done.stderr)
+
     def test_what_would_not_be_the_model_under_its_lists_is_refused(self) -> None:
         output = str(self.folder / "refused.gguf")
         for base, told in (
             (lambda: self.base("qwen2"), "llama and phi3 only"),
             (lambda: self.base(dimension=6), "3 rotary pairs, and the lists have"),
             (lambda: self.base(theta=20000.0), "rope.freq_base = 20000.0"),
+            (lambda: self.base(parts=2), "one of 2 parts of a model"),
             (lambda: self.folder / "none.gguf", "cannot read"),
         ):
             with self.subTest(told):

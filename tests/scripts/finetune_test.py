@@ -123,6 +123,12 @@ class Checked(FinetuneTest):
         out = self.check(factors=file, attention_scale="1.5", start_tokens=3)
         self.assertIn("start tokens 3, attention scale 1.500000", out)
 
+    def test_the_window_is_that_of_the_search(self) -> None:
+        write_history(self.history, original_window=32.0)  # by model.original_window
+        self.assertIn("window 32, theta", self.check())
+        out = self.check(factors="yarn", target_tokens=128)
+        self.assertIn("attention scale 1.183216, target 128", out)  # su at s = 4
+
     def test_the_documents_of_the_settings_are_taken_where_none_are_given(self) -> None:
         with self.settings.open("a") as file:
             file.write(f'documents = "{self.documents}"\n')
@@ -140,6 +146,9 @@ class Checked(FinetuneTest):
             ({"stage": "64"}, "has no stage '64'; it has 512"),
             ({"model": self.folder}, "A Hugging Face folder is expected"),
             ({"config": self.folder / "none.toml"}, "cannot read the settings"),
+            ({"target_tokens": 128}, "--target-tokens goes with --factors"),
+            ({"attention_scale": "none"}, "--attention-scale goes with --factors"),
+            ({"start_tokens": 7}, "--start-tokens goes with --factors"),
             ({"set": "segment_tokens=10000"}, "too few for segments of 10000"),
             ({"set": "step=3"}, "did you mean steps?"),
         ):
@@ -221,6 +230,8 @@ class Kept(unittest.TestCase):
             opened.write("3,48,1.0\n")
         with self.assertRaisesRegex(state.StateError, "loss.csv, line 4"):
             state.read_losses(file)
+        # A checkpoint of step 2 needs no more than these.
+        self.assertEqual(state.read_losses(file, 2), rows)
         self.assertEqual(state.read_losses(self.folder / "none.csv"), [])
 
     def test_a_checkpoint_that_was_never_finished_does_not_count(self) -> None:

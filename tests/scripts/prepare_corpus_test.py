@@ -79,6 +79,12 @@ class PrepareCorpusTest(unittest.TestCase):
             self.assertEqual(file["titles"][:].tolist(), [b"one", b"two"])
             self.assertEqual(file["split"][:].tolist(), [3, 3])
             self.assertEqual(file.attrs["licences"], b"mine")
+            self.assertEqual(file.attrs["bos_token_id"], 0)
+        again = ("local", *texts, "--tokenizer", self.tokenizer, "--output", output)
+        status, out, err = self.run_script(*again, "--force", "--bos", "none")
+        self.assertEqual(status, 0, err)
+        with h5py.File(output) as file:
+            self.assertEqual(file.attrs["bos_token_id"], -1)
 
     def test_texts_of_the_hub_are_chosen_by_length_and_number(self) -> None:
         rows = [{"text": words(n, n), "short_book_title": f"Book {n}: A/B"} for n in range(1, 9)]
@@ -125,6 +131,7 @@ class PrepareCorpusTest(unittest.TestCase):
         training = ("--output", self.folder / "train.h5")
         full = self.folder / "full"
         full.mkdir()
+        there = ("--output", self.file("there.h5", 1))
         (full / "file").touch()
         text = self.file("one.txt", 5)
         for words_, rows, told in (
@@ -136,6 +143,8 @@ class PrepareCorpusTest(unittest.TestCase):
             (("local", text, *training), [], "training documents need --tokenizer"),
             (("local", self.folder / "none.txt", *one), [], "cannot read the text"),
             (("local", text, "--output", full), [], "is not empty"),
+            (("local", text, "--tokenizer", self.tokenizer, *there), [], "exists already: --force"),
+            (("local", text, "--tokenizer", self.tokenizer, *training, "--bos", "x"), [], "--bos x"),
         ):
             with self.subTest(told):
                 status, out, err = self.run_script(*words_, rows=rows)

@@ -58,7 +58,7 @@ class Histories(unittest.TestCase):
         found = self.read()
         self.assertEqual(found.factors.tolist(), FACTORS)
         self.assertEqual((found.start_tokens, found.attention_scale), (4, 1.25))
-        self.assertEqual(found.target_tokens, 512)
+        self.assertEqual((found.target_tokens, found.window), (512, 64))
         self.assertIn("individual 17", found.source)
 
     def test_a_history_that_programs_wrote_is_read(self) -> None:
@@ -83,7 +83,6 @@ class Histories(unittest.TestCase):
             ({"complete": 0}, "is not complete: run its search"),
             ({"individual": -1}, "is not complete"),
             ({"theta": 500000.0}, "with theta 500000, this model has 10000"),
-            ({"original_window": 128.0}, "original window 128, this model has 64"),
             ({"factors": [1.0, 2.0]}, "rotary pairs 2, this model has 4"),
             ({"format": "else"}, "format 'else', version 2; expected 'longrope-history'"),
             ({"format_version": 99}, "version 99; expected"),

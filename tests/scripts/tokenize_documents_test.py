@@ -187,6 +187,17 @@ class TokenizeDocumentsTest(unittest.TestCase):
                     self.assertEqual(file.attrs["bos_token_id"], -1)
                     self.assertEqual(file["tokens"][:].tolist(), list(range(1, 12)))
 
+    def test_what_a_tokenizer_does_to_batches_is_not_done_to_texts(self) -> None:
+        tokenizer = word_tokenizer(2000, adds_bos=True)
+        tokenizer.enable_truncation(8)
+        tokenizer.enable_padding(length=64)
+        tokenizer.save(str(self.tokenizer))
+        text = self.text("a.txt", 1, 40)
+        done = self.run_script("--target-tokens", "31", "--search", text)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with h5py.File(self.output) as file:
+            self.assertEqual(file["tokens"][:].tolist(), list(range(1, 31)))
+
     def test_a_named_bos_is_looked_up(self) -> None:
         word_tokenizer(2000, adds_bos=False).save(str(self.tokenizer))
         text = self.text("a.txt", 1, 40)
