@@ -12,6 +12,7 @@ Admission::Admission(Requirements requirements, std::span<const protocol::Worker
 
 void Admission::require_model(std::string digest) {
     required_.model_digest = std::move(digest);
+    devices_.clear();  // the evaluators start anew, perhaps on others
 }
 
 void Admission::hear(protocol::WorkerId worker, protocol::Hello hello, Clock::time_point now) {
@@ -26,7 +27,10 @@ void Admission::hear(protocol::WorkerId worker, protocol::Hello hello, Clock::ti
 
 std::vector<Judgement> Admission::judge(Clock::time_point now) {
     std::vector<Judgement> judged;
-    if (heard_.empty()) return judged;
+    if (heard_.empty()) {
+        first_word_.reset();  // whoever spoke is gone
+        return judged;
+    }
     if (required_.numerics_class.empty()) {
         const bool waits = now - *first_word_ < patience && !required_.allow_mixed_numerics;
         required_.numerics_class = (waits ? vote_.decided() : vote_.leading()).value_or("");
@@ -52,6 +56,10 @@ std::vector<Judgement> Admission::judge(Clock::time_point now) {
 
 void Admission::release(protocol::WorkerId worker) {
     devices_.erase(worker);
+    on_failed_start(worker);
+}
+
+void Admission::on_failed_start(protocol::WorkerId worker) {
     heard_.erase(worker);
     vote_.leave_out(worker);
 }

@@ -54,8 +54,9 @@ public:
     void require_model(std::string digest);
     /// A worker says who it is; of two words the last counts.
     void hear(protocol::WorkerId worker, protocol::Hello hello, Clock::time_point now);
-    /// Its evaluator failed at start: it is tried again, but its word is not waited for.
-    void on_failed_start(protocol::WorkerId worker) { vote_.leave_out(worker); }
+    /// Its evaluator failed: what that said is forgotten, and the word of the next is not waited
+    /// for.
+    void on_failed_start(protocol::WorkerId worker);
     /// Those that can be judged by now, each once, in the order of their numbers.
     [[nodiscard]] std::vector<Judgement> judge(Clock::time_point now);
     /// The worker is gone: its device is free, and its word is waited for no more.

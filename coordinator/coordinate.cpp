@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -54,20 +52,13 @@ public:
           setups_{setups},
           setup_of_{plan.next_stage()},
           admission_{requirements_of(plan), transport.workers()},
+          roster_{plan.header(), transport.workers()},
           dispatcher_{{run_.max_faults,
                        Dispatcher::Seconds{plan.configuration().evaluator.deadline_floor_seconds}}},
           keeper_{lock},
           writer_{history_file, [&lock] { lock.check(); }} {
         RunHistory& header = plan_.header();
-        header.workers.clear();
-        for (const WorkerId worker : transport_.workers()) {
-            WorkerRow row;
-            row.rank = worker;
-            row.state = "starting";
-            dispatcher_.expect_worker(worker);
-            worker_rows_.emplace(worker, header.workers.size());
-            header.workers.push_back(row);
-        }
+        for (const WorkerId worker : roster_.present()) dispatcher_.expect_worker(worker);
         // What the start before this one stored is known only now: it may have been killed.
         const bool idle = header.starts > 0 && plan_.restored() <= header.stored_at_start;
         header.idle_starts = idle ? header.idle_starts + 1 : 0;
@@ -118,11 +109,10 @@ private:
         setup_of_ = stage;
         protocol::Setup setup = setups_[stage];
         setup.number = ++setup_number_;
-        for (WorkerRow& worker : plan_.header().workers) {
-            if (is_gone(worker)) continue;
-            worker.state = "starting";
-            dispatcher_.remove_worker(worker.rank);
-            dispatcher_.expect_worker(worker.rank);
+        for (const WorkerId worker : roster_.present()) {
+            roster_.on_start(worker);
+            dispatcher_.remove_worker(worker);
+            dispatcher_.expect_worker(worker);
         }
         watcher_.log(fmt::format("the workers load the model of this stage{}{}",
                                  setup.model_path.empty() ? "" : ", ", setup.model_path));
@@ -136,8 +126,10 @@ private:
         computed_ = 0;
         generations_seen_ = stage.history().generations.size();
         end_announced_ = !stage.history().ended_by.empty();
-        if (const auto mean = stage.mean_task_seconds()) {
-            dispatcher_.expect_duration(stage.plan().positions, Dispatcher::Seconds{*mean});
+        for (const ScoredLength& length : stage.plan().lengths) {
+            if (const auto seconds = stage.expected_task_seconds(length.tokens)) {
+                dispatcher_.expect_duration(length.tokens, Dispatcher::Seconds{*seconds});
+            }
         }
         submit(plan_.take_open_jobs(index));
         while (!stage.finished()) {
@@ -146,7 +138,7 @@ private:
             submit(stage.ready());
             announce_generations(stage);
             if (stage.finished()) break;  // neither a stop nor a loss matters to it any more
-            require_workers();
+            roster_.require_workers();
             if (auto reason = stop_reason_()) return stopped(*reason);
             const auto left = time_left();
             if (left && left->count() <= 0) return stopped("the time limit is reached");
@@ -189,7 +181,7 @@ private:
     void assign(StageRun& stage, std::optional<Dispatcher::Seconds> left) {
         for (const Assignment& assignment : dispatcher_.assign(left)) {
             stage.on_started(assignment.job, utc_nanoseconds());
-            row(assignment.worker).state = "busy";
+            roster_.on_task(assignment.worker);
             transport_.send(assignment.worker, assignment.task);
         }
     }
@@ -202,14 +194,12 @@ private:
 
     void handle(StageRun& stage, protocol::WorkerEvent& event) {
         const WorkerId worker = event.worker;
-        if (is_gone(row(worker))) return;  // its tasks are others' now
+        if (roster_.is_gone(worker)) return;  // its tasks are others' now
         if (auto* hello = std::get_if<protocol::Hello>(&event.what)) {
             if (hello->setup != setup_number_) return;
             admission_.hear(worker, std::move(*hello), Clock::now());
         } else if (auto* result = std::get_if<protocol::Result>(&event.what)) {
-            if (row(worker).state == "busy") row(worker).state = "idle";
-            row(worker).busy_seconds += result->seconds;
-            ++row(worker).tasks;
+            roster_.on_result(worker, result->seconds);
             if (const auto score = dispatcher_.on_result(worker, *result)) {
                 stage.on_score(*score, utc_nanoseconds());
                 ++computed_;
@@ -219,61 +209,34 @@ private:
             on_fault(stage, worker, *fault);
         } else if (auto* lost = std::get_if<protocol::Lost>(&event.what)) {
             watcher_.log(fmt::format("worker {} is lost: {}", worker, lost->reason));
-            dismiss(worker, "lost", lost->reason);
+            lose(worker, lost->reason);
         }
     }
 
     void settle(const Judgement& judgement) {
-        const auto& [worker, hello, refusal] = judgement;
-        WorkerRow& known = row(worker);
-        const bool first = known.pid == 0;
-        known.host = hello.host;
-        known.pid = hello.pid;
-        known.device = hello.device_name;
-        known.device_uuid = hello.device_uuid;
-        known.numerics_class = hello.numerics_class;
+        for (const std::string& line : roster_.introduce(judgement)) watcher_.log(line);
         changed_ = true;
-        if (refusal) {
-            if (refusal->of_numerics) numerics_refusal_ = refusal->reason;
-            watcher_.log(refusal->line);
-            dismiss(worker, "refused", refusal->reason);
+        if (judgement.refusal) {
+            roster_.refuse(judgement.worker, *judgement.refusal);
+            dismiss(judgement.worker);
             return;
         }
         plan_.header().numerics_class = admission_.numerics_class();
-        known.state = "idle";
-        accepted_ = true;
-        dispatcher_.add_worker(worker);
-        if (!first) return;
-        note_host(hello.host);
-        const std::string uuid =
-            hello.device_uuid.empty() ? "" : fmt::format(" ({})", hello.device_uuid);
-        watcher_.log(fmt::format("worker {} on {}: {}{}, {}", worker, hello.host, hello.device_name,
-                                 uuid, hello.numerics_class));
-        // Ranks of a node mostly say the same.
-        if (!hello.note.empty() && notes_.insert(hello.host + ": " + hello.note).second) {
-            watcher_.log(fmt::format("{}: {}", hello.host, hello.note));
-        }
-    }
-
-    void note_host(const std::string& host) {
-        std::string& hosts = plan_.header().hosts;
-        if (("," + hosts + ",").find("," + host + ",") != std::string::npos) return;
-        hosts += (hosts.empty() ? "" : ",") + host;
+        dispatcher_.add_worker(judgement.worker);
     }
 
     void on_fault(StageRun& stage, WorkerId worker, const protocol::Fault& fault) {
         // What an evaluator that has been replaced died of concerns nobody.
         if (fault.at_start && fault.setup != setup_number_) return;
-        ++row(worker).faults;
+        roster_.on_fault(worker);
         changed_ = true;
         if (fault.at_start) {
             watcher_.log(fmt::format("worker {}: {}", worker, fault.reason));
-            row(worker).state = "starting";
+            roster_.on_start(worker);
             admission_.on_failed_start(worker);
-            if (fault.given_up) dismiss(worker, "lost", fault.reason);
+            if (fault.given_up) lose(worker, fault.reason);
             return;
         }
-        if (row(worker).state == "busy") row(worker).state = "idle";
         const auto verdict = dispatcher_.on_fault(worker, fault);
         if (!verdict) return;
         stage.on_fault(*verdict, worker, utc_nanoseconds());
@@ -285,31 +248,20 @@ private:
             fmt::format("{} candidates in a row failed on it, the last one thus: {}",
                         Dispatcher::sick_after, fault.reason);
         watcher_.log(fmt::format("worker {} is lost: {}", worker, reason));
-        dismiss(worker, "lost", reason);
+        lose(worker, reason);
     }
 
-    static bool is_gone(const WorkerRow& worker) {
-        return worker.state == "lost" || worker.state == "refused";
+    void lose(WorkerId worker, const std::string& reason) {
+        roster_.lose(worker, reason);
+        dismiss(worker);
     }
 
-    void dismiss(WorkerId worker, const char* state, const std::string& reason) {
-        row(worker).state = state;
+    /// The search goes on without it.
+    void dismiss(WorkerId worker) {
         admission_.release(worker);
         dispatcher_.remove_worker(worker);
         transport_.retire(worker);
-        last_loss_ = reason;
         changed_ = true;
-    }
-
-    void require_workers() const {
-        if (!std::ranges::all_of(plan_.header().workers, is_gone)) return;
-        if (!accepted_ && !numerics_refusal_.empty()) {
-            throw NumericsMismatch{fmt::format(
-                "no worker computes like the history: {}. Use the hosts and settings it was begun "
-                "with, pin evaluator.isa, or accept the mix with --allow-mixed-numerics",
-                numerics_refusal_)};
-        }
-        throw NoWorkers{fmt::format("no worker is left: {}", last_loss_)};
     }
 
     void announce_generations(const StageRun& stage) {
@@ -362,8 +314,6 @@ private:
         return std::chrono::duration<double>(Clock::now() - then).count();
     }
 
-    WorkerRow& row(WorkerId worker) { return plan_.header().workers[worker_rows_.at(worker)]; }
-
     RunPlan& plan_;
     const RunSettings& run_;
     protocol::Transport& transport_;
@@ -374,21 +324,17 @@ private:
     std::size_t setup_of_;            // the stage whose setup the workers have
     std::uint32_t setup_number_ = 0;  // of that setup
     Admission admission_;
+    WorkerRoster roster_;
     Dispatcher dispatcher_;
     LockKeeper keeper_;
     HistoryWriter writer_;
-    std::map<WorkerId, std::size_t> worker_rows_;
     std::deque<std::pair<std::uint64_t, std::uint64_t>> submitted_;  // snapshot, scores it holds
     Clock::time_point stage_begin_ = Clock::now();
     Clock::time_point stored_at_ = stage_begin_;
     Clock::time_point progress_at_ = stage_begin_;
     std::uint64_t computed_ = 0;
     std::size_t generations_seen_ = 0;
-    bool end_announced_ = false;    // that of the stage's evolution
-    std::string last_loss_;         // why the last worker that went is gone
-    std::string numerics_refusal_;  // why the last one of another class was refused
-    bool accepted_ = false;         // some worker could compute
-    std::set<std::string> notes_;   // of workers, that have been logged
+    bool end_announced_ = false;  // that of the stage's evolution
     bool changed_ = false;
 };
 

@@ -8,26 +8,14 @@
 #include <functional>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 
 #include "coordinator/run_lock.hpp"
 #include "coordinator/run_plan.hpp"
+#include "coordinator/worker_roster.hpp"
 #include "worker/protocol/transport.hpp"
 
 namespace longrope::coordinator {
-
-/// No worker is left that could compute; the message holds the evaluator's own words.
-class NoWorkers : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
-
-/// Every worker computes in another numerics class than the history.
-class NumericsMismatch : public HistoryError {
-public:
-    using HistoryError::HistoryError;
-};
 
 /// Why a search ended without an error.
 enum class Ending : std::uint8_t {
@@ -61,12 +49,10 @@ public:
 /// Runs what is left of the plan on the workers of `transport`, and stores it in `history_file`
 /// whenever a snapshot is due, before it ends, and when it fails.
 /// @param lock         of the run directory; checked before each snapshot is put in place
-/// @param setups       what the workers evaluate each stage of the configuration with; the
-/// transport
-///                     was started with that of `plan.next_stage()`. Empty: one serves all stages
+/// @param setups       what the workers evaluate each stage of the configuration with; they were
+///                     started with that of `plan.next_stage()`. Empty: one serves all stages
 /// @param stop_reason  why to stop early, or nothing; asked in every turn of the loop
-/// @param stop_by      when the search must be over; run.time_limit_seconds is the caller's
-/// business
+/// @param stop_by      when the search must be over, also by run.time_limit_seconds
 /// @throws NoWorkers, NumericsMismatch, NoParents, ReplayMismatch, LockLost, HistoryError
 [[nodiscard]] Ending coordinate(RunPlan& plan, protocol::Transport& transport,
                                 const std::filesystem::path& history_file, const RunLock& lock,

@@ -9,7 +9,10 @@ namespace longrope::coordinator {
 namespace {
 
 // A deadline is this many times the longest duration seen: machines are shared, tasks are alike.
+// Of long tasks it is less, and ten minutes: all others may be waiting for the one that hangs.
 constexpr double deadline_factor = 10.0;
+constexpr double deadline_factor_of_long = 3.0;
+constexpr double deadline_seconds_of_long = 600.0;
 // Where tasks are shorter, the way to a worker and back would be felt: one waits there already.
 // Where they are longer, a queued task would only wait for a busy worker while another is free.
 constexpr double queue_ahead_below_seconds = 1.0;
@@ -76,8 +79,7 @@ std::deque<std::uint64_t>::iterator Dispatcher::next_for(protocol::WorkerId work
                                                          const WorkerState& state,
                                                          std::optional<Seconds> time_left) {
     const auto takes = [&](std::uint64_t task) {
-        return may_take(worker, tasks_.at(task)) &&
-               has_time(tasks_.at(task), state.load, time_left);
+        return may_take(worker, tasks_.at(task)) && has_time(tasks_.at(task), time_left);
     };
     const auto next = std::ranges::find_if(waiting_, [&](std::uint64_t task) {
         return takes(task) && !state.failing.contains(tasks_.at(task).job);
@@ -85,11 +87,15 @@ std::deque<std::uint64_t>::iterator Dispatcher::next_for(protocol::WorkerId work
     return next != waiting_.end() ? next : std::ranges::find_if(waiting_, takes);
 }
 
-bool Dispatcher::has_time(const TaskState& task, std::uint32_t load,
-                          std::optional<Seconds> time_left) const {
+bool Dispatcher::has_time(const TaskState& task, std::optional<Seconds> time_left) const {
     const auto duration = expected(jobs_.at(task.job).job.positions_of(task.column));
-    if (load > 0 && (!duration || duration->count() > queue_ahead_below_seconds)) return false;
-    return !time_left || !duration || *duration * (load + 1) <= *time_left;
+    return !time_left || !duration || *duration <= *time_left;
+}
+
+bool Dispatcher::may_queue(const TaskState& task, std::optional<Seconds> time_left) const {
+    const auto duration = expected(jobs_.at(task.job).job.positions_of(task.column));
+    if (!duration || duration->count() > queue_ahead_below_seconds) return false;
+    return !time_left || 2 * *duration <= *time_left;
 }
 
 bool Dispatcher::is_final(const TaskState& task) const {
@@ -108,10 +114,11 @@ double Dispatcher::deadline(std::uint64_t positions) const {
     const auto known = durations_.find(positions);
     if (known == durations_.end()) return floor;
     const Durations& seen = known->second;
-    double longest = seen.longest;
+    double allowed = std::min(deadline_factor * seen.longest,
+                              deadline_factor_of_long * seen.longest + deadline_seconds_of_long);
     // While all tasks have passed their deadline it is not known that they hang.
-    if (seen.count == 0) longest = std::max(longest, seen.not_within);
-    return std::max(floor, deadline_factor * longest);
+    if (seen.count == 0) allowed = std::max(allowed, deadline_factor * seen.not_within);
+    return std::max(floor, allowed);
 }
 
 bool Dispatcher::can_assign() const {
@@ -135,7 +142,8 @@ protocol::Task Dispatcher::message(std::uint64_t id, TaskState& task) const {
     sent.per_token = job.per_token;
     sent.offset = job.offset;
     sent.scored = job.scored;
-    sent.deadline_seconds = task.deadline = deadline(sent.positions);
+    task.deadline = std::max(deadline(sent.positions), task.hung ? 2 * task.deadline : 0.0);
+    sent.deadline_seconds = task.deadline;
     return sent;
 }
 
@@ -147,18 +155,13 @@ std::optional<Dispatcher::Seconds> Dispatcher::expected(std::uint64_t positions)
 
 std::vector<Assignment> Dispatcher::assign(std::optional<Seconds> time_left) {
     std::vector<Assignment> assignments;
-    const bool any_short = std::ranges::any_of(durations_, [](const auto& known) {
-        const Durations& seen = known.second;
-        return seen.count > 0 &&
-               seen.sum <= queue_ahead_below_seconds * static_cast<double>(seen.count);
-    });
     for (const std::uint32_t already : {0U, 1U}) {
-        if (already > 0 && !any_short) break;  // spares looking through all that waits
         for (auto& [worker, state] : workers_) {
             if (state.load != already) continue;
             const auto next = next_for(worker, state, time_left);
             if (next == waiting_.end()) continue;
             TaskState& task = tasks_.at(*next);
+            if (already > 0 && !may_queue(task, time_left)) continue;
             ++task.attempt;
             task.worker = worker;
             ++state.load;
@@ -244,6 +247,7 @@ std::optional<FaultVerdict> Dispatcher::on_fault(protocol::WorkerId worker,
     TaskState& task = found->second;
     release(task);
     ++task.faults[worker];
+    task.hung = fault.hung;
     if (fault.hung) {
         Durations& durations = durations_[jobs_.at(task.job).job.positions_of(task.column)];
         durations.not_within = std::max(durations.not_within, task.deadline);

@@ -67,7 +67,8 @@ struct FaultVerdict {
     bool worker_is_sick = false;
 };
 
-/// Cuts jobs into one task per document and gives each to a free worker, in order of submission.
+/// Cuts jobs into one task per document and gives each to a free worker, in order of submission as
+/// long as there is time for all.
 /// Owns deadlines and retries; knows neither MPI nor the clock.
 ///
 /// Who is to blame for a fault, the job or the worker? A worker that faulted takes other jobs
@@ -96,7 +97,8 @@ public:
     /// forgotten.
     void remove_worker(protocol::WorkerId worker);
     void submit(JobId id, Job job);
-    /// What tasks of a length took in an earlier start: for their deadline, `expected` is measured.
+    /// What tasks of a length took in an earlier start, or no less than that: for their deadline;
+    /// `expected` is measured.
     void expect_duration(std::uint64_t positions, Seconds mean);
 
     /// Tasks to send now: one for each free worker, and one queued ahead where tasks are short.
@@ -126,6 +128,7 @@ private:
         std::uint32_t column = 0;
         std::uint32_t attempt = 0;  ///< of the last time it was sent
         double deadline = 0.0;      ///< seconds, of the last time it was sent
+        bool hung = false;          ///< which it passed: it gets twice as long
         std::map<protocol::WorkerId, std::uint32_t> faults;
         std::optional<protocol::WorkerId> worker;  ///< who has it
     };
@@ -150,9 +153,10 @@ private:
         return workers_.size() + starting_.size() >= 2;
     }
     [[nodiscard]] bool may_take(protocol::WorkerId worker, const TaskState& task) const;
-    /// Whether it would be over in time, behind `load` others; behind one, only if it is short.
-    [[nodiscard]] bool has_time(const TaskState& task, std::uint32_t load,
-                                std::optional<Seconds> time_left) const;
+    /// Whether it would be over in time.
+    [[nodiscard]] bool has_time(const TaskState& task, std::optional<Seconds> time_left) const;
+    /// Whether it is short enough to be queued behind another, with time for both.
+    [[nodiscard]] bool may_queue(const TaskState& task, std::optional<Seconds> time_left) const;
     /// The first task in line that it may take and has time for, those of jobs that it is failing
     /// with last.
     [[nodiscard]] std::deque<std::uint64_t>::iterator next_for(protocol::WorkerId worker,

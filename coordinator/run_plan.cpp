@@ -87,7 +87,10 @@ RunPlan::RunPlan(Configuration configuration, RunFacts facts, std::optional<RunH
         compare_identity(*earlier, header_, facts_);
         header_.run_uuid = earlier->run_uuid;
         header_.created = earlier->created;
-        header_.numerics_class = earlier->numerics_class;
+        // Without a score nothing binds it: its workers may have been the wrong ones.
+        const bool scored = std::ranges::any_of(
+            earlier->stages, [](const StageHistory& stage) { return scores_in(stage) > 0; });
+        if (scored) header_.numerics_class = earlier->numerics_class;
         header_.starts = earlier->starts;
         header_.stored_at_start = earlier->stored_at_start;
         header_.idle_starts = earlier->idle_starts;

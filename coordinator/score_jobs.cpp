@@ -8,7 +8,7 @@
 #include <limits>
 #include <set>
 
-#include "coordinator/coordinate.hpp"
+#include "coordinator/worker_roster.hpp"
 
 namespace longrope::coordinator {
 namespace {

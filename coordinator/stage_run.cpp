@@ -4,11 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <span>
 #include <utility>
 
+#include "coordinator/generation_summary.hpp"
 #include "coordinator/score_table.hpp"
 
 namespace longrope::coordinator {
@@ -356,10 +355,15 @@ void StageRun::enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& j
     jobs.push_back(std::move(numbered));
 }
 
-std::optional<double> StageRun::mean_task_seconds() const {
-    const bool known = plan_.lengths.size() == 1 && scored_ > 0 && history_.task_seconds > 0;
-    if (!known) return std::nullopt;
-    return history_.task_seconds / static_cast<double>(scored_);
+std::optional<double> StageRun::expected_task_seconds(std::uint64_t positions) const {
+    if (scored_ == 0 || history_.task_seconds <= 0) return std::nullopt;
+    // At all lengths together, no less than at the longest; a task grows at least with its length.
+    const double at_all_lengths = history_.task_seconds *
+                                  static_cast<double>(plan_.lengths.size()) /
+                                  static_cast<double>(scored_);
+    const std::uint64_t longest =
+        std::ranges::max_element(plan_.lengths, {}, &ScoredLength::tokens)->tokens;
+    return at_all_lengths * static_cast<double>(positions) / static_cast<double>(longest);
 }
 
 void StageRun::on_started(JobId job, std::int64_t now) {
@@ -445,36 +449,15 @@ void StageRun::choose_best(std::string chosen_by, std::uint32_t individual) {
 }
 
 void StageRun::close_generations() {
-    const auto& rows = history_.evaluations.rows;
     const Schedule& schedule = search_.schedule();
     while (true) {
         const auto generation = static_cast<std::uint32_t>(history_.generations.size());
         if (generation > plan_.settings.iterations) return;
-        const std::uint32_t first = schedule.first_of(generation);
-        const std::uint32_t last = schedule.last_of(generation);
-        if (last >= rows.size()) return;
-        GenerationRow summary;
-        summary.generation = generation;
-        double perplexities = 0.0;
-        for (std::uint32_t i = first; i <= last; ++i) {
-            if (rows[i].status == Status::pending) return;
-            summary.evaluated += rows[i].status == Status::done ? 1U : 0U;
-            summary.failed += rows[i].status == Status::failed ? 1U : 0U;
-            summary.skipped += rows[i].status == Status::skipped ? 1U : 0U;
-            if (rows[i].status == Status::done) perplexities += rows[i].perplexity;
-            summary.finished = std::max(summary.finished, rows[i].finished);
-        }
-        // The best of generations 0..this one, whatever else has been committed since.
-        summary.best_mean_nll = std::numeric_limits<double>::infinity();
-        for (std::uint32_t i = 0; i <= last; ++i) {
-            if (rows[i].status != Status::done || rows[i].mean_nll >= summary.best_mean_nll)
-                continue;
-            summary.best_individual = static_cast<std::int32_t>(i);
-            summary.best_mean_nll = rows[i].mean_nll;
-        }
-        summary.best_perplexity = std::exp(summary.best_mean_nll);
-        summary.mean_perplexity = perplexities / summary.evaluated;  // NaN if none is done
-        history_.generations.push_back(summary);
+        const auto summary =
+            generation_summary(history_.evaluations.rows, generation, schedule.first_of(generation),
+                               schedule.last_of(generation));
+        if (!summary) return;
+        history_.generations.push_back(*summary);
     }
 }
 

@@ -52,8 +52,10 @@ public:
     [[nodiscard]] const StagePlan& plan() const noexcept { return plan_; }
     /// Document scores that the history holds now, restored ones included.
     [[nodiscard]] std::uint64_t scored() const noexcept { return scored_; }
-    /// Mean time of a task in earlier starts; nothing where they differ in length or none is known.
-    [[nodiscard]] std::optional<double> mean_task_seconds() const;
+    /// About the mean time of a task of this length in earlier starts; where a stage has several
+    /// lengths, whose times are stored as one sum, what it would be if all tasks took in proportion
+    /// to their length as long as those of the longest. Nothing where none is known.
+    [[nodiscard]] std::optional<double> expected_task_seconds(std::uint64_t positions) const;
     /// Document scores that the earlier history holds.
     [[nodiscard]] std::uint64_t restored() const noexcept { return restored_; }
 

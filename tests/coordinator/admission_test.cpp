@@ -153,6 +153,18 @@ TEST_CASE("a worker that fails to start is not waited for, but its word counts w
     CHECK(judge(admission, 0, hello()).has_value());
 }
 
+TEST_CASE("what an evaluator said that has failed since is not judged") {
+    Admission admission{required(), four};
+    admission.hear(3, hello("GPU-1"), at_once);
+    admission.on_failed_start(3);
+    const auto later = at_once + 2 * Admission::patience;
+    CHECK(admission.judge(later).empty());
+    admission.hear(2, hello("GPU-1"), later);
+    CHECK(admission.judge(later).empty());  // the others are waited for from now on
+    CHECK(admitted(admission.judge(later + Admission::patience)) ==
+          std::vector<protocol::WorkerId>{2});
+}
+
 TEST_CASE("where classes may be mixed nobody waits") {
     Requirements lenient = required();
     lenient.allow_mixed_numerics = true;
@@ -184,9 +196,13 @@ TEST_CASE("the next stage's weights are asked for in place of the last one's") {
     REQUIRE_FALSE(judge(admission, 0, hello()).has_value());
     admission.require_model("model 2");
     CHECK(judge(admission, 0, hello()).has_value());
-    protocol::Hello next = hello();
+    protocol::Hello next = hello("GPU-1");
     next.model_digest = "model 2";
     CHECK_FALSE(judge(admission, 0, next).has_value());
+    // The evaluators on it start anew, and may have changed their places.
+    admission.require_model("model 3");
+    next.model_digest = "model 3";
+    CHECK_FALSE(judge(admission, 1, next).has_value());
 }
 
 }  // namespace

@@ -157,6 +157,23 @@ TEST_CASE("an objective of several lengths weighs their means") {
     }
 }
 
+TEST_CASE("what tasks took in earlier starts is known for each length of a stage") {
+    const auto seconds_at = [](const RunPlan& plan, const std::string& name, std::uint64_t tokens) {
+        for (const StageRun& stage : plan.stages()) {
+            if (stage.history().name == name) return stage.expected_task_seconds(tokens).value();
+        }
+        return 0.0;
+    };
+    // Every score took a tenth of a second, whatever its length: that is what is stored.
+    const RunPlan whole = campaign(campaign().snapshot());
+    // Rows that share scores of one function count them each: hence roughly.
+    CHECK(seconds_at(whole, "2048", 2048) == doctest::Approx(0.1).epsilon(0.1));
+    CHECK(seconds_at(whole, "both", 2048) == doctest::Approx(0.2).epsilon(0.1));
+    CHECK(seconds_at(whole, "both", 256) == doctest::Approx(0.2 / 8).epsilon(0.1));
+    const RunPlan fresh{small_campaign(), campaign_facts(), std::nullopt};
+    CHECK_FALSE(fresh.stages().front().expected_task_seconds(2048).has_value());
+}
+
 TEST_CASE("a stage whose model does not exist is waited for, and goes on when it does") {
     const RunHistory history = waiting_campaign();
     REQUIRE(history.stages.size() == 1);

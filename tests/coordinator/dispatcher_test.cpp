@@ -343,7 +343,7 @@ TEST_CASE("late and doubled words about a task are passed over") {
     CHECK_FALSE(dispatcher.on_fault(0, at_start).has_value());
 }
 
-TEST_CASE("a deadline is ten times the longest duration seen at that length, at least the floor") {
+TEST_CASE("a deadline is ten times the longest duration seen at a length, at least the floor") {
     Dispatcher dispatcher{{.deadline_floor = Dispatcher::Seconds{20.0}}};
     dispatcher.add_worker(0);
     dispatcher.submit(1, job_on(1));
@@ -363,6 +363,23 @@ TEST_CASE("a deadline is ten times the longest duration seen at that length, at 
     dispatcher.submit(3, job_on(1, 4096));
     CHECK(only(dispatcher).task.deadline_seconds == 20.0);  // another length, another duration
     CHECK_FALSE(dispatcher.expected(4096).has_value());
+}
+
+TEST_CASE("a long task that hangs is not waited for ten times as long, and its next try twice") {
+    Dispatcher dispatcher{{.max_faults = 9, .deadline_floor = Dispatcher::Seconds{20.0}}};
+    dispatcher.add_worker(0);
+    teach_duration(dispatcher, 1800.0);
+    dispatcher.submit(1, job_on(1));
+    Assignment assignment = only(dispatcher);
+    CHECK(assignment.task.deadline_seconds == 6000.0);
+    protocol::Fault hang = fault_of(assignment);
+    hang.hung = true;
+    REQUIRE(dispatcher.on_fault(0, hang).has_value());
+    assignment = only(dispatcher);
+    CHECK(assignment.task.deadline_seconds == 12000.0);
+    // A crash says nothing of the time it needs.
+    REQUIRE(dispatcher.on_fault(0, fault_of(assignment)).has_value());
+    CHECK(only(dispatcher).task.deadline_seconds == 6000.0);
 }
 
 TEST_CASE("where no task was in time, the next deadline is ten times as long") {
@@ -387,9 +404,9 @@ TEST_CASE("where no task was in time, the next deadline is ten times as long") {
         CHECK(assignment.task.deadline_seconds == 2000.0);
         CHECK_FALSE(dispatcher.expected(2048).has_value());
         // What it takes is known now: a task that takes ten times as long hangs.
-        REQUIRE(dispatcher.on_result(0, result_of(assignment, 90.0)).has_value());
+        REQUIRE(dispatcher.on_result(0, result_of(assignment, 30.0)).has_value());
         dispatcher.submit(3, job_on(1));
-        CHECK(only(dispatcher).task.deadline_seconds == 900.0);
+        CHECK(only(dispatcher).task.deadline_seconds == 300.0);
     }
     SUBCASE("but not after a crash") {
         (void)dispatcher.on_fault(0, fault);

@@ -109,6 +109,16 @@ TEST_CASE("operational settings may change between two starts") {
     CHECK(refusal<std::exception>(configuration, small_facts(), history).empty());
 }
 
+TEST_CASE("the numerics class of a history is taken over with its first score") {
+    RunHistory history = stored_history();
+    history.numerics_class = "synthetic 1";
+    CHECK(RunPlan{small_configuration(), small_facts(), history}.header().numerics_class ==
+          history.numerics_class);
+    RunHistory unscored = history;
+    unscored.stages.clear();
+    CHECK(RunPlan{small_configuration(), small_facts(), unscored}.header().numerics_class.empty());
+}
+
 TEST_CASE("a stage may be added whose name begins with that of one that has begun") {
     const RunHistory history = stored_history();
     Configuration two = small_configuration();

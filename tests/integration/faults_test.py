@@ -7,10 +7,13 @@ Usage: python tests/run_python_test.py tests/integration/faults_test.py
 from __future__ import annotations
 
 import os
+import re
 import resource
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest.mock import patch
 
 import h5py
 from search_run import (
@@ -21,11 +24,14 @@ from search_run import (
     assert_same_search,
     changed,
     demo_search,
+    hanging,
     needs_demo_documents,
     needs_mpirun,
+    program,
     run_program,
     synthetic_search,
     tolerant,
+    wait_until,
 )
 
 FAILED = 2  # status of an individual
@@ -102,6 +108,40 @@ class Faults(unittest.TestCase):
                 run.complete()
                 assert_same_search(self, reference.content(), run.content(), besides={"/@configuration"})
 
+    @needs_mpirun()
+    def test_a_rank_of_another_build_is_refused_and_its_evaluator_ends(self) -> None:
+        run = self.new_run("build", hanging(synthetic_search(), 40), ranks=2)
+        with patch.dict(os.environ, {"PROGRAM": self.other_build_on_rank_1(run.folder)}):
+            run.start()
+        run.wait_for_scores(20)
+        self.assertRegex(run.said(), r"worker 1 on \S+ is refused: it runs build x+.*, the coordinator")
+        wait_until(
+            lambda: [process.rank for process in run.evaluators()] == [0],
+            "the refused rank's evaluator has ended",
+        )
+        self.assertIsNotNone(run.rank(1))  # it stays in the job, which MPI ends with
+        run.kill_job()
+
+    @staticmethod
+    def other_build_on_rank_1(folder: Path) -> str:
+        """A launcher of the program, but on rank 1 of a copy that names another commit."""
+        version = subprocess.run([program(), "--version"], capture_output=True, check=True).stdout
+        found = re.search(rb"\((.+)\)", version)
+        assert found is not None, version
+        (folder / "other").mkdir()
+        other = folder / "other" / "longrope"
+        begin = found[1][:8]  # as much as a compiler leaves in one piece
+        other.write_bytes(program().read_bytes().replace(begin, b"x" * len(begin)))
+        wrapper = folder / "wrapper"
+        wrapper.write_text(
+            "#!/bin/bash\n"
+            f'[ "$OMPI_COMM_WORLD_RANK" != 1 ] || exec "{other}" "$@"\n'
+            f'exec "{program()}" "$@"\n'
+        )
+        for file in (other, wrapper):
+            file.chmod(0o755)
+        return str(wrapper)
+
     def test_tasks_that_take_longer_than_the_floor_are_given_more_time(self) -> None:
         small = synthetic_search(
             population=4, parents=2, mutations=2, crossovers=2, iterations=1, documents=1
@@ -150,8 +190,9 @@ class Faults(unittest.TestCase):
         run = self.new_run("ranks", synthetic_search(fault="start", fault_every=1), ranks=3)
         self.assert_ends_in_the_evaluators_words(run)
 
+    @needs_demo_documents()
     def test_evaluators_that_take_too_long_to_start_end_the_search(self) -> None:
-        configuration = synthetic_search()
+        configuration = demo_search()  # loads a model, which no machine does at once
         configuration["evaluator"]["start_seconds"] = 1e-6
         run = self.new_run("run", configuration)
         run.start()

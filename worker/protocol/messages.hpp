@@ -138,9 +138,8 @@ using Message =
 inline constexpr std::size_t max_rank_frame = 4000;
 inline constexpr std::size_t max_token_scores = 900;  ///< keeps TokenScores within it
 inline constexpr std::size_t max_factors = 448;       ///< keeps Task within it
-inline constexpr std::size_t max_reason =
-    2000;                                      ///< keeps Fault and Leave within it; longer are cut
-inline constexpr std::size_t max_note = 1000;  ///< keeps Hello within it; longer are cut
+inline constexpr std::size_t max_reason = 2000;       ///< keeps Fault, Leave within; longer are cut
+inline constexpr std::size_t max_note = 1000;         ///< keeps Hello within it; longer are cut
 
 /// A frame: header (magic, version, type, length) and body, little-endian.
 [[nodiscard]] std::vector<std::byte> encode(const Message& message);
