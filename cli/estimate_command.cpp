@@ -12,6 +12,7 @@
 #include "cli/gpu_estimate.hpp"
 #include "cli/machine.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/stage_estimate.hpp"
 #include "coordinator/stage_plan.hpp"
 #include "evaluator/known_gpus.hpp"
 #include "evaluator/model/model_config.hpp"
@@ -99,6 +100,10 @@ ExitCode print_gpu_estimate(const coordinator::Configuration& configuration,
         const GpuStageEstimate estimate = estimate_on_gpu(
             coordinator::plan_stage(configuration, stage, facts), model, gpu, numbers);
         text += to_text(estimate, gpu);
+        if (estimate.memory.fits()) {
+            text += deadline_hint(estimate.task.longest,
+                                  configuration.evaluator.deadline_floor_seconds);
+        }
         stages.push_back(to_json(estimate));
         if (estimate.memory.fits()) continue;
         too_large += fmt::format("{}stage \"{}\" needs {}", too_large.empty() ? "" : ", ",

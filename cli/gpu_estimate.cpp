@@ -109,8 +109,8 @@ std::string to_text(const GpuStageEstimate& estimate, const evaluator::GpuModel&
         "vocabulary; {}\n"
         "  an evaluation           {} tasks; {} of one GPU\n"
         "  tasks                   {} at first, {}{} in all for {} individuals\n"
-        "  GPU-hours               {}\n\n"
-        "    GPUs  utilisation  wall time\n",
+        "  GPU-hours of computing  {}\n\n"
+        "    GPUs  utilisation  GPU-hours paid    wall time\n",
         flop.total() / 1e15, 100.0 * flop.attention / flop.total(),
         100.0 * flop.linear / flop.total(), 100.0 * flop.vocabulary / flop.total(),
         spell(estimate.task), estimate.tasks_of_an_evaluation,
@@ -120,8 +120,9 @@ std::string to_text(const GpuStageEstimate& estimate, const evaluator::GpuModel&
             : fmt::format("{} per iteration, ", estimate.tasks_of_an_iteration),
         estimate.tasks, estimate.individuals, spell_hours(estimate.gpu_time));
     for (const Occupancy& row : estimate.occupancy) {
-        text += fmt::format("    {:>4}  {:>9.1f} %  {}\n", row.gpus, 100.0 * row.utilisation,
-                            spell(row.wall));
+        text +=
+            fmt::format("    {:>4}  {:>9.1f} %  {:<16}  {}\n", row.gpus, 100.0 * row.utilisation,
+                        spell_hours(scaled(row.wall, row.gpus)), spell(row.wall));
     }
     return text;
 }

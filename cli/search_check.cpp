@@ -121,13 +121,9 @@ std::string stage_text(const coordinator::Configuration& configuration, const Es
     }
     text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds), job.ranks,
                         job.ranks == 1 ? "" : "s");
-    const double floor = configuration.evaluator.deadline_floor_seconds;
-    const double task_seconds = estimate.seconds_per_task(job.ranks);
-    if (task_seconds > floor && computes_as_estimated(configuration.evaluator)) {
-        text += fmt::format(
-            "  A task takes about {}: set evaluator.deadline_floor_seconds = {:g} higher, or the "
-            "first tries count as hanging.\n",
-            spell_duration(task_seconds), floor);
+    if (computes_as_estimated(configuration.evaluator)) {
+        text += deadline_hint(estimate.seconds_per_task(job.ranks),
+                              configuration.evaluator.deadline_floor_seconds);
     }
     if (!job.elsewhere && estimate.tasks_left > 0 && is_on_cpu(configuration.evaluator)) {
         text += memory_shortage(job.ranks, estimate.memory, this_machine().memory_bytes);

@@ -9,6 +9,7 @@
 
 #include "cli/gpu_devices.hpp"
 #include "cli/machine.hpp"
+#include "cli/reporter.hpp"
 #include "coordinator/tasks_left.hpp"
 #include "evaluator/cost_estimate.hpp"
 #include "evaluator/model/model_folder.hpp"
@@ -92,6 +93,14 @@ std::vector<StageEstimate> estimate_stages(const coordinator::Configuration& con
         estimates.push_back(std::move(estimate));
     }
     return estimates;
+}
+
+std::string deadline_hint(double task_seconds, double floor_seconds) {
+    if (task_seconds <= floor_seconds) return "";
+    return fmt::format(
+        "  A task takes about {}: set evaluator.deadline_floor_seconds = {:g} higher, or the first "
+        "tries count as hanging.\n",
+        spell_duration(task_seconds), floor_seconds);
 }
 
 std::string memory_shortage(std::uint32_t ranks, const MemoryEstimate& estimate,

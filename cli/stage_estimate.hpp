@@ -67,6 +67,9 @@ struct StageEstimate {
 /// Whether the evaluators of this machine compute on its CPU.
 [[nodiscard]] bool is_on_cpu(const coordinator::BackendSettings& settings);
 
+/// A line that names what helps if the first tasks would count as hanging; else nothing.
+[[nodiscard]] std::string deadline_hint(double task_seconds, double floor_seconds);
+
 /// A line that names what helps if a machine of `installed` bytes (0: unknown) cannot hold the
 /// evaluators of its ranks, or not the model's files beside them; else nothing.
 [[nodiscard]] std::string memory_shortage(std::uint32_t ranks, const MemoryEstimate& estimate,

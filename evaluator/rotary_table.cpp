@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <thread>
 
 #include "evaluator/evaluator.hpp"
 
@@ -63,6 +65,19 @@ std::vector<float> float32_frequencies(const RotarySettings& settings, bool resc
     return result;
 }
 
+constexpr std::int64_t parallel_from = std::int64_t{1} << 16;  // values
+
+/// Calls work(first, last) for equal parts of [0, count), each on a thread of its own.
+template <class Work>
+void in_parts(std::int64_t count, std::uint32_t parts, const Work& work) {
+    const std::int64_t number = std::max<std::int64_t>(1, parts);
+    std::vector<std::jthread> others;
+    for (std::int64_t part = 1; part < number; ++part) {
+        others.emplace_back(work, count * part / number, count * (part + 1) / number);
+    }
+    work(0, count / number);
+}
+
 CosineSine from_double(std::int64_t position, double frequency, double scale) {
     constexpr double turn = 2.0 * std::numbers::pi;
     const double angle = static_cast<double>(position) * frequency;
@@ -86,23 +101,29 @@ AngleMode parse_angle_mode(const std::string& name) {
         fmt::format("angles = \"{}\" is unknown: use \"double\" or \"float32\"", name)};
 }
 
-RotaryTable::RotaryTable(const RotarySettings& settings, std::int64_t positions)
+RotaryTable::RotaryTable(const RotarySettings& settings, std::int64_t positions,
+                         std::uint32_t threads)
     : positions_{positions}, pairs_{settings.rotary_dim / 2} {
     check(settings);
     cosines_.resize(static_cast<std::size_t>(positions * pairs_));
     sines_.resize(cosines_.size());
 
+    // A value takes some 50 ns: a long document's millions would keep a GPU waiting for seconds.
     const auto fill = [&](const auto& original, const auto& rescaled, auto rotation) {
-        std::size_t at = 0;
-        for (std::int64_t position = 0; position < positions; ++position) {
-            const auto& row = position < settings.start_tokens ? original : rescaled;
-            for (const auto frequency : row) {
-                const CosineSine value = rotation(position, frequency, settings.attention_scale);
-                cosines_[at] = value.cosine;
-                sines_[at] = value.sine;
-                ++at;
-            }
-        }
+        in_parts(positions, positions * pairs_ < parallel_from ? 1 : threads,
+                 [&](std::int64_t first, std::int64_t last) {
+                     auto at = static_cast<std::size_t>(first * pairs_);
+                     for (std::int64_t position = first; position < last; ++position) {
+                         const auto& row = position < settings.start_tokens ? original : rescaled;
+                         for (const auto frequency : row) {
+                             const CosineSine value =
+                                 rotation(position, frequency, settings.attention_scale);
+                             cosines_[at] = value.cosine;
+                             sines_[at] = value.sine;
+                             ++at;
+                         }
+                     }
+                 });
     };
     if (settings.angles == AngleMode::float32) {
         fill(float32_frequencies(settings, false), float32_frequencies(settings, true),

@@ -35,7 +35,8 @@ class RotaryTable {
 public:
     /// @throws EvaluatorError if the number of factors is not rotary_dim / 2, or a factor, theta or
     ///         the attention scale is not a positive finite number
-    RotaryTable(const RotarySettings& settings, std::int64_t positions);
+    /// @param threads  that fill it; the values are the same for any number
+    RotaryTable(const RotarySettings& settings, std::int64_t positions, std::uint32_t threads = 1);
 
     [[nodiscard]] std::int64_t positions() const noexcept { return positions_; }
     [[nodiscard]] std::int64_t pairs() const noexcept { return pairs_; }  ///< D = rotary_dim / 2

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -79,6 +80,14 @@ std::uint64_t longest_of(const EvaluatorSettings& settings, const Documents& doc
     return longest;
 }
 
+/// The GPUs that a job is given; empty where none are, or it is not said.
+std::string visible_devices() {
+    const char* const given = std::getenv("CUDA_VISIBLE_DEVICES");
+    const std::string names = given == nullptr ? "" : given;
+    const bool none = names.empty() || names.starts_with('-') || names == "NoDevFiles";
+    return none ? "" : names;
+}
+
 std::string cpu_note(const std::string& reason) {
     return fmt::format("the CPU computes, since the GPU cannot: {}", reason);
 }
@@ -110,6 +119,14 @@ std::optional<Backend> open_gpu(const EvaluatorSettings& settings, const ModelFo
                             "backend = \"auto\" or \"cpu\" takes the CPU; longrope devices says "
                             "more",
                             choice.reason)};
+        }
+        const std::string given = visible_devices();
+        if (!given.empty()) {
+            throw EvaluatorError{fmt::format(
+                "this job has GPUs (CUDA_VISIBLE_DEVICES={}), but none can compute: {}. "
+                "evaluator.backend = \"cpu\" takes the CPU all the same; longrope "
+                "devices says more",
+                given, choice.reason)};
         }
         note = cpu_note(choice.reason);
         return std::nullopt;
@@ -164,6 +181,7 @@ class TransformerEvaluator final : public Evaluator {
 public:
     explicit TransformerEvaluator(const EvaluatorSettings& settings)
         : angles_{parse_angle_mode(settings.angles)},
+          threads_{settings.threads},
           model_{settings.model_path},
           documents_{settings.documents_path},
           backend_{open_backend(settings, model_, documents_)},
@@ -196,7 +214,8 @@ public:
                                   .start_tokens = request.start_tokens,
                                   .attention_scale = request.attention_scale,
                                   .angles = angles_},
-                                 static_cast<std::int64_t>(tokens.size())};
+                                 static_cast<std::int64_t>(tokens.size()),
+                                 threads_};
         EvaluationResult result;
         result.token_nll = transformer_.token_nll(tokens, rotary);
         model_.check_unchanged();
@@ -211,6 +230,7 @@ public:
 
 private:
     AngleMode angles_;
+    std::uint32_t threads_;
     ModelFolder model_;
     Documents documents_;
     Backend backend_;

@@ -109,7 +109,7 @@ reported_step() {
 find_nvidia_libraries() {
     local library folder known
     known=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)
-    for library in libcublasLt.so.13 libcudnn.so.9; do
+    for library in libcublasLt.so.13 libcudnn.so.9 libnvrtc.so.13; do
         [[ $known != *"$library"* ]] || continue
         for folder in /usr/local/cuda/lib64 /usr/local/cuda/lib \
             $(python3 -c 'import glob, site, sys
@@ -145,6 +145,7 @@ names_a_holder() {
     done
     cat "$work/held.json"
     echo "pid $holder, which computed on the device, was not named within $waited s"
+    grep -q '"pid":' "$work/held.json" || echo "nobody was: in a container the driver may show no processes"
     kill "$holder" 2>/dev/null || true
     wait "$holder" || true
     holder=

@@ -75,13 +75,25 @@ void require_index_range(const AttentionSegment& shape) {
                     describe(shape), largest, largest_tensor)};
 }
 
-/// Opens cuDNN once for the process. @returns why not; empty if it is open
+/// @returns why it cannot be opened; empty if it is
+std::string open_library(void*& handle, const std::string& file, int visibility) {
+    handle = ::dlopen(file.c_str(), RTLD_NOW | visibility);
+    if (handle != nullptr) return {};
+    const char* const reason = ::dlerror();
+    return reason != nullptr ? reason : fmt::format("{} cannot be loaded", file);
+}
+
+/// Opens cuDNN once for the process. It compiles its kernels of attention with NVRTC, which it
+/// opens by name when the first is planned, and then says little of one that is missing. Opened
+/// here it is found where this program's own CUDA libraries are.
+/// @returns why not; empty if both are open
 const std::string& load_library() {
     static const std::string failure = []() -> std::string {
-        fe::cudnn_dlhandle = ::dlopen(library_file, RTLD_NOW | RTLD_LOCAL);
-        if (fe::cudnn_dlhandle != nullptr) return {};
-        const char* const reason = ::dlerror();
-        return reason != nullptr ? reason : fmt::format("{} cannot be loaded", library_file);
+        void* compiler = nullptr;
+        const std::string missing = open_library(
+            compiler, fmt::format("libnvrtc.so.{}", CUDART_VERSION / 1000), RTLD_GLOBAL);
+        if (!missing.empty()) return fmt::format("NVRTC is missing: {}", missing);
+        return open_library(fe::cudnn_dlhandle, library_file, RTLD_LOCAL);
     }();
     return failure;
 }

@@ -71,6 +71,20 @@ TEST_CASE("scores depend on the distance of two positions alone, except across n
     CHECK(std::abs(product(with_start, 10, 40) - expected) > 0.1);
 }
 
+TEST_CASE("any number of threads fills the same table") {
+    const std::vector<double> factors{1.0, 1.5, 2.25, 8.0};
+    const RotarySettings settings{
+        .theta = theta, .rotary_dim = 8, .factors = factors, .start_tokens = 7};
+    for (const std::int64_t positions : {1, 5, 70'001}) {
+        const RotaryTable one{settings, positions};
+        for (const std::uint32_t threads : {2U, 3U, 64U}) {
+            const RotaryTable table{settings, positions, threads};
+            CHECK(std::ranges::equal(table.cosines(), one.cosines()));
+            CHECK(std::ranges::equal(table.sines(), one.sines()));
+        }
+    }
+}
+
 TEST_CASE("angles stay exact to float32 rounding at two million positions") {
     const std::vector<double> factors{1.0, 1.0, 1.0, 1.0};
     const std::int64_t positions = 2'000'001;

@@ -99,6 +99,16 @@ class WithoutGpu(unittest.TestCase):
         self.assertIn(f"cuda       not taken: {reason}", text)
         self.check_that_the_cpu_computes(reason)
 
+    def test_a_job_that_has_gpus_does_not_compute_on_the_cpu_unasked(self) -> None:
+        self.require_no_gpu()
+        refused = self.evaluate("--precision", "bf16", CUDA_VISIBLE_DEVICES="0,1")
+        self.assertEqual(refused.returncode, EXIT_NOBODY_LEFT, refused.stderr)
+        self.assertIn("this job has GPUs (CUDA_VISIBLE_DEVICES=0,1), but none can", refused.stderr)
+        self.assertIn('evaluator.backend = "cpu" takes the CPU all the same', refused.stderr)
+        for none in ("", "-1"):
+            answer = self.evaluate("--precision", "bf16", CUDA_VISIBLE_DEVICES=none)
+            self.assertIn("the CPU computes, since the GPU cannot: ", answer.stderr)
+
     def test_in_float32_nothing_is_said_of_a_gpu_that_is_not_there(self) -> None:
         self.require_no_gpu()
         answer = self.evaluate()

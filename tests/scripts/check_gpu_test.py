@@ -42,7 +42,7 @@ class CheckGpuTest(unittest.TestCase):
         self.bin.mkdir()
         for name, text in (
             ("nvidia-smi", ""),
-            ("ldconfig", "echo libcublasLt.so.13 libcudnn.so.9"),
+            ("ldconfig", "echo libcublasLt.so.13 libcudnn.so.9 libnvrtc.so.13"),
             ("compute-sanitizer", 'echo "$@"'),
         ):
             self.add(self.bin, name, text)
