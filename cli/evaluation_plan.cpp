@@ -46,11 +46,16 @@ target_tokens = 2147483647
 struct Source {
     coordinator::Configuration configuration;
     std::optional<coordinator::RunHistory> history;
+    std::filesystem::path history_file;  ///< there or not; empty: no run
 };
 
 /// Whether the word for a run means its history, not its configuration file.
 bool is_history(const std::string& word) {
-    return word.ends_with(".h5") || std::filesystem::is_directory(word);
+    std::error_code unreadable;  // then the error is that of reading a configuration
+    const std::filesystem::file_status status = std::filesystem::status(word, unreadable);
+    const bool missing = status.type() == std::filesystem::file_type::not_found;
+    return word.ends_with(".h5") || std::filesystem::is_directory(status) ||
+           (missing && !word.ends_with(".toml"));
 }
 
 /// Refuses to write over what is read, or over a file that is there without --force.
@@ -79,7 +84,7 @@ Source source_of_history(const std::filesystem::path& file,
     coordinator::RunHistory history = read_present_history(file);
     coordinator::Configuration configuration = configuration_of(history, file, overrides);
     configuration.run.directory = file.has_parent_path() ? file.parent_path().string() : ".";
-    return {std::move(configuration), std::move(history)};
+    return {std::move(configuration), std::move(history), file};
 }
 
 /// The settings of a run's configuration file or history, or defaults; flags win either way.
@@ -91,9 +96,9 @@ Source source_of(const cxxopts::ParseResult& parsed) {
         }
         coordinator::Configuration configuration =
             coordinator::read_configuration(word, input_overrides(parsed));
-        auto history = coordinator::read_history(
-            std::filesystem::path{configuration.run.directory} / "search.h5");
-        return {std::move(configuration), std::move(history)};
+        std::filesystem::path file{configuration.run.directory};
+        file /= "search.h5";
+        return {std::move(configuration), coordinator::read_history(file), file};
     }
     if (parsed.count("model") == 0 || parsed.count("documents") == 0) {
         throw UsageError{
@@ -104,7 +109,7 @@ Source source_of(const cxxopts::ParseResult& parsed) {
         if (parsed.count(flag) == 0) continue;
         throw UsageError{fmt::format("--{} goes with a run", flag)};
     }
-    return {folder_configuration(parsed, "longrope evaluate"), std::nullopt};
+    return {folder_configuration(parsed, "longrope evaluate"), std::nullopt, {}};
 }
 
 /// The stage that is evaluated: the one that --stage names, or else the last that has a best
@@ -129,10 +134,10 @@ const coordinator::StageSettings* evaluated_stage(
 
 /// @throws StageWaits, as a search ends, if the model of the stage is still to be made
 void require_stage_model(const coordinator::Configuration& configuration,
-                         const coordinator::StageSettings& stage) {
+                         const coordinator::StageSettings& stage,
+                         const std::filesystem::path& history) {
     if (is_model_there(stage.model)) return;
     const auto index = static_cast<std::size_t>(&stage - configuration.stages.data());
-    const auto history = std::filesystem::path{configuration.run.directory} / "search.h5";
     throw StageWaits{waiting_text(configuration, index, history).substr(1)};  // begins a line
 }
 
@@ -309,12 +314,12 @@ std::uint64_t EvaluationPlan::tokens_read(std::size_t column) const {
 
 EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     EvaluationPlan plan;
-    auto [configuration, history] = source_of(parsed);
+    auto [configuration, history, history_file] = source_of(parsed);
     plan.configuration = std::move(configuration);
     check_outputs(parsed, plan.configuration);
     const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration, history);
     if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
-        require_stage_model(plan.configuration, *stage);
+        require_stage_model(plan.configuration, *stage, history_file);
         plan.stage_model = stage->model;
         take_stage_model(plan.configuration, stage->model);
     }

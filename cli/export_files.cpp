@@ -87,13 +87,13 @@ std::string write_export(const ExportPlan& plan) {
         case ExportFormat::hugging_face:
             return write_folder(plan);
         case ExportFormat::vllm:
-            write_text(plan.output, json_text(vllm_overrides(plan.model.value(), plan.rope)));
             if (longer_tokenizer_config(plan.configuration.model.path, plan.rope)) {
                 print_error(
                     "{}/{}: its model_max_length is below {}, and vLLM serves no more than that: "
                     "--format hf writes the file anew\n",
                     plan.configuration.model.path, tokenizer_file, plan.rope.target_tokens());
             }
+            write_text(plan.output, json_text(vllm_overrides(plan.model.value(), plan.rope)));
             break;
         case ExportFormat::csv:
             write_text(plan.output, factors_csv(plan.rope));

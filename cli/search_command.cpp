@@ -79,8 +79,6 @@ ExitCode wait_for_model(coordinator::RunPlan& plan, const coordinator::MissingMo
     return ExitCode::waiting;
 }
 
-using TimePoint = std::chrono::steady_clock::time_point;
-
 /// When the search must be over because its Slurm job ends, if it is in one whose end is known.
 std::optional<TimePoint> end_of_slurm_job(Reporter& reporter) {
     const std::optional<SlurmJob> slurm = slurm_job();
@@ -124,10 +122,8 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     if (const std::string line = replaced_scaling(configuration); !line.empty()) {
         reporter.log(line);
     }
-    auto stop_by = end_of_slurm_job(reporter);
-    if (const auto limit = end_of_time_limit(configuration.run.time_limit_seconds, begin)) {
-        stop_by = std::min(*limit, stop_by.value_or(*limit));
-    }
+    const auto stop_by =
+        end_of_search(configuration.run.time_limit_seconds, begin, end_of_slurm_job(reporter));
     try {
         const std::vector<protocol::Setup> setups = setups_of(configuration);
         protocol::Transport& transport =

@@ -134,13 +134,13 @@ seconds margin_before_end(seconds left) {
     return std::min(left / 10, longest_margin);
 }
 
-std::optional<std::chrono::steady_clock::time_point> end_of_time_limit(
-    double limit_seconds, std::chrono::steady_clock::time_point begin) {
-    using Clock = std::chrono::steady_clock;
-    if (limit_seconds <= 0) return std::nullopt;
+std::optional<TimePoint> end_of_search(double limit_seconds, TimePoint begin,
+                                       std::optional<TimePoint> job) {
+    if (limit_seconds <= 0) return job;
     const std::chrono::duration<double> limit{limit_seconds};
-    return begin + std::chrono::duration_cast<Clock::duration>(limit) -
-           margin_before_end(std::chrono::duration_cast<seconds>(limit));
+    const TimePoint own = begin + std::chrono::duration_cast<TimePoint::duration>(limit) -
+                          margin_before_end(std::chrono::duration_cast<seconds>(limit));
+    return std::min(own, job.value_or(own));
 }
 
 std::string describe(const SlurmJob& job, const SlurmTimeLeft& left) {

@@ -42,11 +42,14 @@ using SlurmTimeLeft = std::variant<std::chrono::seconds, NoTimeLimit, TimeUnknow
 /// tenth of what is left, 3 minutes at most.
 [[nodiscard]] std::chrono::seconds margin_before_end(std::chrono::seconds left);
 
-/// When a search must be over by run.time_limit_seconds, as by the end of a job.
+using TimePoint = std::chrono::steady_clock::time_point;
+
+/// When a search must be over: by run.time_limit_seconds, less the margin of a job, or by its job.
 /// @param limit_seconds  0: no limit
 /// @param begin          of the search, from when the limit counts
-[[nodiscard]] std::optional<std::chrono::steady_clock::time_point> end_of_time_limit(
-    double limit_seconds, std::chrono::steady_clock::time_point begin);
+/// @param job            when it must be over for the job's sake
+[[nodiscard]] std::optional<TimePoint> end_of_search(double limit_seconds, TimePoint begin,
+                                                     std::optional<TimePoint> job);
 
 /// A line for the log: when the job ends and what the search makes of it.
 [[nodiscard]] std::string describe(const SlurmJob& job, const SlurmTimeLeft& left);

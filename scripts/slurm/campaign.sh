@@ -90,13 +90,15 @@ check=$("$LONGROPE" search --check --json --ranks 1 "$config") ||
     fail $? "the search cannot run (above); nothing was submitted"
 
 # The run directory, then the tunings that CONFIG asks for, in the order of its stages.
-asked=$("$PYTHON" - "$check" "$config" <<'PYTHON'
+asked=$("$PYTHON" - "$check" "$config" "${#tunings[@]}" <<'PYTHON'
 import json, sys
 check = json.loads(sys.argv[1])
 print(check["directory"])
 made = set()
 for stage in check["stages"]:
-    if not stage["model_missing"] or stage["model"] in made:
+    if int(sys.argv[3]) > 0:  # --tune takes their place
+        break
+    if not stage["model_missing"] or not stage["tasks_left"] or stage["model"] in made:
         continue
     made.add(stage["model"])
     if not stage["trainings"]:
@@ -115,9 +117,9 @@ made=$'\n'
 for tuning in "${tunings[@]}"; do
     IFS=$'\t' read -r _ settings base output _ <<<"$tuning"
     [ -f "$settings" ] || fail 3 "there is no settings file $settings"
-    [[ $made == *$'\n'"$base"$'\n'* || -f $output/config.json ]] || compgen -G "$base/*.safetensors" >/dev/null ||
+    [[ $made == *$'\n'"${base%/}"$'\n'* || -f $output/config.json ]] || compgen -G "$base/*.safetensors" >/dev/null ||
         fail 3 "$base has no *.safetensors file to tune: another folder by LONGROPE_MODEL_PATH or --tune"
-    made+=$output$'\n'
+    made+=${output%/}$'\n'
 done
 
 # --- The chain ------------------------------------------------------------------------------------

@@ -179,10 +179,10 @@ follows=no
 for word in "${extra[@]}"; do
     case $word in --dependency* | -d*) follows=yes ;; esac
 done
-# In Python: the stages that the job can run, those before the first whose model is missing.
+# In Python: the stages that the job can run, those before the first that is to be searched without its model.
 runnable='
 def runnable(stages, follows):
-    missing = [number for number, stage in enumerate(stages) if stage["model_missing"]]
+    missing = [number for number, stage in enumerate(stages) if stage["model_missing"] and stage["tasks_left"]]
     return stages if follows == "yes" or not missing else stages[: missing[0]]'
 
 # Given options of --check, sets check (its JSON) and by it directory, complete, in_use_by, waits_for, bytes (of an

@@ -213,11 +213,20 @@ TEST_CASE("a search leaves a tenth of the time, and no more than three minutes")
 }
 
 TEST_CASE("a time limit counts from when the search began, and leaves as much") {
-    const std::chrono::steady_clock::time_point begin{seconds{1000}};
-    CHECK_FALSE(end_of_time_limit(0.0, begin).has_value());
-    CHECK(end_of_time_limit(0.5, begin) == begin + std::chrono::milliseconds{500});
-    CHECK(end_of_time_limit(3600.0, begin) == begin + seconds{3420});
-    CHECK(end_of_time_limit(1e9, begin) > begin);  // the longest that is accepted
+    const TimePoint begin{seconds{1000}};
+    CHECK_FALSE(end_of_search(0.0, begin, std::nullopt).has_value());
+    CHECK(end_of_search(0.5, begin, std::nullopt) == begin + std::chrono::milliseconds{500});
+    CHECK(end_of_search(3600.0, begin, std::nullopt) == begin + seconds{3420});
+    CHECK(end_of_search(1e9, begin, std::nullopt) > begin);  // the longest that is accepted
+}
+
+TEST_CASE("of a time limit and the end of a job the earlier counts") {
+    const TimePoint begin{seconds{1000}};
+    const TimePoint early = begin + seconds{600};
+    const TimePoint late = begin + seconds{7200};
+    CHECK(end_of_search(0.0, begin, late) == late);
+    CHECK(end_of_search(3600.0, begin, early) == early);
+    CHECK(end_of_search(3600.0, begin, late) == begin + seconds{3420});
 }
 
 TEST_CASE("the log says when the job ends, or why that is not known") {
