@@ -18,6 +18,12 @@ public:
     using std::runtime_error::runtime_error;
 };
 
+/// The device cannot be had while others hold it; in a while it may.
+class DeviceBusy : public EvaluatorError {
+public:
+    using EvaluatorError::EvaluatorError;
+};
+
 /// What one evaluator works with for its whole life.
 struct EvaluatorSettings {
     std::string backend = "auto";      ///< auto, cuda, cpu, reference, synthetic
@@ -29,6 +35,7 @@ struct EvaluatorSettings {
     std::string weights = "resident";  ///< resident or streamed (WeightResidency); of CPUs alone
     std::uint32_t threads = 1;         ///< threads of this evaluator, at least 1
     std::uint32_t node_rank = 0;       ///< which GPU: the rank's index among those of its node
+    std::string device_uuid{};         ///< GPU that must be taken; empty: that of node_rank
     std::uint64_t longest_positions = 0;  ///< L' of the longest request; 0: the longest document
     SyntheticSettings synthetic{};        ///< read by the synthetic backend only
 };

@@ -110,9 +110,14 @@ std::optional<Backend> open_gpu(const EvaluatorSettings& settings, const ModelFo
     cuda::BackendChoice choice{.reason = loaded.reason};
     if (loaded.module != nullptr) {
         probe = loaded.module->probe();
-        choice = cuda::choose_backend(probe, settings.precision, settings.node_rank);
+        choice = cuda::choose_backend(probe, settings.precision, settings.node_rank,
+                                      settings.device_uuid);
     }
     if (!choice.gpu) {
+        if (!settings.device_uuid.empty()) {
+            throw EvaluatorError{
+                fmt::format("the GPU that this rank computed on is gone: {}", choice.reason)};
+        }
         if (settings.backend == "cuda") {
             throw EvaluatorError{
                 fmt::format("evaluator.backend = \"cuda\", but the GPU cannot compute: {}. "
@@ -147,7 +152,7 @@ std::optional<Backend> open_gpu(const EvaluatorSettings& settings, const ModelFo
             .note = leftover};
     } catch (const EvaluatorError& error) {
         if (leftover.empty()) throw;
-        throw EvaluatorError{fmt::format("{} ({})", error.what(), leftover)};
+        throw DeviceBusy{fmt::format("{} ({})", error.what(), leftover)};
     }
 }
 

@@ -62,6 +62,7 @@ evaluator::EvaluatorSettings settings_of(const protocol::Setup& setup) {
     settings.threads = setup.threads;
     settings.node_rank = setup.node_rank;
     settings.longest_positions = setup.longest_positions;
+    settings.device_uuid = setup.device_uuid;
     settings.synthetic.dimensions = setup.synthetic.dimensions;
     settings.synthetic.theta = setup.synthetic.theta;
     settings.synthetic.original_window = setup.synthetic.original_window;
@@ -144,6 +145,7 @@ void serve(int socket, const std::string& build) {
     } catch (const evaluator::EvaluatorError& error) {
         protocol::Fault fault;
         fault.at_start = true;
+        fault.may_pass = dynamic_cast<const evaluator::DeviceBusy*>(&error) != nullptr;
         fault.reason = error.what();
         send_bytes(socket, protocol::encode(fault));
         throw;

@@ -44,6 +44,7 @@ void Supervisor::set_up(protocol::Setup setup) {
     if (retired_) return;
     setup.threads = launch_.setup.threads;
     setup.node_rank = launch_.setup.node_rank;
+    setup.device_uuid = launch_.setup.device_uuid;
     launch_.setup = std::move(setup);
     drop_child();
     given_up_ = false;
@@ -86,6 +87,7 @@ void Supervisor::stop() {
 void Supervisor::start(Clock::time_point now) {
     reader_ = {};
     refused_ = false;
+    may_pass_ = false;
     hung_up_ = false;
     hung_up_until_.reset();
     answered_ = false;
@@ -205,7 +207,9 @@ void Supervisor::read(std::vector<protocol::Message>& events) {
 }
 
 void Supervisor::accept(protocol::Message message, std::vector<protocol::Message>& events) {
-    if (std::holds_alternative<protocol::Hello>(message) && !ready_) {
+    if (const auto* hello = std::get_if<protocol::Hello>(&message); hello && !ready_) {
+        // Counted anew, devices may have other numbers, where one is lost for example.
+        if (!hello->device_uuid.empty()) launch_.setup.device_uuid = hello->device_uuid;
         ready_ = true;
         has_started_ = true;
         events.push_back(std::move(message));
@@ -226,6 +230,7 @@ void Supervisor::accept(protocol::Message message, std::vector<protocol::Message
     } else if (const auto* fault = std::get_if<protocol::Fault>(&message);
                fault && !ready_ && fault->at_start) {
         refused_ = true;
+        may_pass_ = fault->may_pass;
         broken_ = fault->reason.empty() ? "the evaluator refuses to start" : fault->reason;
     } else if (fault && is_current(*fault)) {
         broken_ = fault->reason.empty() ? "the evaluator could not do the task" : fault->reason;
@@ -269,7 +274,8 @@ void Supervisor::fail(std::string reason, Clock::time_point now,
         fault.at_start = true;  // no task pays for it
         if (!answered_) {
             ++failed_starts_;
-            given_up_ = (refused_ && !has_started_) || failed_starts_ >= max_failed_starts;
+            const bool may_pass = may_pass_ || has_started_;
+            given_up_ = (refused_ && !may_pass) || failed_starts_ >= max_failed_starts;
             fault.given_up = given_up_;
             next_start_ = now + (refused_ ? Clock::duration{refusal_backoff}
                                           : Clock::duration{start_backoff}) *

@@ -21,8 +21,8 @@ namespace longrope::worker {
 /// replaced once it is gone and has freed its device, and is reported as a Fault of the task it was
 /// on. The third process in a row that ends without a task, before it answered anything, is the
 /// last: its Fault says `given_up`. So does the first one where the evaluator itself says why it
-/// cannot start, unless one has started here before: then the reason may pass. And so does one that
-/// SIGKILL does not end.
+/// cannot start, unless it says that this may pass, or one has started here before. And so does one
+/// that SIGKILL does not end.
 class Supervisor {
 public:
     using Clock = std::chrono::steady_clock;
@@ -87,8 +87,9 @@ private:
     bool stopped_ = false;
     bool killed_ = false;  ///< the child has been reported and is about to end
     std::optional<Clock::time_point> killed_until_;  ///< when it must have ended
-    bool refused_ = false;  ///< the evaluator itself said why it cannot start
-    bool hung_up_ = false;  ///< the child closed its connection
+    bool refused_ = false;   ///< the evaluator itself said why it cannot start
+    bool may_pass_ = false;  ///< and that it may pass
+    bool hung_up_ = false;   ///< the child closed its connection
     std::optional<Clock::time_point> hung_up_until_;  ///< when it must have ended by itself
     std::string broken_;                              ///< why the connection is of no use
     bool answered_ = false;            ///< this process has finished a task or reported a fault

@@ -24,7 +24,8 @@ inline constexpr int oldest_sm_version = 80;
 /// on one, which the coordinator refuses.
 /// @param precision  "f32" or "bf16"
 /// @param node_rank  index of the rank among those of its node, from 0
+/// @param uuid       of the device that must be taken; empty: any
 [[nodiscard]] BackendChoice choose_backend(const ProbeResult& probe, const std::string& precision,
-                                           std::uint32_t node_rank);
+                                           std::uint32_t node_rank, const std::string& uuid = "");
 
 }  // namespace longrope::evaluator::cuda

@@ -22,6 +22,7 @@ std::vector<Message> samples() {
     setup.synthetic.fault = "crash";
     setup.node_rank = 3;
     setup.longest_positions = 2'048'000;
+    setup.device_uuid = "GPU-7";
     Task task;
     task.id = 7;
     task.factors = {1.0, 1.25, 8.0};
@@ -37,6 +38,7 @@ std::vector<Message> samples() {
     Fault fault;
     fault.reason = "killed by signal 9";
     fault.given_up = true;
+    fault.may_pass = true;
     fault.setup = 3;
     return {setup,
             hello,

@@ -8,7 +8,9 @@
 #include <chrono>
 #include <cmath>
 #include <string>
+#include <vector>
 
+#include "tests/evaluator/temporary_folder.hpp"
 #include "tests/worker/orphans.hpp"
 #include "tests/worker/supervised_evaluator.hpp"
 #include "worker/supervisor.hpp"
@@ -205,6 +207,26 @@ TEST_CASE("an evaluator that says why it cannot start is given up at once in its
     CHECK(evaluator.supervisor().given_up());
     evaluator.jump(std::chrono::seconds{3600});
     REQUIRE(comes_true([&] { return evaluator.step().empty() && !has_children(); }));
+}
+
+TEST_CASE("a refusal that may pass is tried again, though none has started here yet") {
+    const tests::TemporaryFolder folder;
+    protocol::Fault busy;
+    busy.at_start = true;
+    busy.may_pass = true;
+    busy.reason = "another process holds the GPU";
+    const std::vector<std::byte> frame = protocol::encode(busy);
+    const auto said =
+        folder.write("said", {reinterpret_cast<const char*>(frame.data()), frame.size()});
+    SupervisedEvaluator evaluator{shell_launch("cat '" + said.string() + "' >&" +
+                                               std::to_string(child_socket) + "; exec sleep 1000")};
+    const auto fault = evaluator.await<protocol::Fault>();
+    CHECK_FALSE(fault.given_up);
+    evaluator.jump(std::chrono::seconds{19});
+    CHECK(evaluator.step().empty());
+    std::string reason;
+    CHECK(faults_until_given_up(evaluator, reason) == 2);
+    CHECK(reason == busy.reason);
 }
 
 TEST_CASE("an evaluator that crashes before its Hello is tried three times, then given up") {

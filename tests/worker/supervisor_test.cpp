@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "evaluator/synthetic/synthetic_evaluator.hpp"
 #include "tests/evaluator/temporary_folder.hpp"
@@ -61,6 +63,33 @@ std::set<std::string> open_descriptors(pid_t pid) {
     } catch (...) {  // a failed assertion must not run the other tests in this process
     }
     ::_exit(1);
+}
+
+/// An evaluator process that says one word, and writes down what it is sent.
+Supervisor::Launch recording_launch(const tests::TemporaryFolder& folder,
+                                    const protocol::Message& word) {
+    const std::vector<std::byte> frame = protocol::encode(word);
+    const std::filesystem::path said =
+        folder.write("said", {reinterpret_cast<const char*>(frame.data()), frame.size()});
+    return shell_launch(fmt::format("cat '{}' >&{}; exec cat <&{} >'{}'", said.string(),
+                                    child_socket, child_socket,
+                                    (folder.path() / "received").string()));
+}
+
+/// The Setup of this number, as the evaluator process was sent it.
+protocol::Setup received_setup(SupervisedEvaluator& evaluator, const tests::TemporaryFolder& folder,
+                               std::uint32_t number) {
+    std::optional<protocol::Message> seen;
+    REQUIRE(comes_true([&] {
+        (void)evaluator.step();
+        std::ifstream stream{folder.path() / "received", std::ios::binary};
+        const std::string bytes{std::istreambuf_iterator<char>{stream}, {}};
+        protocol::FrameReader reader;
+        reader.append(std::as_bytes(std::span{bytes}));
+        seen = reader.next();
+        return seen && std::get<protocol::Setup>(*seen).number == number;
+    }));
+    return std::get<protocol::Setup>(*seen);
 }
 
 }  // namespace
@@ -111,28 +140,22 @@ TEST_CASE("another setup replaces the evaluator, drops its tasks and is named by
 
 TEST_CASE("another setup finds the evaluator on the rank's own share of the node, as before") {
     const tests::TemporaryFolder folder;
-    const std::filesystem::path received = folder.path() / "received";
-    Supervisor::Launch launch = shell_launch("exec cat <&" + std::to_string(child_socket) + " >'" +
-                                             received.string() + "'");
+    protocol::Hello hello;
+    hello.device_uuid = "GPU-7";
+    Supervisor::Launch launch = recording_launch(folder, hello);
     launch.setup.threads = 5;
     launch.setup.node_rank = 3;
     SupervisedEvaluator evaluator{launch};
+    (void)evaluator.await<protocol::Hello>();
+    CHECK(received_setup(evaluator, folder, 0).device_uuid.empty());
     protocol::Setup setup = synthetic_launch().setup;  // as it comes from the coordinator
     setup.number = 1;
     setup.threads = 0;
     evaluator.supervisor().set_up(setup);
-    std::optional<protocol::Message> seen;
-    REQUIRE(comes_true([&] {
-        (void)evaluator.step();
-        std::ifstream stream{received, std::ios::binary};
-        const std::string bytes{std::istreambuf_iterator<char>{stream}, {}};
-        protocol::FrameReader reader;
-        reader.append(std::as_bytes(std::span{bytes}));
-        seen = reader.next();
-        return seen && std::get<protocol::Setup>(*seen).number == 1;
-    }));
-    CHECK(std::get<protocol::Setup>(*seen).node_rank == 3);
-    CHECK(std::get<protocol::Setup>(*seen).threads == 5);
+    const protocol::Setup received = received_setup(evaluator, folder, 1);
+    CHECK(received.node_rank == 3);
+    CHECK(received.threads == 5);
+    CHECK(received.device_uuid == "GPU-7");
 }
 
 TEST_CASE("a supervisor that has given up tries again with another setup") {

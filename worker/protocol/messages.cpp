@@ -27,7 +27,7 @@ void fields(Visitor& visit, M& m) {
         visit(m.isa), visit(m.angles), visit(m.weights), visit(m.threads);
         visit(m.start_deadline_seconds), visit(m.watchdog_seconds);
         fields(visit, m.synthetic);
-        visit(m.node_rank), visit(m.longest_positions);
+        visit(m.node_rank), visit(m.longest_positions), visit(m.device_uuid);
     } else if constexpr (std::is_same_v<T, Hello>) {
         visit(m.setup);
         visit(m.model_digest), visit(m.documents_digest), visit(m.numerics_class);
@@ -43,7 +43,7 @@ void fields(Visitor& visit, M& m) {
         visit(m.id), visit(m.attempt), visit(m.sum_nll), visit(m.scored_tokens), visit(m.seconds);
     } else if constexpr (std::is_same_v<T, Fault>) {
         visit(m.id), visit(m.attempt), visit(m.at_start), visit(m.given_up);
-        visit(m.setup), visit(m.reason), visit(m.hung);
+        visit(m.setup), visit(m.reason), visit(m.hung), visit(m.may_pass);
     } else if constexpr (std::is_same_v<T, Stop>) {
         visit(m.finalize);
     } else if constexpr (std::is_same_v<T, Leave>) {

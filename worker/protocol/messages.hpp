@@ -46,6 +46,7 @@ struct Setup {
     SyntheticSetup synthetic;
     std::uint32_t node_rank = 0;          ///< of the rank among those of its node; set by the rank
     std::uint64_t longest_positions = 0;  ///< L' of the longest task; 0: of the longest document
+    std::string device_uuid{};  ///< GPU that the rank has computed on, if it has; set by the rank
     friend bool operator==(const Setup&, const Setup&) = default;
 };
 
@@ -104,6 +105,7 @@ struct Fault {
     std::string reason;
     std::uint32_t setup = 0;  ///< number of the setup that the evaluator was started with
     bool hung = false;        ///< the task had passed its deadline
+    bool may_pass = false;    ///< at start: the evaluator could not, for now
     friend bool operator==(const Fault&, const Fault&) = default;
 };
 

@@ -56,6 +56,19 @@ TEST_CASE("the ranks of a node take its devices in turn") {
     }
 }
 
+TEST_CASE("a rank keeps its device where others have got other numbers, or has none") {
+    ProbeResult probe = with_devices(8);
+    probe.devices.erase(probe.devices.begin() + 3);  // lost
+    for (std::uint32_t rank = 0; rank < 8; ++rank) {
+        const std::string uuid = "GPU-" + std::to_string(rank);
+        const BackendChoice choice = choose_backend(probe, "bf16", rank, uuid);
+        CHECK(choice.gpu == (rank != 3));
+        if (choice.gpu) CHECK(probe.devices[static_cast<std::size_t>(choice.device)].uuid == uuid);
+    }
+    CHECK(choose_backend(probe, "bf16", 3, "GPU-3").reason ==
+          "GPU-3 is not among the 7 devices that CUDA shows");
+}
+
 TEST_CASE("devices without bfloat16 products are left out, and named where there is no other") {
     ProbeResult probe = with_devices(3);
     probe.devices[0].name = "Tesla T4";
