@@ -21,7 +21,8 @@ struct SettingFlag {
 constexpr std::array<SettingFlag, 11> setting_flags{{
     {"run-directory", "run.directory", "where history and log are kept"},
     {"seed", "run.seed", "of all random choices"},
-    {"time-limit", "run.time_limit_seconds", "stop in good time before so many seconds have passed, ready to go on"},
+    {"time-limit", "run.time_limit_seconds",
+     "stop in good time before so many seconds have passed, ready to go on"},
     {"iterations", "stage.iterations", "generations after the first, of the stage"},
     {"backend", "evaluator.backend", "auto, cuda, cpu, reference or synthetic"},
     {"threads", "evaluator.threads", "per evaluator; 0: cores of the node / ranks of the node"},

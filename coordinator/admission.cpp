@@ -12,7 +12,10 @@ Admission::Admission(Requirements requirements, std::span<const protocol::Worker
 
 void Admission::require_model(std::string digest) {
     required_.model_digest = std::move(digest);
-    devices_.clear();  // the evaluators start anew, perhaps on others
+}
+
+void Admission::on_restart() {
+    devices_.clear();
 }
 
 void Admission::hear(protocol::WorkerId worker, protocol::Hello hello, Clock::time_point now) {

@@ -52,6 +52,8 @@ public:
 
     /// The weights of the next stage; what a worker said before does not count for it.
     void require_model(std::string digest);
+    /// All evaluators are started anew, perhaps on other devices.
+    void on_restart();
     /// A worker says who it is; of two words the last counts.
     void hear(protocol::WorkerId worker, protocol::Hello hello, Clock::time_point now);
     /// Its evaluator failed: what that said is forgotten, and the word of the next is not waited

@@ -107,6 +107,7 @@ private:
         admission_.require_model(plan_.stages().at(stage).plan().model_digest);
         if (setups_.empty() || setups_[stage] == setups_[setup_of_]) return;
         setup_of_ = stage;
+        admission_.on_restart();
         protocol::Setup setup = setups_[stage];
         setup.number = ++setup_number_;
         for (const WorkerId worker : roster_.present()) {

@@ -37,7 +37,7 @@ void Dispatcher::remove_worker(protocol::WorkerId worker) {
         std::erase_if(abandoned_, [worker](const auto& entry) { return entry.second == worker; });
     // Back to the front, in their old order.
     for (auto task = tasks_.rbegin(); task != tasks_.rend(); ++task) {
-        task->second.faults.erase(worker);
+        if (task->second.faults.erase(worker) > 0) task->second.hung = false;
         if (task->second.worker != worker) continue;
         task->second.worker.reset();
         --running_;
@@ -142,7 +142,12 @@ protocol::Task Dispatcher::message(std::uint64_t id, TaskState& task) const {
     sent.per_token = job.per_token;
     sent.offset = job.offset;
     sent.scored = job.scored;
-    task.deadline = std::max(deadline(sent.positions), task.hung ? 2 * task.deadline : 0.0);
+    task.deadline = deadline(sent.positions);
+    // Where others of its length were in time it may be slow, if that was not the floor already.
+    const bool measured = expected(sent.positions).has_value();
+    if (task.hung && measured && task.deadline > settings_.deadline_floor.count()) {
+        task.deadline *= 2;
+    }
     sent.deadline_seconds = task.deadline;
     return sent;
 }

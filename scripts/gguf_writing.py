@@ -56,10 +56,11 @@ def read_config(folder: Path) -> dict[str, Any]:
             "head_dim": config["hidden_size"] // config["num_attention_heads"],
             "rms_norm_eps": 1e-6,
         }
-        for key in ("num_hidden_layers", "intermediate_size", "vocab_size"):
-            config[key] + 0
     except (KeyError, TypeError) as error:
-        raise GgufError(f"{folder / 'config.json'}: no number {error}") from error
+        raise GgufError(f"{folder / 'config.json'}: the shapes are incomplete: {error}") from error
+    for key in ("num_hidden_layers", "intermediate_size", "vocab_size"):
+        if not isinstance(config.get(key), int):
+            raise GgufError(f"{folder / 'config.json'}: {key} is {config.get(key)}, no number")
     return config | {key: config.get(key) or value for key, value in defaults.items()}
 
 

@@ -7,7 +7,7 @@ usage() {
     cat <<HELP
 Builds longrope with its GPU backend here, where no GPU need be, and packs what scripts/check_gpu.sh
 runs, with the libraries that it needs: for a machine that has a GPU, but neither our dependencies nor
-a network. That machine must bring NVIDIA's driver, cuBLAS and cuDNN 9, and C and C++ libraries as new as ours.
+a network. That machine must bring NVIDIA's driver, cuBLAS, NVRTC and cuDNN 9, and C and C++ libraries as new as ours.
 
 usage: scripts/pack_gpu_check.sh FILE.tar.xz
 

@@ -186,6 +186,8 @@ def prepare(arguments: argparse.Namespace) -> str:
         max_total_tokens=arguments.max_total_tokens,
     )
     if arguments.output.suffix != TRAINING_SUFFIX:
+        if arguments.force or arguments.bos != "auto":
+            raise DocumentsError(f"--force and --bos go with a documents file ({TRAINING_SUFFIX})")
         count = write_text_files(arguments.output, texts)
         if count == 0:
             raise DocumentsError("no text was found that is long enough")

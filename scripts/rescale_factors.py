@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def read_stage(history: Path, stage: str, facts: RotaryFacts) -> Rescaling:
                 raise FactorsError(
                     f"{history} has no stage '{stage}'; it has {', '.join(stages) or 'none'}"
                 )
-            return _result(history, stage, stages[stage], facts)
+            return _result(history, stage, stages[stage], facts, _given_window(file))
     except OSError as error:
         reason = "there is no such file" if not history.exists() else error
         raise FactorsError(f"cannot read the history {history}: {reason}") from error
@@ -135,7 +136,15 @@ def read_stage(history: Path, stage: str, facts: RotaryFacts) -> Rescaling:
         raise FactorsError(f"{history} is damaged or no history: {error}") from error
 
 
-def _result(history: Path, name: str, stage, facts: RotaryFacts) -> Rescaling:
+def _given_window(file) -> bool:
+    """Whether the search was told another window than the model's (model.original_window)."""
+    configuration = tomllib.loads(_text(file.attrs.get("configuration", b"")))
+    return bool(configuration.get("model", {}).get("original_window", 0))
+
+
+def _result(
+    history: Path, name: str, stage, facts: RotaryFacts, given_window: bool
+) -> Rescaling:
     best = stage["best"]
     individual = int(best.attrs["individual"])
     if not stage.attrs["complete"] or individual < 0:
@@ -143,9 +152,11 @@ def _result(history: Path, name: str, stage, facts: RotaryFacts) -> Rescaling:
             f"stage '{name}' of {history} is not complete: run its search to the end first"
         )
     factors = best["factors"][:].astype(np.float64)
+    window = ("original window", float(stage.attrs["original_window"]), facts.window)
     for what, theirs, ours in (
         ("rotary pairs", len(factors), facts.pairs),
         ("theta", float(stage.attrs["theta"]), facts.theta),
+        *([] if given_window else [window]),
     ):
         if theirs != ours:
             raise FactorsError(
@@ -199,7 +210,7 @@ def named_rescaling(
     else:
         factors = read_csv(Path(source), facts.pairs)
     m = attention_scale(rule, facts.window, target_tokens)
-    return Rescaling(source, factors, m, start_tokens, target_tokens)
+    return Rescaling(source, factors, m, start_tokens, target_tokens, facts.window)
 
 
 def read_csv(file: Path, pairs: int) -> np.ndarray:

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint32_t max_failed_starts = 3;
 constexpr std::chrono::milliseconds start_backoff{500};
-// What refuses a start that has worked before, a file system perhaps, is given longer to pass.
+// What refuses a start and may pass, a file system or another process on the GPU, is given longer.
 constexpr std::chrono::seconds refusal_backoff{20};
 // A process that closed its socket is about to end, and its own end says more than our kill.
 constexpr std::chrono::seconds patience_with_the_dying{2};

@@ -377,6 +377,11 @@ TEST_CASE("a long task that hangs is not waited for ten times as long, and its n
     REQUIRE(dispatcher.on_fault(0, hang).has_value());
     assignment = only(dispatcher);
     CHECK(assignment.task.deadline_seconds == 12000.0);
+    hang = fault_of(assignment);
+    hang.hung = true;
+    REQUIRE(dispatcher.on_fault(0, hang).has_value());
+    assignment = only(dispatcher);
+    CHECK(assignment.task.deadline_seconds == 12000.0);  // and no more than that
     // A crash says nothing of the time it needs.
     REQUIRE(dispatcher.on_fault(0, fault_of(assignment)).has_value());
     CHECK(only(dispatcher).task.deadline_seconds == 6000.0);

@@ -114,8 +114,9 @@ TEST_CASE("the numerics class of a history is taken over with its first score") 
     history.numerics_class = "synthetic 1";
     CHECK(RunPlan{small_configuration(), small_facts(), history}.header().numerics_class ==
           history.numerics_class);
-    RunHistory unscored = history;
-    unscored.stages.clear();
+    RunHistory unscored = RunPlan{small_configuration(), small_facts(), std::nullopt}.snapshot();
+    REQUIRE_FALSE(unscored.stages.empty());
+    unscored.numerics_class = "of the wrong workers";
     CHECK(RunPlan{small_configuration(), small_facts(), unscored}.header().numerics_class.empty());
 }
 

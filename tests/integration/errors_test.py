@@ -14,6 +14,7 @@ import tempfile
 import unittest
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bad_input import (
     EXIT_CONFIGURATION,
@@ -403,25 +404,27 @@ class Output(unittest.TestCase):
                     self.assertIn("longrope: cannot write standard output: ", ended.stderr)
 
 
+    def ended(self, run: SearchRun, *words: str, stderr: Any) -> int:
+        """Exit status of the program, whose words go where they are lost."""
+        return subprocess.run(
+            [str(program()), *words],
+            cwd=run.folder,
+            env=job_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        ).returncode
+
     @unittest.skipUnless(Path("/dev/full").exists(), "there is no /dev/full")
     def test_a_full_disk_under_stderr_costs_words_alone(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             run = SearchRun(Path(folder) / "search", SYNTHETIC)
-            missing = ("search", "none.toml")
-            for words, status in ((SEARCH, EXIT_DONE), (missing, EXIT_CONFIGURATION)):
-                with self.subTest(" ".join(words)), Path("/dev/full").open("w") as full:
-                    ended = subprocess.run(
-                        [str(program()), *words],
-                        cwd=run.folder,
-                        env=job_environment(),
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=full,
-                        text=True,
-                        timeout=PATIENCE_SECONDS,
-                        check=False,
-                    )
-                    self.assertEqual(ended.returncode, status, ended.stdout)
+            with Path("/dev/full").open("w") as full:
+                self.assertEqual(self.ended(run, *SEARCH, stderr=full), EXIT_DONE)
+                missing = self.ended(run, "search", "none.toml", stderr=full)
+            self.assertEqual(missing, EXIT_CONFIGURATION)
             self.assertEqual(run.state(), "complete")
             self.assertIn("the search is complete", (run.folder / "run" / "log.txt").read_text())
 
@@ -430,18 +433,8 @@ class Output(unittest.TestCase):
             run = SearchRun(Path(folder) / "search", SYNTHETIC)
             reader, writer = os.pipe()
             os.close(reader)
-            ended = subprocess.run(
-                [str(program()), *SEARCH],
-                cwd=run.folder,
-                env=job_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=writer,
-                timeout=PATIENCE_SECONDS,
-                check=False,
-            )
-            os.close(writer)
-            self.assertEqual(ended.returncode, EXIT_DONE)
+            self.addCleanup(os.close, writer)
+            self.assertEqual(self.ended(run, *SEARCH, stderr=writer), EXIT_DONE)
             self.assertEqual(run.state(), "complete")
 
 

@@ -124,10 +124,12 @@ class Checked(FinetuneTest):
         self.assertIn("start tokens 3, attention scale 1.500000", out)
 
     def test_the_window_is_that_of_the_search(self) -> None:
-        write_history(self.history, original_window=32.0)  # by model.original_window
+        given = "[model]\noriginal_window = 32\n"
+        write_history(self.history, original_window=32.0, configuration=given)
         self.assertIn("window 32, theta", self.check())
         out = self.check(factors="yarn", target_tokens=128)
         self.assertIn("attention scale 1.183216, target 128", out)  # su at s = 4
+        self.assertIn("window 32, theta", out)
 
     def test_the_documents_of_the_settings_are_taken_where_none_are_given(self) -> None:
         with self.settings.open("a") as file:

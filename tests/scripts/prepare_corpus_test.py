@@ -143,6 +143,7 @@ class PrepareCorpusTest(unittest.TestCase):
             (("local", text, *training), [], "training documents need --tokenizer"),
             (("local", self.folder / "none.txt", *one), [], "cannot read the text"),
             (("local", text, "--output", full), [], "is not empty"),
+            (("local", text, *one, "--force"), [], "--force and --bos go with a documents file"),
             (("local", text, "--tokenizer", self.tokenizer, *there), [], "exists already: --force"),
             (("local", text, "--tokenizer", self.tokenizer, *training, "--bos", "x"), [], "--bos x"),
         ):

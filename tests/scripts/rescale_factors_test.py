@@ -38,7 +38,7 @@ def write_history(file: Path, **changes) -> None:
         best = opened.create_group("stages/512/best")
         best["factors"] = changes.get("factors", FACTORS)
         places = {name: best for name in ("individual", "start_tokens", "attention_scale")}
-        places |= dict.fromkeys(("format", "format_version"), opened)
+        places |= dict.fromkeys(("format", "format_version", "configuration"), opened)
         for name, value in attributes.items():
             if name != "factors":
                 places.get(name, opened["stages/512"]).attrs[name] = value
@@ -83,6 +83,7 @@ class Histories(unittest.TestCase):
             ({"complete": 0}, "is not complete: run its search"),
             ({"individual": -1}, "is not complete"),
             ({"theta": 500000.0}, "with theta 500000, this model has 10000"),
+            ({"original_window": 128.0}, "original window 128, this model has 64"),
             ({"factors": [1.0, 2.0]}, "rotary pairs 2, this model has 4"),
             ({"format": "else"}, "format 'else', version 2; expected 'longrope-history'"),
             ({"format_version": 99}, "version 99; expected"),
