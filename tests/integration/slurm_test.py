@@ -366,22 +366,26 @@ class SlurmTest(unittest.TestCase):
         self.assertEqual(run.attribute("starts"), 1)
 
     def test_a_search_that_can_only_wait_ends_its_job_well_every_time(self) -> None:
-        run = SearchRun(self.folder / "waits", self.search())
-        script = (run.folder / "search.toml").read_text()
         later = {"name": "longer", "target_tokens": 4096, "base": "long", "model": "tuned"}
-        (run.folder / "search.toml").write_text(script + to_toml({"stage": later}))
-        self.script(run, {"\npause=30 ": "\npause=1 "})
-        said = ""
-        for _ in range(2):  # the second has nothing to start
-            number = self.submit_written(run)
-            self.slurm.wait_for_state(number, "COMPLETED", "FAILED")
-            log = (run.folder / "log").read_text().removeprefix(said)
-            said += log
-            self.assertEqual(self.slurm.job(number)["JobState"], "COMPLETED", log)
-            self.assertEqual(self.slurm.job(number)["Restarts"], "0", log)
-            self.assertEqual(run.state(), "waiting", log)
-            self.assertEqual(run.attribute("starts"), 1, log)
-            self.assertIn("scripts/finetune.py --model", log)
+        for name, searched in (("comes to wait", False), ("complete before", True)):
+            run = SearchRun(self.folder / name, self.search())
+            self.script(run, {"\npause=30 ": "\npause=1 "})
+            if searched:
+                run.complete()
+            file = run.folder / "search.toml"
+            file.write_text(file.read_text() + to_toml({"stage": later}))
+            said = ""
+            for _ in range(2):  # the second, at the latest, has nothing to start
+                number = self.submit_written(run)
+                self.slurm.wait_for_state(number, "COMPLETED", "FAILED")
+                log = (run.folder / "log").read_text().removeprefix(said)
+                said += log
+                with self.subTest(name):
+                    self.assertEqual(self.slurm.job(number)["JobState"], "COMPLETED", log)
+                    self.assertEqual(self.slurm.job(number)["Restarts"], "0", log)
+                    self.assertEqual(run.state(), "waiting", log)
+                    self.assertEqual(run.attribute("starts"), 1, log)
+                    self.assertIn("scripts/finetune.py --model", log)
 
     def test_what_an_earlier_start_left_is_not_taken_for_the_end_of_this_one(self) -> None:
         run = SearchRun(self.folder / "looked at late", hanging(self.search(), 10))
