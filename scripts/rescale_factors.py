@@ -132,7 +132,7 @@ def read_stage(history: Path, stage: str, facts: RotaryFacts) -> Rescaling:
     except OSError as error:
         reason = "there is no such file" if not history.exists() else error
         raise FactorsError(f"cannot read the history {history}: {reason}") from error
-    except KeyError as error:
+    except (KeyError, ValueError) as error:
         raise FactorsError(f"{history} is damaged or no history: {error}") from error
 
 

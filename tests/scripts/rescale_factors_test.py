@@ -85,6 +85,7 @@ class Histories(unittest.TestCase):
             ({"theta": 500000.0}, "with theta 500000, this model has 10000"),
             ({"original_window": 128.0}, "original window 128, this model has 64"),
             ({"factors": [1.0, 2.0]}, "rotary pairs 2, this model has 4"),
+            ({"configuration": "no TOML"}, "is damaged or no history: Expected '='"),
             ({"format": "else"}, "format 'else', version 2; expected 'longrope-history'"),
             ({"format_version": 99}, "version 99; expected"),
         ):
