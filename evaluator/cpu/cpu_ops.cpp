@@ -391,6 +391,15 @@ std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim,
     return static_cast<std::uint64_t>(floats) * sizeof(float);
 }
 
+std::uint64_t packed_layer_bytes(const AttentionShape& shape, std::int64_t positions,
+                                 Precision precision) noexcept {
+    // Only one instruction set computes in bfloat16, wherever the estimate is made.
+    const InstructionSet set =
+        precision == Precision::bf16 ? InstructionSet::avx512 : detect_instruction_set();
+    return static_cast<std::uint64_t>(
+        PackedLayer::bytes(shape, positions, kernels_of(set, precision)));
+}
+
 std::unique_ptr<DeviceOps> make_cpu_ops(const CpuSettings& settings) {
     return std::make_unique<CpuOps>(settings);
 }

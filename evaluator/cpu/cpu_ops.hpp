@@ -31,6 +31,10 @@ inline constexpr std::int64_t rows_per_thread = 384;
 [[nodiscard]] std::uint64_t scratch_bytes(std::int64_t group, std::int64_t head_dim,
                                           std::int64_t inputs) noexcept;
 
+/// Memory of one layer's packed keys and values, with the padding of the kernels.
+[[nodiscard]] std::uint64_t packed_layer_bytes(const AttentionShape& shape, std::int64_t positions,
+                                               Precision precision) noexcept;
+
 /// Raised when the arithmetic of this backend changes with that instruction set and precision.
 [[nodiscard]] constexpr int kernel_revision(InstructionSet set, Precision precision) noexcept {
     if (precision == Precision::bf16) return 2;    // attention in bfloat16

@@ -17,7 +17,7 @@ public:
 
     [[nodiscard]] const AttentionShape& shape() const noexcept { return shape_; }
     [[nodiscard]] PackedHead head(std::int64_t kv_head) const noexcept;
-    /// Bytes of one layer, for the memory estimate.
+    /// Bytes of one layer.
     [[nodiscard]] static std::int64_t bytes(const AttentionShape& shape, std::int64_t positions,
                                             const KernelSet& kernels) noexcept;
 

@@ -1,18 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "evaluator/cpu/thread_pool.hpp"
 
+#include <fmt/format.h>
+
+#include <system_error>
 #include <utility>
+
+#include "evaluator/evaluator.hpp"
 
 namespace longrope::evaluator::cpu {
 
 ThreadPool::ThreadPool(std::uint32_t threads) : threads_{threads} {
     started_.reserve(threads - 1);
-    for (std::uint32_t thread = 1; thread < threads; ++thread) {
-        started_.emplace_back([this, thread] { serve(thread); });
+    try {
+        for (std::uint32_t thread = 1; thread < threads; ++thread) {
+            started_.emplace_back([this, thread] { serve(thread); });
+        }
+    } catch (const std::system_error& error) {
+        const std::size_t running = started_.size() + 1;
+        stop();  // or those that were started would be waited for in vain
+        throw EvaluatorError{
+            fmt::format("evaluator.threads = {}: the system lets this process have {}: {}; take "
+                        "fewer, or raise the limit on processes (ulimit -u) or memory",
+                        threads, running, error.code().message())};
     }
 }
 
 ThreadPool::~ThreadPool() {
+    stop();
+}
+
+void ThreadPool::stop() {
     stopping_ = true;
     round_ += 1;
     round_.notify_all();

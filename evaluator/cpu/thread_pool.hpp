@@ -16,6 +16,7 @@ namespace longrope::evaluator::cpu {
 class ThreadPool {
 public:
     /// @param threads  at least 1; threads - 1 are started
+    /// @throws EvaluatorError if the system does not give as many
     explicit ThreadPool(std::uint32_t threads);
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
@@ -30,6 +31,7 @@ public:
 private:
     void serve(std::uint32_t thread);
     void take_items(std::uint32_t thread);
+    void stop();
 
     std::uint32_t threads_;
     const std::function<void(std::int64_t, std::uint32_t)>* work_ = nullptr;

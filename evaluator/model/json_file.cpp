@@ -3,11 +3,16 @@
 
 #include <fmt/format.h>
 
-#include <boost/json/parser.hpp>
+#include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/serialize.hpp>
+#include <boost/json/value_stack.hpp>
 #include <cerrno>
+#include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <limits>
+#include <system_error>
 #include <utility>
 
 #include "evaluator/evaluator.hpp"
@@ -15,6 +20,94 @@
 #include "evaluator/model/repeated_key.hpp"
 
 namespace longrope::evaluator {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
+/// Builds values as Boost.JSON's parser does, but for what a number's text says.
+class ValueHandler {
+public:
+    static constexpr std::size_t max_object_size = std::numeric_limits<std::size_t>::max();
+    static constexpr std::size_t max_array_size = max_object_size;
+    static constexpr std::size_t max_key_size = max_object_size;
+    static constexpr std::size_t max_string_size = max_object_size;
+
+    bool on_document_begin(json::error_code&) {
+        stack.reset();
+        return true;
+    }
+    bool on_document_end(json::error_code&) { return true; }
+    bool on_object_begin(json::error_code&) { return true; }
+    bool on_object_end(std::size_t members, json::error_code&) {
+        stack.push_object(members);
+        return true;
+    }
+    bool on_array_begin(json::error_code&) { return true; }
+    bool on_array_end(std::size_t elements, json::error_code&) {
+        stack.push_array(elements);
+        return true;
+    }
+    bool on_key_part(json::string_view part, std::size_t, json::error_code&) {
+        stack.push_chars(part);
+        return true;
+    }
+    bool on_key(json::string_view part, std::size_t, json::error_code&) {
+        stack.push_key(part);
+        return true;
+    }
+    bool on_string_part(json::string_view part, std::size_t, json::error_code&) {
+        stack.push_chars(part);
+        return true;
+    }
+    bool on_string(json::string_view part, std::size_t, json::error_code&) {
+        stack.push_string(part);
+        return true;
+    }
+    bool on_number_part(json::string_view part, json::error_code&) {
+        number_.append(part.data(), part.size());
+        return true;
+    }
+    bool on_int64(std::int64_t value, json::string_view, json::error_code&) {
+        number_.clear();
+        stack.push_int64(value);
+        return true;
+    }
+    bool on_uint64(std::uint64_t value, json::string_view, json::error_code&) {
+        number_.clear();
+        stack.push_uint64(value);
+        return true;
+    }
+    bool on_double(double value, json::string_view rest, json::error_code&) {
+        number_.append(rest.data(), rest.size());
+        double nearest = 0.0;
+        const char* const end = number_.data() + number_.size();
+        const auto [stop, error] = std::from_chars(number_.data(), end, nearest);
+        // What is beyond the doubles stays what the parser makes of it: infinity, or 0.
+        stack.push_double(error == std::errc{} && stop == end ? nearest : value);
+        number_.clear();
+        return true;
+    }
+    bool on_bool(bool value, json::error_code&) {
+        stack.push_bool(value);
+        return true;
+    }
+    bool on_null(json::error_code&) {
+        stack.push_null();
+        return true;
+    }
+    bool on_comment_part(json::string_view, json::error_code&) { return true; }
+    bool on_comment(json::string_view, json::error_code&) { return true; }
+
+    json::value_stack stack{};
+
+private:
+    std::string number_{};
+};
+
+}  // namespace
 
 std::string read_text_file(const std::filesystem::path& file, std::uintmax_t limit_bytes) {
     const std::uintmax_t size =
@@ -37,18 +130,23 @@ std::string read_text_file(const std::filesystem::path& file, std::uintmax_t lim
     return text;
 }
 
-boost::json::object parse_json_object(std::string_view text, const std::string& what) {
-    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+boost::json::value parse_json(std::string_view text, const std::string& what) {
     if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
-    boost::json::parser parser;
-    boost::json::error_code error;
-    const std::size_t consumed = parser.write(text.data(), text.size(), error);
+    json::basic_parser<ValueHandler> parser{json::parse_options{}};
+    json::error_code error;
+    const std::size_t consumed = parser.write_some(false, text.data(), text.size(), error);
+    if (!error && consumed < text.size()) error = json::error::extra_data;
     if (error) {
         throw EvaluatorError{
             fmt::format("{}: not valid JSON: {} at byte {} of {}: correct it, or get it again",
                         what, error.message(), consumed, text.size())};
     }
-    boost::json::value value = parser.release();
+    return parser.handler().stack.release();
+}
+
+boost::json::object parse_json_object(std::string_view text, const std::string& what) {
+    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+    json::value value = parse_json(text, what);
     if (!value.is_object()) {
         throw EvaluatorError{
             fmt::format("{}: found {}, expected a JSON object", what, shown(value))};

@@ -97,20 +97,33 @@ public:
                     key[i * key_panel + d] = Operands::element(keys[i + d]);
                 }
             }
-            Element* value =
-                static_cast<Element*>(head.values) + at / depth * depth * value_panel + at % depth;
             for (std::int64_t i = 0; i < head_dim; i += value_panel) {
                 const std::int64_t rest = head_dim - i;
                 const std::int64_t count = rest < value_panel ? rest : value_panel;
-                Element* to = value + i / value_panel * head.value_panel_stride;
+                Element* to = value_of(head, at, i);
                 for (std::int64_t k = 0; k < count; ++k) {
                     to[k * depth] = Operands::element(values[i + k]);
                 }
             }
         }
+        // The partner of a last key: it is masked, but an earlier document may have left a NaN.
+        for (std::int64_t at = position + rows; at % depth != 0; ++at) {
+            for (std::int64_t i = 0; i < head_dim; i += value_panel) {
+                Element* to = value_of(head, at, i);
+                for (std::int64_t k = 0; k < value_panel; ++k) to[k * depth] = Element{};
+            }
+        }
     }
 
 private:
+    /// Where the components of a value from `component` on lie, `depth` apart.
+    static Element* value_of(const PackedHead& head, std::int64_t position,
+                             std::int64_t component) {
+        return static_cast<Element*>(head.values) +
+               component / value_panel * head.value_panel_stride +
+               position / depth * depth * value_panel + position % depth;
+    }
+
     // Rows of scores start on different cache sets.
     static constexpr std::int64_t score_stride = key_block + 16;
     static constexpr std::int64_t scores_floats = tile_rows * score_stride;

@@ -3,8 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
+#include <fstream>
 #include <numeric>
 #include <stdexcept>
+
+#include "evaluator/evaluator.hpp"
 
 namespace longrope::evaluator::cpu {
 namespace {
@@ -41,6 +46,28 @@ TEST_CASE("an exception in a work item reaches the caller and the pool goes on")
         CHECK(done == 20);
     }
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // shadows take terabytes
+TEST_CASE("threads that the system does not give are an error, and those it gave end") {
+    std::uint64_t pages = 0;
+    std::ifstream{"/proc/self/statm"} >> pages;
+    REQUIRE(pages > 0);
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+    rlimit tight = before;
+    tight.rlim_cur = (pages << 12U) + (64U << 20U);  // some stacks of 8 MiB
+    REQUIRE(setrlimit(RLIMIT_AS, &tight) == 0);
+    std::string reason;
+    try {
+        const ThreadPool pool{1000};
+    } catch (const EvaluatorError& error) {
+        reason = error.what();
+    }
+    setrlimit(RLIMIT_AS, &before);
+    CHECK_MESSAGE(reason.find("evaluator.threads = 1000: the system lets this process have ") == 0,
+                  reason);
+}
+#endif
 
 }  // namespace
 }  // namespace longrope::evaluator::cpu
