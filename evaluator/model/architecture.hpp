@@ -25,7 +25,9 @@ struct Architecture {
     /// sliding_window counts only where use_sliding_window is true.
     bool optional_sliding_window = false;
     double default_rms_norm_eps = 1e-6;
-    std::uint32_t default_head_dim = 0;  ///< 0: hidden_size / num_attention_heads
+    std::uint32_t default_head_dim = 0;        ///< 0: hidden_size / num_attention_heads
+    std::uint32_t default_kv_heads = 0;        ///< 0: num_attention_heads, which null always means
+    std::uint32_t default_sliding_window = 0;  ///< where the key is absent; null means none
     /// original_max_position_embeddings where the top level has none, whatever the scaling says; 0:
     /// no such rule.
     std::uint32_t default_original_window = 0;

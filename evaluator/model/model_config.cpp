@@ -29,7 +29,7 @@ constexpr std::uint32_t largest_layers = 1U << 12U;
 constexpr std::uint32_t largest_heads = 1U << 14U;
 constexpr std::uint32_t largest_head_dim = 1U << 12U;
 constexpr std::uint32_t largest_vocabulary = 1U << 24U;
-constexpr std::uint32_t largest_window = (1U << 31U) - 1U;
+constexpr IntegerRange windows{2, (1U << 31U) - 1U};  // formulas divide by ln(window)
 
 template <typename Name>
 std::string joined(Name name) {
@@ -95,17 +95,26 @@ void refuse_unsupported_layers(const ConfigKeys& keys) {
     }
 }
 
+/// An integer, or what an absent key means in the architecture's configuration class, or null.
+/// @param by_class  0: as null
+std::uint32_t integer_or_default(const ConfigKeys& keys, std::string_view key, IntegerRange range,
+                                 std::uint32_t by_class, std::uint32_t null) {
+    if (const auto given = keys.integer(key, range)) return *given;
+    return by_class != 0 && !keys.object().contains(key) ? by_class : null;
+}
+
 void read_attention_shape(const ConfigKeys& keys, const Architecture& architecture,
                           ModelConfig& config) {
     config.hidden_size = keys.required("hidden_size", {1, largest_width});
     config.heads = keys.required("num_attention_heads", {1, largest_heads});
-    config.kv_heads =
-        keys.integer("num_key_value_heads", {1, largest_heads}).value_or(config.heads);
+    config.kv_heads = integer_or_default(keys, "num_key_value_heads", {1, largest_heads},
+                                         architecture.default_kv_heads, config.heads);
     if (config.heads % config.kv_heads != 0) {
         keys.refuse("num_key_value_heads",
                     fmt::format("a divisor of num_attention_heads = {}", config.heads));
     }
     if (const auto head_dim = keys.integer("head_dim", {2, largest_head_dim})) {
+        if (*head_dim % 2 != 0) keys.refuse("head_dim", "an even number: components turn in pairs");
         config.head_dim = *head_dim;
         return;
     }
@@ -119,9 +128,10 @@ void read_attention_shape(const ConfigKeys& keys, const Architecture& architectu
                                 config.heads));
     }
     config.head_dim = config.hidden_size / config.heads;
-    if (config.head_dim < 2 || config.head_dim > largest_head_dim) {
+    if (config.head_dim < 2 || config.head_dim > largest_head_dim || config.head_dim % 2 != 0) {
         keys.refuse("head_dim",
-                    fmt::format("hidden_size / num_attention_heads = {} / {} in [2, {}]",
+                    fmt::format("hidden_size / num_attention_heads = {} / {} to be an even number "
+                                "in [2, {}]",
                                 config.hidden_size, config.heads, largest_head_dim));
     }
 }
@@ -145,6 +155,14 @@ void read_rotary(const ConfigKeys& keys, const Architecture& architecture, Model
         section->refuse("rope_theta", fmt::format("the top level's rope_theta = {}", *theta));
     }
     config.rope_theta = section_theta.value_or(theta.value_or(config.rope_theta));
+    for (const char* name : {"rope_scaling", "rope_parameters"}) {
+        const auto other = keys.section(name);
+        const auto its = other ? read_theta(*other) : std::nullopt;
+        if (its && *its != config.rope_theta) {
+            other->refuse("rope_theta",
+                          fmt::format("the {} that the rest of the file gives", config.rope_theta));
+        }
+    }
 
     auto share = section ? read_rotary_share(*section) : std::nullopt;
     if (!share) share = read_rotary_share(keys);
@@ -157,13 +175,13 @@ void read_rotary(const ConfigKeys& keys, const Architecture& architecture, Model
             keys.file(), config.rotary_dim, config.head_dim, share.value_or(1.0))};
     }
 
-    const IntegerRange windows{1, largest_window};
     auto original = keys.integer("original_max_position_embeddings", windows);
-    if (!original && section) {
+    if (!original && architecture.default_original_window != 0) {
+        original = std::min(architecture.default_original_window, config.max_position_embeddings);
+    } else if (!original && section) {
         original = section->integer("original_max_position_embeddings", windows);
     }
-    config.original_max_position_embeddings = original.value_or(
-        std::min(architecture.default_original_window, config.max_position_embeddings));
+    config.original_max_position_embeddings = original.value_or(0);
     if (!section) return;
     for (const auto& [key, value] : section->object()) {
         if (value.is_object()) {
@@ -199,10 +217,11 @@ ModelConfig read_model_config(const std::filesystem::path& model_folder) {
     config.layers = keys.required("num_hidden_layers", {1, largest_layers});
     config.intermediate_size = keys.required("intermediate_size", {1, largest_width});
     config.vocabulary = keys.required("vocab_size", {2, largest_vocabulary});
-    config.max_position_embeddings = keys.required("max_position_embeddings", {1, largest_window});
+    config.max_position_embeddings = keys.required("max_position_embeddings", windows);
     if (!architecture.optional_sliding_window ||
         keys.boolean("use_sliding_window").value_or(false)) {
-        config.sliding_window = keys.integer("sliding_window", {1, largest_window}).value_or(0);
+        config.sliding_window = integer_or_default(keys, "sliding_window", windows,
+                                                   architecture.default_sliding_window, 0);
     }
     config.tied_embeddings = keys.boolean("tie_word_embeddings").value_or(false);
     config.rms_norm_eps = keys.real("rms_norm_eps", "a number in (0, 1)",

@@ -30,9 +30,8 @@ constexpr const char* remedy = "get the model's files again";
 constexpr std::uintmax_t largest_index_bytes = 64U << 20U;
 constexpr std::uintmax_t largest_config_bytes = 16U << 20U;
 
-// A digest reads 256 KiB of each file, whatever its size: enough to tell two checkpoints apart,
-// and no start-up waits for 140 GB. The full SHA-256 is the coordinator's, once.
-constexpr std::size_t sampled_blocks = 64;
+// A digest reads the beginning, the middle and the end of each tensor: training and merging change
+// whole tensors, and no start-up waits for 140 GB.
 constexpr std::size_t block_bytes = 4096;
 
 using WeightMap = std::map<std::string, std::string>;  // tensor -> shard
@@ -65,17 +64,14 @@ WeightMap parse_weight_map(const std::string& text, const std::filesystem::path&
     return shards;
 }
 
-void hash_samples(Sha256& digest, std::span<const std::byte> data) {
-    digest.number(data.size());
-    if (data.size() <= sampled_blocks * block_bytes) {
-        digest.bytes(data);
+void hash_samples(Sha256& digest, std::span<const std::byte> tensor) {
+    if (tensor.size() <= 3 * block_bytes) {
+        digest.bytes(tensor);
         return;
     }
-    const std::size_t last = data.size() - block_bytes;
-    const std::size_t step = last / (sampled_blocks - 1);
-    for (std::size_t i = 0; i < sampled_blocks; ++i) {
-        const std::size_t offset = i + 1 == sampled_blocks ? last : step * i;
-        digest.bytes(data.subspan(offset, block_bytes));
+    const std::size_t last = tensor.size() - block_bytes;
+    for (const std::size_t offset : {std::size_t{0}, last / 2, last}) {
+        digest.bytes(tensor.subspan(offset, block_bytes));
     }
 }
 
@@ -160,6 +156,12 @@ bool ModelFolder::has_tensor(const std::string& name) const {
     return contents_->tensors.contains(name);
 }
 
+std::vector<std::string> ModelFolder::tensor_names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, view] : contents_->tensors) names.push_back(name);
+    return names;
+}
+
 TensorView ModelFolder::tensor(const std::string& name,
                                std::initializer_list<std::int64_t> shape) const {
     const auto found = contents_->tensors.find(name);
@@ -194,11 +196,11 @@ void ModelFolder::check_unchanged() const {
 
 std::string ModelFolder::digest() const {
     Sha256 digest;
-    digest.text("longrope model 1").text(contents_->config_text).text(contents_->index_text);
+    digest.text("longrope model 2").text(contents_->config_text).text(contents_->index_text);
     digest.number(contents_->files.size());
     for (const SafetensorsFile& file : contents_->files) {
         digest.number(file.header().size()).bytes(file.header());
-        hash_samples(digest, file.data());
+        for (const auto& [name, tensor] : file.tensors()) hash_samples(digest, tensor.bytes);
     }
     return digest.hexadecimal();
 }

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "evaluator/model/model_config.hpp"
 #include "evaluator/model/tensor_view.hpp"
@@ -29,13 +30,14 @@ public:
     [[nodiscard]] TensorView tensor(const std::string& name,
                                     std::initializer_list<std::int64_t> shape) const;
     [[nodiscard]] bool has_tensor(const std::string& name) const;
+    [[nodiscard]] std::vector<std::string> tensor_names() const;  ///< ascending
     /// Size of all weight files: what evaluators of a host share of the page cache.
     [[nodiscard]] std::uint64_t file_bytes() const noexcept;
     /// What was read of the weights no longer counts as this process's memory.
     void release_pages() const noexcept;
     /// @throws EvaluatorError if a weight file was written to since it was opened
     void check_unchanged() const;
-    /// Hexadecimal SHA-256 over config.json, safetensors headers, file sizes and sampled blocks;
+    /// Hexadecimal SHA-256 over config.json, safetensors headers and three blocks of each tensor;
     /// independent of where the folder lies.
     [[nodiscard]] std::string digest() const;
 

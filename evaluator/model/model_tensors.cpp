@@ -3,20 +3,54 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <initializer_list>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "evaluator/evaluator.hpp"
 
 namespace longrope::evaluator {
 namespace {
 
+/// Gives tensors of a model by name and remembers which.
+class Tensors {
+public:
+    explicit Tensors(const ModelFolder& model) : model_{model} {}
+
+    TensorView take(const std::string& name, std::initializer_list<std::int64_t> shape) {
+        taken_.insert(name);
+        return model_.tensor(name, shape);
+    }
+
+    /// Refuses weights that take no part in the forward pass but belong to a layer or the
+    /// vocabulary projection: biases and norms without which it would be another function.
+    void require_all_taken() const {
+        for (const std::string& name : model_.tensor_names()) {
+            const std::string_view view{name};
+            const bool counts = view.starts_with("model.") || view.starts_with("lm_head.");
+            // Older checkpoints store the frequencies that follow from config.json.
+            if (!counts || taken_.contains(name) || view.ends_with(".rotary_emb.inv_freq"))
+                continue;
+            throw EvaluatorError{fmt::format(
+                "{}: tensor {} takes no part in a {} by its config.json, expected the config.json "
+                "that belongs to the weights, or weights without it",
+                model_.folder().string(), name, model_.config().architecture)};
+        }
+    }
+
+private:
+    const ModelFolder& model_;
+    std::set<std::string> taken_;
+};
+
 /// Finds the tensors of one layer by the names of transformers.
 class Layer {
 public:
-    Layer(const ModelFolder& model, std::uint32_t index)
-        : model_{model},
-          config_{model.config()},
+    Layer(Tensors& tensors, const ModelConfig& config, std::uint32_t index)
+        : tensors_{tensors},
+          config_{config},
           prefix_{fmt::format("model.layers.{}.", index)},
           query_size_{std::int64_t{config_.heads} * config_.head_dim},
           kv_size_{std::int64_t{config_.kv_heads} * config_.head_dim} {}
@@ -36,10 +70,10 @@ public:
 private:
     [[nodiscard]] TensorView weight(const char* name,
                                     std::initializer_list<std::int64_t> shape) const {
-        return model_.tensor(fmt::format("{}{}.weight", prefix_, name), shape);
+        return tensors_.take(fmt::format("{}{}.weight", prefix_, name), shape);
     }
     [[nodiscard]] TensorView bias(const char* name, std::int64_t size) const {
-        return model_.tensor(fmt::format("{}{}.bias", prefix_, name), {size});
+        return tensors_.take(fmt::format("{}{}.bias", prefix_, name), {size});
     }
 
     void find_attention(LayerTensors& layer) const {
@@ -80,12 +114,29 @@ private:
         }
     }
 
-    const ModelFolder& model_;
+    Tensors& tensors_;
     const ModelConfig& config_;
     std::string prefix_;
     std::int64_t query_size_;
     std::int64_t kv_size_;
 };
+
+/// The vocabulary projection. transformers 5 ties it to the embedding only where a stored one does
+/// not differ, and version 4 always.
+TensorView find_head(Tensors& tensors, const ModelFolder& model, const TensorView& embedding) {
+    constexpr const char* name = "lm_head.weight";
+    const ModelConfig& config = model.config();
+    if (config.tied_embeddings && !model.has_tensor(name)) return embedding;
+    const TensorView stored = tensors.take(name, {config.vocabulary, config.hidden_size});
+    if (!config.tied_embeddings) return stored;
+    if (stored.type == embedding.type && std::ranges::equal(stored.bytes, embedding.bytes)) {
+        return embedding;
+    }
+    throw EvaluatorError{fmt::format(
+        "{}: tie_word_embeddings = true, but the weights have {} beside {}, with other values: "
+        "expected false, or weights without it",
+        (model.folder() / "config.json").string(), name, embedding.name)};
+}
 
 }  // namespace
 
@@ -93,10 +144,11 @@ ModelTensors find_tensors(const ModelFolder& model) {
     const ModelConfig& config = model.config();
     const std::int64_t vocabulary = config.vocabulary;
     const std::int64_t hidden = config.hidden_size;
+    Tensors stored{model};
     ModelTensors tensors;
-    tensors.embedding = model.tensor("model.embed_tokens.weight", {vocabulary, hidden});
+    tensors.embedding = stored.take("model.embed_tokens.weight", {vocabulary, hidden});
     for (std::uint32_t i = 0; i < config.layers; ++i) {
-        tensors.layers.push_back(Layer{model, i}.find());
+        tensors.layers.push_back(Layer{stored, config, i}.find());
     }
     const std::string beyond = fmt::format("model.layers.{}.input_layernorm.weight", config.layers);
     if (model.has_tensor(beyond)) {
@@ -105,9 +157,9 @@ ModelTensors find_tensors(const ModelFolder& model) {
             "belongs to them",
             (model.folder() / "config.json").string(), config.layers, beyond)};
     }
-    tensors.final_norm = model.tensor("model.norm.weight", {hidden});
-    tensors.head = config.tied_embeddings ? tensors.embedding
-                                          : model.tensor("lm_head.weight", {vocabulary, hidden});
+    tensors.final_norm = stored.take("model.norm.weight", {hidden});
+    tensors.head = find_head(stored, model, tensors.embedding);
+    stored.require_all_taken();
     return tensors;
 }
 

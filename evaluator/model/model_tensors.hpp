@@ -39,8 +39,9 @@ struct ModelTensors {
     TensorView head;        ///< [vocabulary, hidden]; the embedding where they are tied
 };
 
-/// Finds every tensor that config.json calls for; reads no weights.
-/// @throws EvaluatorError naming a tensor that is missing or misshapen
+/// Finds every tensor that config.json calls for; reads no weights, but a projection's that is
+/// stored beside the embedding it is tied to.
+/// @throws EvaluatorError naming a tensor that is missing, misshapen, or left over
 ModelTensors find_tensors(const ModelFolder& model);
 
 }  // namespace longrope::evaluator

@@ -32,6 +32,8 @@ struct RandomModel {
     bool tied_embeddings = true;
     std::string without = {};  ///< a tensor to leave out
     std::string doubled = {};  ///< a tensor whose values to double
+    std::string extra = {};    ///< a vector that no forward pass reads
+    bool stored_head = false;  ///< of tied embeddings, beside them, with their values
     unsigned seed = 1;
 
     [[nodiscard]] std::int64_t rotary_dim() const {
@@ -83,6 +85,14 @@ struct RandomModel {
         }
         add("model.norm.weight", hidden, 0);
         if (!tied_embeddings) add("lm_head.weight", vocabulary, hidden);
+        if (stored_head) {  // the embedding is the first
+            const auto bytes = static_cast<std::size_t>(vocabulary * hidden) * sizeof(float);
+            header += fmt::format(
+                R"(,"lm_head.weight":{{"dtype":"F32","shape":[{},{}],"data_offsets":[{},{}]}})",
+                vocabulary, hidden, data.size(), data.size() + bytes);
+            data += data.substr(0, bytes);
+        }
+        if (!extra.empty()) add(extra, hidden, 0);
         return safetensors_bytes("{" + header + "}", data);
     }
 

@@ -348,5 +348,54 @@ TEST_CASE("a missing tensor is named") {
     }
 }
 
+TEST_CASE("weights that would be left out are refused, and those that change nothing are not") {
+    const TemporaryFolder folder;
+    RandomModel shape;
+    const auto ops = cpu_ops();
+    const auto losses = [&] {
+        shape.write(folder);
+        return token_nll(ModelFolder{folder.path()}, *ops, shape.tokens(20), {shape.factors()});
+    };
+    const auto expected = losses();
+    for (const char* name :
+         {"model.layers.1.self_attn.q_proj.bias", "model.layers.1.self_attn.o_proj.bias",
+          "model.layers.0.mlp.up_proj.bias", "model.layers.0.self_attn.q_norm.weight",
+          "lm_head.bias", "model.vision.weight"}) {
+        INFO(name);
+        shape.extra = name;
+        CHECK_THROWS_WITH_AS(
+            losses(), doctest::Contains((std::string{"tensor "} + name + " takes no part").c_str()),
+            EvaluatorError);
+    }
+    for (const char* name : {"model.layers.0.self_attn.rotary_emb.inv_freq", "score.weight"}) {
+        INFO(name);
+        shape.extra = name;
+        CHECK(losses() == expected);
+    }
+}
+
+TEST_CASE("a projection beside the embedding that it is tied to must have its values") {
+    const TemporaryFolder folder;
+    RandomModel shape;
+    const auto ops = cpu_ops();
+    const auto losses = [&] {
+        return token_nll(ModelFolder{folder.path()}, *ops, shape.tokens(20), {shape.factors()});
+    };
+    shape.write(folder);
+    const auto expected = losses();
+    shape.stored_head = true;
+    shape.write(folder);
+    CHECK(losses() == expected);
+    for (const char* changed : {"model.embed_tokens.weight", "lm_head.weight"}) {
+        RandomModel other{.tied_embeddings = false, .doubled = changed};
+        other.write(folder);
+        folder.write("config.json", shape.config());
+        CHECK_THROWS_WITH_AS(losses(),
+                             doctest::Contains("tie_word_embeddings = true, but the weights have "
+                                               "lm_head.weight beside model.embed_tokens.weight"),
+                             EvaluatorError);
+    }
+}
+
 }  // namespace
 }  // namespace longrope::evaluator

@@ -16,6 +16,7 @@ from bad_surroundings import cpu_without_avx512, cpu_without_bf16
 from spoiled_files import (
     all_of,
     config_json,
+    further_tensor,
     content,
     edit,
     folder_instead,
@@ -270,9 +271,26 @@ MODEL_FILES = [
     Case(
         "an odd head dimension",
         EXIT_BAD_FILE,
-        ("model/config.json: the rotary dimension is 31", "expected an even number"),
+        ("model/config.json: head_dim = 31, expected an even number",),
         OTHER_MODEL,
         config_json(head_dim=31),
+    ),
+    Case(
+        "biases that config.json leaves out",
+        EXIT_BAD_FILE,
+        (
+            "model: tensor model.layers.0.self_attn.q_proj.bias takes no part in a",
+            "LlamaForCausalLM by its config.json",
+        ),
+        "get the `config.json` that belongs to the weights",
+        further_tensor("model.layers.0.self_attn.q_proj.bias", "model.norm.weight"),
+    ),
+    Case(
+        "a vocabulary projection beside the embedding that it is tied to",
+        EXIT_BAD_FILE,
+        ("tie_word_embeddings = true, but the weights have lm_head.weight",),
+        "say in `config.json` that they are not tied",
+        further_tensor("lm_head.weight", "model.embed_tokens.weight"),
     ),
     Case(
         "weights of another size than config.json says",

@@ -142,6 +142,16 @@ def stage_key(line: str) -> Spoil:
     return edit("search.toml", lambda text: text + line.encode() + b"\n")
 
 
+def longer_stage(folder: Path) -> None:
+    """A second stage, named "longer", with twice the target."""
+    path = folder / "search.toml"
+    text = path.read_text()
+    stage = text[text.index("[[stage]]") :].replace('"long"', '"longer"')
+    target = next(line for line in stage.splitlines() if line.startswith("target_tokens"))
+    doubled = f"target_tokens = {2 * int(target.split('=')[1])}"
+    path.write_text(f"{text}\n{stage.replace(target, doubled)}")
+
+
 def second_stage(folder: Path) -> None:
     """The stage once more."""
     path = folder / "search.toml"
@@ -212,6 +222,19 @@ def tensor_named_twice(name: str) -> Spoil:
         header = json.loads(text)
         again = json.dumps({name: {**header[name], "data_offsets": [0, 256]}})
         return join_safetensors(text.rstrip()[:-1] + b"," + again.encode()[1:], data)
+
+    return edit("model/model.safetensors", rewrite)
+
+
+def further_tensor(name: str, like: str) -> Spoil:
+    """One more tensor, zeros in the shape of another."""
+
+    def rewrite(file: bytes) -> bytes:
+        text, data = split_safetensors(file)
+        header = json.loads(text)
+        begin, end = header[like]["data_offsets"]
+        header[name] = {**header[like], "data_offsets": [len(data), len(data) + end - begin]}
+        return join_safetensors(json.dumps(header).encode(), data + bytes(end - begin))
 
     return edit("model/model.safetensors", rewrite)
 

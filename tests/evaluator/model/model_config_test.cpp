@@ -118,7 +118,21 @@ TEST_CASE("each architecture brings its biases, norms, fused weights and default
     const ModelConfig biased_llama = read("llama", R"(, "attention_bias": true)");
     CHECK(biased_llama.query_key_value_bias);
     CHECK(biased_llama.output_bias);
+    const std::string long_window = R"(, "max_position_embeddings": 32768)";
     CHECK(read("mistral").architecture == "MistralForCausalLM");
+    CHECK(read("mistral", long_window).original_window() == 4096);
+    CHECK(read("mistral", long_window + R"(, "sliding_window": null)").original_window() == 32768);
+    CHECK(read("mistral", R"(, "num_key_value_heads": "erase", "num_attention_heads": 32)")
+              .kv_heads == 8);
+    for (const char* qwen : {"qwen2", "qwen3"}) {
+        CHECK(
+            read(qwen, R"(, "num_key_value_heads": "erase", "num_attention_heads": 64)").kv_heads ==
+            32);
+        CHECK(read(qwen, R"(, "num_key_value_heads": null, "num_attention_heads": 64)").kv_heads ==
+              64);
+        CHECK(read(qwen, long_window + R"(, "use_sliding_window": true)").original_window() ==
+              4096);
+    }
     const ModelConfig qwen2 = read("qwen2");
     CHECK(qwen2.query_key_value_bias);
     CHECK_FALSE(qwen2.output_bias);
@@ -130,6 +144,10 @@ TEST_CASE("each architecture brings its biases, norms, fused weights and default
     CHECK(phi3.fused_projections);
     CHECK(phi3.rms_norm_eps == 1e-5);
     CHECK(phi3.original_window() == 4096);
+    // As its class has it: what a scaling says counts for others only.
+    CHECK(read("phi3", R"(, "max_position_embeddings": 131072, "rope_scaling": {"type": "su",
+               "original_max_position_embeddings": 8192})")
+              .original_window() == 4096);
 }
 
 TEST_CASE("a Qwen's sliding window counts only where it is in use") {
@@ -182,7 +200,15 @@ TEST_CASE("a configuration that cannot be used is refused, naming key, value and
         {R"({"vocab_size": 999999999})", "vocab_size = 999999999"},
         {R"({"intermediate_size": []})", "intermediate_size = []"},
         {R"({"max_position_embeddings": 3000000000})", "max_position_embeddings = 3000000000"},
-        {R"({"head_dim": 33})", "the rotary dimension is 33"},
+        {R"({"head_dim": 33})", "head_dim = 33, expected an even number"},
+        {R"({"head_dim": 33, "partial_rotary_factor": 0.97})", "head_dim = 33, expected an even"},
+        {R"({"hidden_size": 36})",
+         "head_dim is missing, expected hidden_size / "
+         "num_attention_heads = 36 / 4 to be an even number in [2, "},
+        {R"({"max_position_embeddings": 1})", "max_position_embeddings = 1, expected an integer"},
+        {R"({"rope_theta": "erase", "rope_scaling": {"type": "linear", "factor": 2.0},
+             "rope_parameters": {"rope_theta": 5e5}})",
+         "rope_parameters.rope_theta = 5E5, expected the 10000 that the rest of the file gives"},
         {R"({"partial_rotary_factor": 0.01})", "the rotary dimension is 0"},
         {R"({"partial_rotary_factor": 1.5})", "partial_rotary_factor = 1.5E0"},
         {R"({"rope_theta": 1})", "rope_theta = 1, expected a number above 1"},
