@@ -44,6 +44,8 @@ ExitCode exit_code_of_current_exception() {
         return ExitCode::waiting;
     } catch (const coordinator::RunDirectoryInUse&) {
         return ExitCode::directory_in_use;
+    } catch (const coordinator::WatchStopped&) {
+        return ExitCode::stopped_early;
     } catch (...) {
         return ExitCode::system_error;
     }

@@ -73,23 +73,41 @@ void add_document_facts(coordinator::RunFacts& facts, const evaluator::Documents
     }
 }
 
-/// As many documents of each split as the configuration names, each as long as asked for.
+/// As many documents of each split as the configuration's largest stage takes, each as long as
+/// asked for.
 void add_planned_documents(coordinator::RunFacts& facts,
-                           const coordinator::DocumentSettings& wanted) {
+                           const coordinator::Configuration& configuration) {
+    const coordinator::DocumentSettings& wanted = configuration.documents;
     struct Split {
         const char* name;
-        std::uint32_t count;
+        std::uint32_t common;
+        std::string coordinator::StageSettings::*own;  ///< of a stage; empty: the common one
         const char* variable;
     };
-    for (const auto& [split, count, variable] :
-         {Split{"search", wanted.search, "LONGROPE_DOCUMENTS_SEARCH"},
-          Split{"validation", wanted.validation, "LONGROPE_DOCUMENTS_VALIDATION"},
-          Split{"heldout", wanted.heldout, "LONGROPE_DOCUMENTS_HELDOUT"}}) {
-        if (count == 0) {
-            throw coordinator::ConfigurationError{fmt::format(
-                "documents.{} = 0 means all of the documents file, but there is no \"{}\": give a "
-                "number to plan with, for example {}=5",
-                split, wanted.path, variable)};
+    using coordinator::StageSettings;
+    for (const auto& [split, common, own, variable] :
+         {Split{"search", wanted.search, &StageSettings::search_documents,
+                "LONGROPE_DOCUMENTS_SEARCH"},
+          Split{"validation", wanted.validation, &StageSettings::validation_documents,
+                "LONGROPE_DOCUMENTS_VALIDATION"},
+          Split{"heldout", wanted.heldout, &StageSettings::heldout_documents,
+                "LONGROPE_DOCUMENTS_HELDOUT"}}) {
+        std::uint32_t count = 0;
+        for (const StageSettings& stage : configuration.stages) {
+            const std::string& its = stage.*own;
+            const std::uint32_t asked =
+                its.empty() ? common : static_cast<std::uint32_t>(std::stoul(its));
+            if (asked == 0) {
+                throw coordinator::ConfigurationError{fmt::format(
+                    "{} = 0 means all of the documents file, but there is no \"{}\": give a "
+                    "number to plan with, for example {}",
+                    its.empty() ? fmt::format("documents.{}", split)
+                                : fmt::format("stage \"{}\": {}_documents", stage.name, split),
+                    wanted.path,
+                    its.empty() ? fmt::format("{}=5", variable)
+                                : fmt::format("{}_documents = \"5\"", split))};
+            }
+            count = std::max(count, asked);
         }
         for (std::uint32_t i = 1; i <= count; ++i) {
             facts.documents.push_back({fmt::format("{} {}/{}", split, i, count), split,
@@ -190,7 +208,7 @@ coordinator::RunFacts planned_facts(const coordinator::Configuration& configurat
         evaluator::probe_documents(file);
         add_document_facts(facts, evaluator::Documents{file}, file);
     } else {
-        add_planned_documents(facts, configuration.documents);
+        add_planned_documents(facts, configuration);
     }
     replace_window(facts, configuration.model);
     return facts;

@@ -99,11 +99,17 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
     const fs::path history_file = directory / "search.h5";
     const coordinator::RunLock lock{
         directory, coordinator::this_process(), std::chrono::seconds{60},
-        [](const std::string& waiting) { print_error("{}\n", waiting); }};
+        [](const std::string& waiting) { print_error("{}\n", waiting); }, requested_stop};
     coordinator::remove_stale_temporaries(directory);  // before the history is read, never after
     coordinator::RunPlan plan{configuration, facts, coordinator::read_history(history_file)};
     settle_tokenizer(facts, plan.resumed());
     if (plan.complete()) {
+        // A start that waited for a stage which is no longer asked for, say, left another word.
+        if (plan.header().state != coordinator::RunState::complete) {
+            plan.header().state = coordinator::RunState::complete;
+            plan.header().state_reason = coordinator::all_complete;
+            coordinator::write_history(history_file, plan.snapshot(), [&lock] { lock.check(); });
+        }
         std::cout << fmt::format("The search in {} is complete; nothing is left to do.\n",
                                  directory.string());
         print_results(plan, history_file, as_given);

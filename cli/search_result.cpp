@@ -79,6 +79,29 @@ std::string heldout_text(const StageHistory& stage, const LengthColumns& length)
                               reference);
 }
 
+/// The individual that was chosen, and with how many start tokens: those of a sweep were scored on
+/// the validation documents alone.
+std::string best_text(const StageHistory& stage) {
+    const coordinator::BestRecord& best = stage.best;
+    const std::uint32_t bred =
+        stage.evaluations.rows.at(static_cast<std::size_t>(best.individual)).start_tokens;
+    std::string text = fmt::format(
+        "individual {}, {} start tokens, perplexity {:.3f} on the search "
+        "documents",
+        best.individual, bred, best.perplexity);
+    for (const ScoreRow& row : stage.start_token_sweep.rows) {
+        if (best.start_tokens == bred || row.iterations != best.iterations ||
+            row.start_tokens != best.start_tokens) {
+            continue;
+        }
+        text += fmt::format(
+            "; with {} start tokens {:.3f} on the validation documents, and with "
+            "these it is the result",
+            best.start_tokens, row.perplexity);
+    }
+    return text;
+}
+
 /// The sentence that says whether a baseline was better on the validation documents.
 std::string validation_text(const StageHistory& stage) {
     const ScoreRow* best = nullptr;
@@ -95,7 +118,7 @@ std::string validation_text(const StageHistory& stage) {
     }
     std::string text = fmt::format(
         "Chosen on {} validation documents among the best of the search: {}, perplexity {:.3f}",
-        stage.validation.documents.size(), best->name, best->perplexity);
+        lengths_of(stage.validation).front().count, best->name, best->perplexity);
     if (baseline && baseline->mean_nll <= best->mean_nll) {
         return text + fmt::format(
                           ".\nWARNING: the baseline {} is better there ({:.3f}): the search "
@@ -114,11 +137,9 @@ std::string validation_text(const StageHistory& stage) {
 std::string stage_result_text(const StageHistory& stage) {
     std::string text = fmt::format(
         "\nStage \"{}\"{}: {:.0f} to {:.0f} tokens, attention scale {:.4f} for all rows.\n"
-        "Searched factors: individual {}, {} start tokens, perplexity {:.3f} on the search "
-        "documents.\n",
+        "Searched factors: {}.\n",
         stage.name, kind_text(stage), stage.original_window, stage.target_tokens,
-        stage.attention_scale, stage.best.individual, stage.best.start_tokens,
-        stage.best.perplexity);
+        stage.attention_scale, best_text(stage));
     const std::vector<LengthColumns> lengths = lengths_of(stage.evaluations);
     if (lengths.size() > 1) {
         text += "The objective weighs log-perplexities:";

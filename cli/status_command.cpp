@@ -125,6 +125,10 @@ void print_text(const RunHistory& history, bool lives, const fs::path& file) {
                                  counted(finished_individuals(stage), "individual"),
                                  counted(coordinator::scores_in(stage), "document score"),
                                  counted(stage.failures.size(), "fault"));
+        if (const std::uint64_t others = coordinator::other_numerics_in(stage); others > 0) {
+            std::cout << fmt::format(", {} in another numerics class",
+                                     counted(others, "document score"));
+        }
         if (!stage.ended_by.empty()) {
             std::cout << fmt::format("; evolution ended by stage.{}", stage.ended_by);
         }
@@ -159,6 +163,7 @@ void print_json(const RunHistory& history, bool lives, const fs::path& file) {
                                   {"generations", stage.generations.size()},
                                   {"individuals_finished", finished_individuals(stage)},
                                   {"document_scores", coordinator::scores_in(stage)},
+                                  {"other_numerics", coordinator::other_numerics_in(stage)},
                                   {"faults", stage.failures.size()}};
         if (stage.best.individual >= 0) {
             entry["best"] = {{"individual", stage.best.individual},

@@ -24,7 +24,6 @@ using protocol::WorkerId;
 constexpr std::chrono::milliseconds poll_wait{20};
 constexpr std::chrono::milliseconds progress_interval{200};
 constexpr std::chrono::milliseconds disk_wait{20};
-constexpr const char* all_complete = "every stage is complete";
 
 /// But for the model, which is a stage's.
 Requirements requirements_of(RunPlan& plan) {
@@ -202,7 +201,8 @@ private:
         } else if (auto* result = std::get_if<protocol::Result>(&event.what)) {
             roster_.on_result(worker, result->seconds);
             if (const auto score = dispatcher_.on_result(worker, *result)) {
-                stage.on_score(*score, utc_nanoseconds());
+                stage.on_score(*score, utc_nanoseconds(),
+                               roster_.numerics_class(worker) != plan_.header().numerics_class);
                 ++computed_;
                 changed_ = true;
             }

@@ -175,11 +175,11 @@ std::size_t GivenSettings::stage_of(const Override& override) const {
                                              file_.string(), fmt::join(quoted, ", "))};
     }
     if (stage_origins_.size() > 1) {
-        throw ConfigurationError{fmt::format(
-            "{}: {} is for one stage, but {} has {}: {}.\nName one with --stage, or set the key in "
-            "the file.",
-            override.origin, override.key, file_.string(), stage_origins_.size(),
-            fmt::join(quoted, ", "))};
+        throw ConfigurationError{
+            fmt::format("{}: {} is for one stage, but {} has {}: {}.\n{}et the key in the file.",
+                        override.origin, override.key, file_.string(), stage_origins_.size(),
+                        fmt::join(quoted, ", "),
+                        override.origin.starts_with("--") ? "Name one with --stage, or s" : "S")};
     }
     return 0;
 }

@@ -52,8 +52,9 @@ public:
     template <StoredNumber Value>
     [[nodiscard]] StoredArray<Value> array(const std::string& name, int rank) const;
     [[nodiscard]] std::vector<std::string> texts(const std::string& name) const;
+    /// Rows with the columns that a format version has.
     template <typename Row>
-    [[nodiscard]] std::vector<Row> table(const std::string& name) const;
+    [[nodiscard]] std::vector<Row> table(const std::string& name, std::uint32_t version) const;
 
     /// @throws HistoryError "<file>: <path of name>: found <found>, expected <expected>"
     [[noreturn]] void refuse(const std::string& name, const std::string& found,
@@ -143,12 +144,12 @@ StoredArray<Value> GroupReader::array(const std::string& name, int rank) const {
 }
 
 template <typename Row>
-std::vector<Row> GroupReader::table(const std::string& name) const {
+std::vector<Row> GroupReader::table(const std::string& name, std::uint32_t version) const {
     const Opened opened = open(name, 1);
     require_compound(name, opened.type.get());
     std::vector<std::size_t> widths;
     std::size_t row_bytes = 0;
-    for_each_field<Row>([&](const auto& field) {
+    const auto measure = [&](const auto& field) {
         using Value = std::remove_cvref_t<decltype(std::declval<Row>().*field.member)>;
         const storage::Hdf5Type found = column(opened, name, field.name);
         if constexpr (std::is_same_v<Value, std::string>) {
@@ -158,24 +159,26 @@ std::vector<Row> GroupReader::table(const std::string& name) const {
         }
         widths.push_back(H5Tget_size(found.get()));
         row_bytes += widths.back();
-    });
+    };
+    for_each_field<Row>(measure, version);
 
     const storage::Hdf5Type type{H5Tcreate(H5T_COMPOUND, row_bytes), "create the type of " + name};
     std::size_t column_index = 0;
     std::size_t offset = 0;
-    for_each_field<Row>([&](const auto& field) {
+    const auto insert = [&](const auto& field) {
         const storage::Hdf5Type member = column(opened, name, field.name);
         storage::check_hdf5(H5Tinsert(type.get(), field.name, offset, member.get()),
                             "add a member to the type of " + name);
         offset += widths[column_index++];
-    });
+    };
+    for_each_field<Row>(insert, version);
     std::vector<char> packed(opened.elements * row_bytes);
     read(opened, name, type.get(), packed.data());
 
     std::vector<Row> rows(opened.elements);
     column_index = 0;
     offset = 0;
-    for_each_field<Row>([&](const auto& field) {
+    const auto copy = [&](const auto& field) {
         using Value = std::remove_cvref_t<decltype(std::declval<Row>().*field.member)>;
         const std::size_t width = widths[column_index++];
         const char* from = packed.data() + offset;
@@ -189,7 +192,8 @@ std::vector<Row> GroupReader::table(const std::string& name) const {
             from += row_bytes;
         }
         offset += width;
-    });
+    };
+    for_each_field<Row>(copy, version);
     return rows;
 }
 

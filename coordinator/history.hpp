@@ -45,6 +45,9 @@ struct EvaluationRow {
     std::int32_t worker = -1;    ///< the rank that finished it
     std::int64_t started = 0;    ///< ns since 1970-01-01 UTC; 0: not yet
     std::int64_t finished = 0;
+    /// Documents scored in another numerics class than the history's; unknown, and 0, in histories
+    /// before format version 4.
+    std::uint32_t other_numerics = 0;
 };
 
 /// A factor vector scored outside the evolution: a named baseline, or a candidate of the final
@@ -62,6 +65,7 @@ struct ScoreRow {
     std::int32_t worker = -1;
     std::int64_t started = 0;
     std::int64_t finished = 0;
+    std::uint32_t other_numerics = 0;
 };
 
 /// Scores per document of N factor vectors, all on the same documents, row-major matrices.
@@ -149,7 +153,8 @@ struct StageHistory {
     /// The setting that ended the evolution: iterations, max_evaluations, stagnation,
     /// budget_gpu_hours; empty while it goes on, and in histories of format version 1.
     std::string ended_by;
-    double task_seconds = 0.0;  ///< that evaluators spent on its scores, all starts together
+    double task_seconds = 0.0;      ///< that evaluators spent on its scores, all starts together
+    double budget_gpu_hours = 0.0;  ///< that ended the evolution; 0: none did
 };
 
 struct WorkerRow {

@@ -36,7 +36,7 @@ template <typename Row>
 ScoreTable<Row> read_score_table(const GroupReader& group, const char* name,
                                  std::uint32_t version) {
     ScoreTable<Row> table;
-    table.rows = group.table<Row>(name);
+    table.rows = group.table<Row>(name, version);
     const hsize_t rows = table.rows.size();
     table.documents = group.array<std::uint32_t>("document_index", 1).values;
     const hsize_t columns = table.documents.size();
@@ -65,8 +65,8 @@ StageHistory read_stage(const GroupReader& group, const std::string& name, std::
     for (const ScoreGroup& part : score_groups) {
         stage.*part.member = read_score_table<ScoreRow>(group.group(part.name), "scores", version);
     }
-    stage.generations = group.table<GenerationRow>("generations");
-    stage.failures = group.table<FailureRow>("failures");
+    stage.generations = group.table<GenerationRow>("generations", version);
+    stage.failures = group.table<FailureRow>("failures", version);
     const GroupReader best = group.group("best");
     best.record(stage.best, version);
     stage.best.factors = best.array<double>("factors", 1).values;
@@ -128,7 +128,7 @@ RunHistory read_root(const GroupReader& root, const std::string& file) {
     for (const std::string& key : identity.attribute_names()) {
         history.identity.emplace(key, identity.text_attribute(key));
     }
-    history.workers = root.table<WorkerRow>("workers");
+    history.workers = root.table<WorkerRow>("workers", version);
     history.stages = read_stages(root.group("stages"), version);
     require_consistent(history, file);
     if (const std::string found = content_digest(history, version); found != digest) {

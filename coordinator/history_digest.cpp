@@ -81,7 +81,7 @@ void add(Sha256& sha, const std::string& text) {
 /// Rows and records are their fields, arrays their length and elements.
 template <typename Record>
 requires std::is_class_v<Record>
-void add(Sha256& sha, const Record& record, std::uint32_t version = history_format_version) {
+void add(Sha256& sha, const Record& record, std::uint32_t version) {
     for_each_field<Record>([&](const auto& field) { add(sha, record.*field.member); }, version);
 }
 
@@ -95,9 +95,16 @@ void add_all(Sha256& sha, const std::vector<Element>& elements) {
     }
 }
 
+/// Rows with the columns that a format version has.
+template <typename Row>
+void add_rows(Sha256& sha, const std::vector<Row>& rows, std::uint32_t version) {
+    add(sha, std::uint64_t{rows.size()});
+    for (const Row& row : rows) add(sha, row, version);
+}
+
 template <typename Row>
 void add_table(Sha256& sha, const ScoreTable<Row>& table, std::uint32_t version) {
-    add_all(sha, table.rows);
+    add_rows(sha, table.rows, version);
     add(sha, table.dimensions);
     add_all(sha, table.factors);
     add_all(sha, table.document_nll);
@@ -124,8 +131,8 @@ std::string content_digest(const RunHistory& history, std::uint32_t version) {
         add(sha, stage, version);
         add_table(sha, stage.evaluations, version);
         for (const ScoreGroup& group : score_groups) add_table(sha, stage.*group.member, version);
-        add_all(sha, stage.generations);
-        add_all(sha, stage.failures);
+        add_rows(sha, stage.generations, version);
+        add_rows(sha, stage.failures, version);
         add(sha, stage.best, version);
         add_all(sha, stage.best.factors);
         if (version >= campaigns_since) {
@@ -133,7 +140,7 @@ std::string content_digest(const RunHistory& history, std::uint32_t version) {
             add_all(sha, stage.base.factors);
         }
     }
-    add_all(sha, history.workers);
+    add_rows(sha, history.workers, version);
     return sha.hexadecimal();
 }
 

@@ -68,7 +68,9 @@ inline constexpr auto fields<EvaluationRow> = std::tuple{
     Field{"attempts", &EvaluationRow::attempts, "1", "tasks started, faults included"},
     Field{"worker", &EvaluationRow::worker, "1", "rank that finished it, or -1"},
     Field{"started", &EvaluationRow::started, nanoseconds_utc, "first task sent; 0: not yet"},
-    Field{"finished", &EvaluationRow::finished, nanoseconds_utc, "last result; 0: not yet"}};
+    Field{"finished", &EvaluationRow::finished, nanoseconds_utc, "last result; 0: not yet"},
+    Field{"other_numerics", &EvaluationRow::other_numerics, "1",
+          "documents scored in another numerics class than the history's", 4}};
 
 template <>
 inline constexpr auto fields<ScoreRow> = std::tuple{
@@ -85,7 +87,9 @@ inline constexpr auto fields<ScoreRow> = std::tuple{
     Field{"attempts", &ScoreRow::attempts, "1", "tasks started, faults included"},
     Field{"worker", &ScoreRow::worker, "1", "rank that finished it, or -1"},
     Field{"started", &ScoreRow::started, nanoseconds_utc, "first task sent; 0: not yet"},
-    Field{"finished", &ScoreRow::finished, nanoseconds_utc, "last result; 0: not yet"}};
+    Field{"finished", &ScoreRow::finished, nanoseconds_utc, "last result; 0: not yet"},
+    Field{"other_numerics", &ScoreRow::other_numerics, "1",
+          "documents scored in another numerics class than the history's", 4}};
 
 template <>
 inline constexpr auto fields<GenerationRow> = std::tuple{
@@ -132,7 +136,8 @@ inline constexpr auto fields<BestRecord> = std::tuple{
     Field{"start_tokens", &BestRecord::start_tokens, "token",
           "leading tokens that keep their positions"},
     Field{"attention_scale", &BestRecord::attention_scale, "1", "factor on cosine and sine"},
-    Field{"mean_nll", &BestRecord::mean_nll, "nat/token", "on the search documents"},
+    Field{"mean_nll", &BestRecord::mean_nll, "nat/token",
+          "of the individual, on the search documents"},
     Field{"perplexity", &BestRecord::perplexity, "1", "exp(mean_nll)"}};
 
 template <>
@@ -156,7 +161,9 @@ inline constexpr auto fields<StageHistory> = std::tuple{
     Field{"task_seconds", &StageHistory::task_seconds, "s",
           "that evaluators spent on its scores, all starts together", 2},
     Field{"kind", &StageHistory::kind, "", "search, or recovery of a short length", 3},
-    Field{"model_digest", &StageHistory::model_digest, "", "of the model it was scored with", 3}};
+    Field{"model_digest", &StageHistory::model_digest, "", "of the model it was scored with", 3},
+    Field{"budget_gpu_hours", &StageHistory::budget_gpu_hours, "h",
+          "that ended the evolution; 0: none did", 4}};
 
 template <>
 inline constexpr auto fields<RunHistory> = std::tuple{
@@ -198,7 +205,7 @@ inline constexpr std::array score_groups{
 
 /// The format that is written; history_format.md has the rule. A new field raises it and has it as
 /// `since`.
-inline constexpr std::uint32_t history_format_version = 3;
+inline constexpr std::uint32_t history_format_version = 4;
 /// The first version with weights of documents and with bases.
 inline constexpr std::uint32_t campaigns_since = 3;
 

@@ -148,6 +148,8 @@ std::string draw_token() {
     return fmt::format("{:08x}{:08x}{:08x}{:08x}", device(), device(), device(), device());
 }
 
+constexpr std::chrono::milliseconds look_around{100};  // for a reason to stop watching
+
 /// @returns false if there is a lock already
 bool create(const std::filesystem::path& file, const std::string& line) {
     return create_file_atomically(file, std::as_bytes(std::span{line}));
@@ -218,7 +220,8 @@ std::optional<LockOwner> lock_owner(const std::filesystem::path& run_directory) 
 
 RunLock::RunLock(const std::filesystem::path& run_directory, LockOwner self,
                  std::chrono::milliseconds patience,
-                 const std::function<void(const std::string&)>& waiting)
+                 const std::function<void(const std::string&)>& waiting,
+                 const std::function<std::optional<std::string>()>& stop_reason)
     : file_{run_directory / "lock"}, self_{std::move(self)} {
     self_.token = draw_token();
     std::error_code error;
@@ -242,11 +245,21 @@ RunLock::RunLock(const std::filesystem::path& run_directory, LockOwner self,
         }
         before = seen;
         if (waiting) {
-            waiting(fmt::format("{} is locked by {}: watching for {} s whether it is alive",
+            waiting(fmt::format("{} is locked by {}: watching for {}{} s whether it is alive",
                                 run_directory.string(), describe(*seen),
+                                untouched == 0 ? "" : "another ",
                                 std::chrono::duration<double>(patience).count()));
         }
-        std::this_thread::sleep_for(patience);
+        const auto end = std::chrono::steady_clock::now() + patience;
+        do {
+            const auto reason = stop_reason ? stop_reason() : std::nullopt;
+            if (reason) {
+                throw WatchStopped{
+                    fmt::format("{} while the lock of {} was watched: {} is as it was", *reason,
+                                describe(*seen), run_directory.string())};
+            }
+            std::this_thread::sleep_for(std::min(patience, look_around));
+        } while (std::chrono::steady_clock::now() < end);
     }
 }
 

@@ -57,6 +57,12 @@ enum class Holder {
 /// @param self  this_process(), or the identity to judge by
 [[nodiscard]] Holder holder_state(const LockOwner& owner, const LockOwner& self);
 
+/// Whoever watched the lock of another was asked to stop; nothing was taken or written.
+class WatchStopped : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
 /// Holds run/lock. A lock is stale when its process is gone (same host), when it is the same job
 /// with a lower restart count, or when its time stamp stood still through two waits of `patience`.
 /// Two coordinators that take over the same stale lock at once both may get this far; check()
@@ -65,10 +71,12 @@ class RunLock {
 public:
     /// Creates the directory if needed. A lock of another host or one that cannot be read is
     /// watched for up to 2 * patience; each wait is announced to `waiting` first.
-    /// @throws RunDirectoryInUse, HistoryError (errno and path)
+    /// @param stop_reason  why to stop watching, or nothing
+    /// @throws RunDirectoryInUse, WatchStopped, HistoryError (errno and path)
     RunLock(const std::filesystem::path& run_directory, LockOwner self,
             std::chrono::milliseconds patience = std::chrono::seconds{60},
-            const std::function<void(const std::string&)>& waiting = {});
+            const std::function<void(const std::string&)>& waiting = {},
+            const std::function<std::optional<std::string>()>& stop_reason = {});
     RunLock(const RunLock&) = delete;
     RunLock& operator=(const RunLock&) = delete;
     ~RunLock();  ///< removes the lock if still ours

@@ -19,13 +19,19 @@ namespace {
 
 using Identity = std::map<std::string, std::string>;
 
+/// The stage of a setting "stage.<name>.<key>": a name may have dots, names of settings have none.
+std::string stage_of(const std::string& key) {
+    constexpr std::size_t prefix = std::string_view{"stage."}.size();
+    if (!key.starts_with("stage.") || key.rfind('.') < prefix) return "";
+    return key.substr(prefix, key.rfind('.') - prefix);
+}
+
 /// Whether a setting belongs to a stage that has not begun in the history: it may still be added,
 /// changed or taken away.
 bool of_unbegun_stage(const std::string& key, const RunHistory& earlier) {
     return key.starts_with("stage.") &&
            std::ranges::none_of(earlier.stages, [&key](const StageHistory& stage) {
-               // A name may begin with another and a dot; names of settings have none.
-               return key.substr(0, key.rfind('.')) == "stage." + stage.name;
+               return stage_of(key) == stage.name;
            });
 }
 
@@ -38,8 +44,21 @@ void compare_identity(const RunHistory& earlier, const RunHistory& now, const Ru
     };
     Identity keys = earlier.identity;
     keys.insert(now.identity.begin(), now.identity.end());
+    const auto is_missing = [&now](const std::string& stage) {
+        return std::ranges::none_of(now.identity, [&stage](const auto& setting) {
+            return stage_of(setting.first) == stage;
+        });
+    };
+    for (const StageHistory& stage : earlier.stages) {
+        if (!is_missing(stage.name)) continue;
+        differences += fmt::format(
+            "\n  stage \"{}\": the history has begun it, this configuration has "
+            "no stage of that name (taken out, or renamed?)",
+            stage.name);
+    }
     for (const auto& [key, ignored] : keys) {
         if (of_unbegun_stage(key, earlier)) continue;  // stage.names too
+        if (key.starts_with("stage.") && is_missing(stage_of(key))) continue;
         const auto stored = earlier.identity.find(key);
         const auto ours = now.identity.find(key);
         const std::string left = stored == earlier.identity.end() ? "" : stored->second;
@@ -104,10 +123,26 @@ RunPlan::RunPlan(Configuration configuration, RunFacts facts, std::optional<RunH
         header_.run_uuid = boost::uuids::to_string(boost::uuids::random_generator{}());
         header_.created = iso_8601(utc_nanoseconds());
     }
+    if (!resumed_) refuse_useless_documents();
     // Whatever is wrong with a later stage is better said before hours of search.
     for (std::size_t i = 0; i < configuration_.stages.size(); ++i) static_cast<void>(planned(i));
     begin_stages();
     refuse_moved_bases();
+}
+
+/// A document that fills no stage's target is a mistake, better said before a search begins.
+void RunPlan::refuse_useless_documents() const {
+    const StageSettings& shortest =
+        *std::ranges::min_element(configuration_.stages, {}, &StageSettings::target_tokens);
+    for (std::size_t i = 0; i < facts_.documents.size(); ++i) {
+        const DocumentFacts& document = facts_.documents[i];
+        if (document.positions >= shortest.target_tokens) continue;
+        throw ConfigurationError{fmt::format(
+            "document {} (\"{}\", {}) fills {} positions, but stage \"{}\" has target_tokens = {}: "
+            "use documents of at least that length or a smaller target",
+            i, document.title, document.split, document.positions, shortest.name,
+            shortest.target_tokens)};
+    }
 }
 
 void RunPlan::begin_stages() {
@@ -123,7 +158,8 @@ void RunPlan::begin_stages() {
             if (!base) return;
         }
         StageRun& run = stages_.emplace_back(
-            plan_stage(configuration_, settings, facts_, base ? &*base : nullptr), earlier);
+            plan_stage(configuration_, settings, facts_, base ? &*base : nullptr, earlier),
+            earlier);
         // Scores that are there already may open the next generation, and that one the next.
         std::vector<NumberedJob> open;
         std::vector<NumberedJob> more;
@@ -175,7 +211,8 @@ std::optional<MissingModel> RunPlan::missing_model() const {
 
 StagePlan RunPlan::planned(std::size_t stage) const {
     if (stage < stages_.size()) return stages_[stage].plan();
-    return plan_stage(configuration_, configuration_.stages[stage], facts_);
+    const StageSettings& settings = configuration_.stages[stage];
+    return plan_stage(configuration_, settings, facts_, nullptr, stored(settings.name));
 }
 
 StageHistory RunPlan::history_of(std::size_t stage) const {

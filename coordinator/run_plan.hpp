@@ -30,6 +30,9 @@ struct MissingModel {
 /// The sentence that says so, for the history and the terminal.
 [[nodiscard]] std::string waiting_reason(const MissingModel& missing);
 
+/// The sentence of a history in which nothing is left to do.
+inline constexpr const char* all_complete = "every stage is complete";
+
 /// The search of one run directory, ready to go on: the earlier history is compared and replayed;
 /// nothing is computed yet. A stage begins when the stages before it have begun, its base is
 /// finished and its model is there.
@@ -69,6 +72,7 @@ public:
 private:
     [[nodiscard]] const StageHistory* stored(const std::string& name) const;
     [[nodiscard]] std::optional<BaseRecord> result_of(const std::string& stage) const;
+    void refuse_useless_documents() const;
     void refuse_moved_bases() const;
 
     Configuration configuration_;

@@ -38,6 +38,16 @@ template <typename Row>
     return table.document_status[row * columns(table) + column];
 }
 
+/// A table of the first `count` rows alone.
+template <typename Row>
+[[nodiscard]] ScoreTable<Row> first_rows(ScoreTable<Row> table, std::size_t count) {
+    table.rows.resize(count);
+    table.factors.resize(count * table.dimensions);
+    table.document_nll.resize(count * columns(table));
+    table.document_status.resize(count * columns(table));
+    return table;
+}
+
 /// Adds a pending row. @param factors shape [dimensions], or empty for a skipped individual: NaN
 template <typename Row>
 std::size_t append_row(ScoreTable<Row>& table, Row row, std::span<const double> factors) {
@@ -100,6 +110,19 @@ template <typename Row>
 [[nodiscard]] inline std::uint64_t scores_in(const StageHistory& stage) {
     return scores_in(stage.baselines) + scores_in(stage.evaluations) + scores_in(stage.validation) +
            scores_in(stage.start_token_sweep) + scores_in(stage.heldout);
+}
+
+/// Document scores of another numerics class than the history's.
+template <typename Row>
+[[nodiscard]] std::uint64_t other_numerics_in(const ScoreTable<Row>& table) {
+    std::uint64_t scores = 0;
+    for (const Row& row : table.rows) scores += row.other_numerics;
+    return scores;
+}
+[[nodiscard]] inline std::uint64_t other_numerics_in(const StageHistory& stage) {
+    return other_numerics_in(stage.baselines) + other_numerics_in(stage.evaluations) +
+           other_numerics_in(stage.validation) + other_numerics_in(stage.start_token_sweep) +
+           other_numerics_in(stage.heldout);
 }
 
 /// Whether a row stands for this very function.
@@ -174,6 +197,7 @@ void restore_row(ScoreTable<Row>& table, std::size_t row, const ScoreTable<Row>&
     to.worker = source.worker;
     to.started = source.started;
     to.finished = source.finished;
+    to.other_numerics = source.other_numerics;
     const std::size_t width = columns(table);
     for (std::size_t column = 0; column < width; ++column) {
         table.document_nll[row * width + column] = from.document_nll[from_row * width + column];

@@ -10,6 +10,7 @@
 
 #include "coordinator/nearest_name.hpp"
 #include "coordinator/setting_grammars.hpp"
+#include "worker/protocol/messages.hpp"
 
 namespace longrope::coordinator {
 namespace {
@@ -17,7 +18,8 @@ namespace {
 constexpr std::int64_t any_count = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t most_tokens = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t most_individuals = 1'000'000;
-constexpr double longest_seconds = 1e9;  // 31 years: a limit in name only, but finite
+constexpr std::int64_t least_window = 7;  // above 2 pi, which NTK and YaRN divide it by
+constexpr double longest_seconds = 1e9;   // 31 years: a limit in name only, but finite
 
 using C = Configuration;  // keeps the fields below on one line
 
@@ -29,8 +31,8 @@ std::vector<Setting> declare_settings() {
         {"model", "path", "", AnyText{}, operational, Need::with_model,
          "Hugging Face folder: config.json and *.safetensors",
          [](C& c, std::size_t) -> SettingField { return &c.model.path; }},
-        {"model", "original_window", "tokens", IntegerRange{2, most_tokens, true}, identity,
-         optional,
+        {"model", "original_window", "tokens", IntegerRange{least_window, most_tokens, true},
+         identity, optional,
          "context window the model was trained with; 0: original_max_position_embeddings of "
          "config.json, else sliding_window, else max_position_embeddings",
          [](C& c, std::size_t) -> SettingField { return &c.model.original_window; }},
@@ -85,14 +87,15 @@ std::vector<Setting> declare_settings() {
          "the model in that time",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.start_seconds; }},
 
-        {"evaluator.synthetic", "dimensions", "factors", IntegerRange{1, 4096}, identity, optional,
-         "rescale factors of the imagined model: half of its rotary dimension",
+        {"evaluator.synthetic", "dimensions", "factors", IntegerRange{2, protocol::max_factors},
+         identity, optional, "rescale factors of the imagined model: half of its rotary dimension",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.dimensions; }},
         {"evaluator.synthetic", "theta", "", RealRange{1, 1e12, true}, identity, optional,
          "RoPE base of the imagined model",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.theta; }},
-        {"evaluator.synthetic", "original_window", "tokens", IntegerRange{2, most_tokens}, identity,
-         optional, "context window of the imagined model",
+        {"evaluator.synthetic", "original_window", "tokens",
+         IntegerRange{least_window, most_tokens}, identity, optional,
+         "context window of the imagined model",
          [](C& c, std::size_t) -> SettingField { return &c.evaluator.synthetic.original_window; }},
         {"evaluator.synthetic", "documents", "documents", IntegerRange{1, 100'000}, identity,
          optional, "documents of each imagined split",
@@ -137,7 +140,8 @@ std::vector<Setting> declare_settings() {
          "stop in good time before this, as at the end of a Slurm job, resumable; 0: no limit",
          [](C& c, std::size_t) -> SettingField { return &c.run.time_limit_seconds; }},
         {"run", "allow_mixed_numerics", "", TruthValue{}, operational, optional,
-         "let workers of another numerics class join; /workers has that of each, of the last start",
+         "let workers of another numerics class join; `other_numerics` of a row counts their "
+         "scores",
          [](C& c, std::size_t) -> SettingField { return &c.run.allow_mixed_numerics; }},
 
         {"stage", "name", "",

@@ -12,6 +12,7 @@
 #include "genome/attention_scale.hpp"
 #include "genome/named_baselines.hpp"
 #include "genome/random_stream.hpp"
+#include "worker/protocol/messages.hpp"
 
 namespace longrope::coordinator {
 namespace {
@@ -20,37 +21,40 @@ namespace {
 constexpr std::array<std::uint32_t, 14> start_token_choices{0,  1,  2,  4,  8,  12,  16,
                                                             20, 24, 28, 32, 64, 128, 256};
 
-/// `count` documents of a split, chosen by the stream (all if 0), ascending. Documents for stages
-/// of shorter targets alone are none of this stage's: a campaign searches a short list on many
-/// short documents, and a long one, where each costs much, on few.
-/// @param own       the count is the stage's own setting
-/// @param shortest  smallest target of all stages, in tokens: what is shorter still is a mistake
+/// `count` documents of a split that fill the target, chosen by the stream (all if 0), ascending.
+/// Shorter ones are for other stages: a campaign searches a short list on many short documents, and
+/// a long one, where each costs much, on few.
+/// @param own  the count is the stage's own setting
 DocumentSet choose_documents(const RunFacts& facts, const std::string& split, std::uint32_t count,
-                             bool own, const StageSettings& stage, std::uint64_t shortest,
-                             genome::RandomStream& random) {
+                             bool own, const StageSettings& stage, genome::RandomStream& random) {
     const std::string setting = own ? fmt::format("stage \"{}\": {}_documents", stage.name, split)
                                     : fmt::format("documents.{}", split);
     std::vector<std::uint32_t> candidates;
+    bool any_shorter = false;
     for (std::uint32_t i = 0; i < facts.documents.size(); ++i) {
         const DocumentFacts& document = facts.documents[i];
-        const bool is_for_shorter =
-            document.positions >= shortest && document.positions < stage.target_tokens;
-        if (document.split == split && !is_for_shorter) candidates.push_back(i);
+        if (document.split != split) continue;
+        if (document.positions >= stage.target_tokens) {
+            candidates.push_back(i);
+        } else {
+            any_shorter = true;
+        }
     }
+    const std::string that_fill = any_shorter
+                                      ? fmt::format(" that fill the {} tokens of stage \"{}\"",
+                                                    stage.target_tokens, stage.name)
+                                      : "";
     if (count > 0 && candidates.empty()) {
         throw ConfigurationError{
-            fmt::format("{} = {}, but the documents file has none of this split: make some with "
+            fmt::format("{} = {}, but the documents file has none of this split{}: make some with "
                         "scripts/tokenize_documents.py{}",
-                        setting, count, split == "search" ? "" : ", or use 0 for none")};
+                        setting, count, that_fill, split == "search" ? "" : ", or use 0 for none")};
     }
     if (count > candidates.size()) {
         throw ConfigurationError{fmt::format(
             "{} = {}, but the documents file has {} of this split{}: use a value in [0, {}], where "
             "0 means all of them",
-            setting, count, candidates.size(),
-            shortest < stage.target_tokens ? fmt::format(" that fill stage \"{}\"", stage.name)
-                                           : "",
-            candidates.size())};
+            setting, count, candidates.size(), that_fill, candidates.size())};
     }
     if (count == 0) count = static_cast<std::uint32_t>(candidates.size());
     for (std::uint32_t i = 0; i < count; ++i) {  // Fisher-Yates, as far as needed
@@ -61,15 +65,8 @@ DocumentSet choose_documents(const RunFacts& facts, const std::string& split, st
     std::sort(candidates.begin(), candidates.end());
     DocumentSet chosen;
     for (const std::uint32_t index : candidates) {
-        const DocumentFacts& document = facts.documents[index];
-        if (document.positions < stage.target_tokens) {
-            throw ConfigurationError{fmt::format(
-                "document {} (\"{}\", {}) fills {} positions, but stage \"{}\" has target_tokens = "
-                "{}: use documents of at least that length or a smaller target",
-                index, document.title, split, document.positions, stage.name, stage.target_tokens)};
-        }
         chosen.documents.push_back(index);
-        chosen.titles.push_back(document.title);
+        chosen.titles.push_back(facts.documents[index].title);
     }
     return chosen;
 }
@@ -184,8 +181,17 @@ genome::SearchSpace space_of(const StageSettings& stage, std::size_t dimensions,
 
 /// All of a plan but its documents.
 /// @param base  its record; without stage where the stage builds on none
+/// @throws ConfigurationError
 StagePlan plan_search(const Configuration& configuration, const StageSettings& stage,
                       const genome::RotaryFacts& rotary, const BaseRecord& base) {
+    constexpr double least_window = 7.0;  // above 2 pi, which NTK and YaRN divide it by
+    if (rotary.rotary_pairs < 2 || rotary.rotary_pairs > protocol::max_factors ||
+        rotary.original_window < least_window) {
+        throw ConfigurationError{fmt::format(
+            "the model has {} rotary pairs and an original window of {} tokens: factors can be "
+            "searched for 2 to {} pairs and a window of at least {}",
+            rotary.rotary_pairs, rotary.original_window, protocol::max_factors, least_window)};
+    }
     const double window = rotary.original_window;
     const auto target = static_cast<double>(stage.target_tokens);
     const double ratio = bred_ratio(stage, window, base);
@@ -240,10 +246,35 @@ BaseRecord stand_in(const Configuration& configuration, const StageSettings& sta
     if (found == configuration.stages.end()) return base;
     base.stage = stage.base;
     base.target_tokens = static_cast<double>(found->target_tokens);
-    base.factors.assign(facts.rotary_pairs, 1.0);
+    // Like no named vector, so that none counts as the same row.
+    for (std::uint32_t i = 0; i < facts.rotary_pairs; ++i) {
+        base.factors.push_back(1.0 + 0.0625 * (i + 1.0) / facts.rotary_pairs);
+    }
     base.attention_scale =
         attention_scale_of(configuration, *found, static_cast<double>(facts.original_window), base);
     return base;
+}
+
+/// The documents of a table whose columns are documents by length.
+template <typename Row>
+DocumentSet stored_documents(const ScoreTable<Row>& table, std::size_t lengths,
+                             const std::string& stage) {
+    const std::size_t columns = table.documents.size();
+    if (columns % lengths != 0) {
+        throw HistoryError{fmt::format("stage \"{}\": {} columns for {} lengths of the objective",
+                                       stage, columns, lengths)};
+    }
+    const auto count = static_cast<std::ptrdiff_t>(columns / lengths);
+    return {{table.documents.begin(), table.documents.begin() + count},
+            {table.document_titles.begin(), table.document_titles.begin() + count}};
+}
+
+/// Those that the stage was begun with, whatever other stages there are now.
+void take_documents(StagePlan& plan, const StageHistory& begun) {
+    const std::size_t lengths = plan.lengths.size();
+    plan.search_documents = stored_documents(begun.evaluations, lengths, begun.name);
+    plan.validation_documents = stored_documents(begun.validation, lengths, begun.name);
+    plan.heldout_documents = stored_documents(begun.heldout, lengths, begun.name);
 }
 
 }  // namespace
@@ -298,7 +329,7 @@ std::uint64_t StagePlan::tasks() const {
 }
 
 StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,
-                     const RunFacts& facts, const BaseRecord* base) {
+                     const RunFacts& facts, const BaseRecord* base, const StageHistory* begun) {
     if (stage.kind == "search" && stage.target_tokens <= facts.original_window) {
         throw ConfigurationError{fmt::format(
             "stage \"{}\": target_tokens = {} is not above the model's original window of {} "
@@ -312,43 +343,33 @@ StagePlan plan_stage(const Configuration& configuration, const StageSettings& st
     plan.model_digest = facts.model_digest_of(stage.name);
     genome::RandomStream random{configuration.run.seed, "documents", 0};
     const DocumentSettings& wanted = configuration.documents;
-    std::uint64_t shortest = stage.target_tokens;
-    for (const StageSettings& other : configuration.stages) {
-        shortest = std::min(shortest, other.target_tokens);
+    if (begun != nullptr) {
+        take_documents(plan, *begun);
+        return plan;
     }
     const auto choose = [&](const char* split, const std::string& own, std::uint32_t common) {
         const std::uint32_t count =
             own.empty() ? common : static_cast<std::uint32_t>(std::stoul(own));
-        return choose_documents(facts, split, count, !own.empty(), stage, shortest, random);
+        return choose_documents(facts, split, count, !own.empty(), stage, random);
     };
     plan.search_documents = choose("search", stage.search_documents, wanted.search);
     plan.validation_documents = choose("validation", stage.validation_documents, wanted.validation);
     plan.heldout_documents = choose("heldout", stage.heldout_documents, wanted.heldout);
+    if (!plan.swept_start_tokens.empty() && plan.validation_documents.documents.empty()) {
+        throw ConfigurationError{fmt::format(
+            "stage \"{}\": start_tokens = \"sweep\" chooses on validation documents, and there are "
+            "none: use \"gene\" or \"none\", or a documents file with that split",
+            stage.name)};
+    }
     if (plan.search_documents.documents.empty()) {
         throw ConfigurationError{
-            "the documents file has no document of the split \"search\": the search needs at "
-            "least one"};
+            fmt::format("the documents file has no document of the split \"search\" that fills the "
+                        "{} tokens of "
+                        "stage \"{}\": the search needs at least one",
+                        stage.target_tokens, stage.name)};
     }
     return plan;
 }
-
-namespace {
-
-/// The documents of a table whose columns are documents by length.
-template <typename Row>
-DocumentSet stored_documents(const ScoreTable<Row>& table, std::size_t lengths,
-                             const std::string& stage) {
-    const std::size_t columns = table.documents.size();
-    if (columns % lengths != 0) {
-        throw HistoryError{fmt::format("stage \"{}\": {} columns for {} lengths of the objective",
-                                       stage, columns, lengths)};
-    }
-    const auto count = static_cast<std::ptrdiff_t>(columns / lengths);
-    return {{table.documents.begin(), table.documents.begin() + count},
-            {table.document_titles.begin(), table.document_titles.begin() + count}};
-}
-
-}  // namespace
 
 StagePlan plan_stored_stage(const Configuration& configuration, const StageSettings& stage,
                             const StageHistory& stored) {
@@ -363,10 +384,7 @@ StagePlan plan_stored_stage(const Configuration& configuration, const StageSetti
     StagePlan plan = plan_search(configuration, stage,
                                  {dimensions, stored.theta, stored.original_window}, stored.base);
     plan.model_digest = stored.model_digest;
-    const std::size_t lengths = plan.lengths.size();
-    plan.search_documents = stored_documents(stored.evaluations, lengths, stage.name);
-    plan.validation_documents = stored_documents(stored.validation, lengths, stage.name);
-    plan.heldout_documents = stored_documents(stored.heldout, lengths, stage.name);
+    take_documents(plan, stored);
     return plan;
 }
 

@@ -92,11 +92,14 @@ inline constexpr std::uint32_t finalists = 8;
 inline constexpr const char* base_row = "base";
 
 /// @throws ConfigurationError naming key, found and accepted: a target that is not above the
-///         original window, more documents than there are, a chosen document that is too short
+///         original window, more documents than there are that fill it
+/// @throws HistoryError if columns of `begun` do not fit the lengths of the objective
 /// @param base  the result of stage.base; null where the stage has none, or the result is still to
-///              come: then the plan is good for estimates, with factors of 1 in its place
+///              come: then the plan is good for estimates, with a vector of no meaning in its place
+/// @param begun  what an earlier start stored of the stage, whose documents it keeps; or null
 [[nodiscard]] StagePlan plan_stage(const Configuration& configuration, const StageSettings& stage,
-                                   const RunFacts& facts, const BaseRecord* base = nullptr);
+                                   const RunFacts& facts, const BaseRecord* base = nullptr,
+                                   const StageHistory* begun = nullptr);
 
 /// The same from what a history holds of the stage, without the model and the documents: rotary
 /// pairs, theta, window, base and the chosen documents are taken from there.

@@ -66,6 +66,15 @@ std::uint64_t drop_rows_of(ScoreTable<ScoreRow>& table, std::uint32_t iterations
     return scores_in(all) - keep_other_iterations(table, all, iterations);
 }
 
+/// Drops the rows beyond `total` if none of them holds a score: a start with more iterations had
+/// bred them and came to nothing.
+void drop_unscored_end(ScoreTable<EvaluationRow>& table, std::size_t total) {
+    for (std::size_t row = total; row < table.rows.size(); ++row) {
+        if (scores_held(table, row) > 0) return;
+    }
+    if (table.rows.size() > total) table = first_rows(std::move(table), total);
+}
+
 }  // namespace
 
 BaseRecord base_record(const StageHistory& stage) {
@@ -109,6 +118,7 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     same_documents(earlier_->validation, history_.validation, "validation");
     same_documents(earlier_->start_token_sweep, history_.start_token_sweep, "start token sweep");
     same_documents(earlier_->heldout, history_.heldout, "heldout");
+    drop_unscored_end(earlier_->evaluations, search_.total());
     require(
         earlier_->evaluations.rows.size() <= search_.total(), plan_.settings.name,
         fmt::format("it holds {} individuals, but the configured iterations = {} end at {}: "
@@ -184,6 +194,13 @@ void StageRun::apply_stop_rules() {
         return;
     }
     if (earlier_ && earlier_->evaluations.rows.size() > search_.bred()) return;
+    // Time is not replayed: where a budget ended it, that stands until the budget is raised.
+    const double budget = plan_.settings.budget_gpu_hours;
+    if (earlier_ && budget > 0.0 && budget <= earlier_->budget_gpu_hours) {
+        end_evolution("budget_gpu_hours", next_generation - 1);
+        history_.budget_gpu_hours = earlier_->budget_gpu_hours;
+        return;
+    }
     if (std::string rule = due_stop_rule(next_generation); !rule.empty()) {
         end_evolution(std::move(rule), next_generation - 1);
     }
@@ -212,6 +229,9 @@ std::string StageRun::due_stop_rule(std::uint32_t next_generation) const {
 
 void StageRun::end_evolution(std::string ended_by, std::uint32_t iterations) {
     history_.ended_by = std::move(ended_by);
+    if (history_.ended_by == "budget_gpu_hours") {
+        history_.budget_gpu_hours = plan_.settings.budget_gpu_hours;
+    }
     search_.end_after(iterations);
     plan_.settings.iterations = iterations;
     plan_.search.iterations = iterations;
@@ -303,11 +323,14 @@ bool StageRun::share_scores(ScoreTable<ScoreRow>& table, std::size_t row) {
         }
         if (table.rows[other].iterations == own.iterations) return true;
         // Left behind by an interrupted final phase; nobody will finish it.
+        std::uint32_t taken = 0;
         for (const std::uint32_t column : missing_columns(table, row)) {
             if (cell_status(table, other, column) == DocumentStatus::missing) continue;
             set_cell(table, row, column, document_nll_of(table, other)[column]);
-            ++scored_;
+            ++taken;
         }
+        table.rows[row].other_numerics += std::min(taken, table.rows[other].other_numerics);
+        scored_ += taken;
     }
     return false;
 }
@@ -380,7 +403,7 @@ void StageRun::on_started(JobId job, std::int64_t now) {
     }
 }
 
-void StageRun::on_score(const DocumentScore& score, std::int64_t now) {
+void StageRun::on_score(const DocumentScore& score, std::int64_t now, bool other_numerics) {
     const auto phase = static_cast<Phase>(score.job >> phase_shift);
     const std::size_t row = score.job & 0xffffffffU;
     ++scored_;
@@ -389,6 +412,7 @@ void StageRun::on_score(const DocumentScore& score, std::int64_t now) {
         set_cell(to, row, score.column, score.sum_nll);
         to.rows[row].worker = score.worker;
         to.rows[row].finished = now;
+        to.rows[row].other_numerics += other_numerics ? 1U : 0U;
         return settle_row(to, row);
     };
     if (phase != Phase::evaluations) {

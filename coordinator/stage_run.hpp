@@ -42,7 +42,8 @@ public:
     /// @throws ReplayMismatch, NoParents
     [[nodiscard]] std::vector<NumberedJob> ready();
     void on_started(JobId job, std::int64_t now);
-    void on_score(const DocumentScore& score, std::int64_t now);
+    /// @param other_numerics  its worker computes in another numerics class than the history's
+    void on_score(const DocumentScore& score, std::int64_t now, bool other_numerics = false);
     void on_fault(const FaultVerdict& verdict, protocol::WorkerId worker, std::int64_t now);
 
     /// Everything is scored, the best is chosen and the held-out documents are read.

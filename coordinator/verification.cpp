@@ -111,16 +111,6 @@ std::optional<std::string> score_departure(const ScoreTable<Row>& table, std::si
     return departure(table.rows[row], rescored(table, row));
 }
 
-/// The first `count` rows.
-template <typename Row>
-ScoreTable<Row> head(ScoreTable<Row> table, std::size_t count) {
-    table.rows.resize(count);
-    table.factors.resize(count * table.dimensions);
-    table.document_nll.resize(count * columns(table));
-    table.document_status.resize(count * columns(table));
-    return table;
-}
-
 /// One stage of a history against what follows from its seed and document scores.
 class StageVerification {
 public:
@@ -230,9 +220,9 @@ private:
     /// The stage before its final phase, with this many individuals.
     [[nodiscard]] StageHistory evolution(std::size_t individuals) const {
         StageHistory before = stored_;
-        before.evaluations = head(stored_.evaluations, individuals);
+        before.evaluations = first_rows(stored_.evaluations, individuals);
         for (const ScoreGroup* group : final_groups()) {
-            before.*group->member = head(stored_.*group->member, 0);
+            before.*group->member = first_rows(stored_.*group->member, 0);
         }
         return before;
     }
@@ -309,7 +299,7 @@ private:
                             iterations));
         }
         StageHistory until = stored_;
-        until.evaluations = head(stored_.evaluations, total);
+        until.evaluations = first_rows(stored_.evaluations, total);
         check_final_phase(iterations, replayed(plan, until).history());
     }
 
@@ -386,12 +376,16 @@ void check_header(const RunHistory& history, const Configuration& configuration)
     for (const auto& [key, value] : history.identity) {
         if (!identity.contains(key)) refuse(key, value, "no such key");
     }
+    // One that has not begun may stand anywhere between those that have.
+    auto next = configuration.stages.begin();
     for (std::size_t i = 0; i < history.stages.size(); ++i) {
-        const std::string follows =
-            i < configuration.stages.size() ? configuration.stages[i].name : "no such stage";
-        if (history.stages[i].name != follows) {
-            refuse(fmt::format("stage {}", i + 1), history.stages[i].name, follows);
+        const auto follows = std::ranges::find(next, configuration.stages.end(),
+                                               history.stages[i].name, &StageSettings::name);
+        if (follows == configuration.stages.end()) {
+            refuse(fmt::format("stage {}", i + 1), history.stages[i].name,
+                   next == follows ? "no such stage" : next->name);
         }
+        next = std::next(follows);
     }
 }
 
@@ -401,10 +395,11 @@ std::vector<VerifiedStage> verify(const RunHistory& history) {
     const Configuration configuration = configuration_of(history);
     check_header(history, configuration);
     std::vector<VerifiedStage> verified;
-    for (std::size_t i = 0; i < history.stages.size(); ++i) {
-        const StageSettings& settings = configuration.stages[i];
+    for (const StageHistory& stage : history.stages) {
+        const StageSettings& settings =
+            *std::ranges::find(configuration.stages, stage.name, &StageSettings::name);
         const auto base = std::ranges::find(history.stages, settings.base, &StageHistory::name);
-        verified.push_back(StageVerification{configuration, settings, history.stages[i],
+        verified.push_back(StageVerification{configuration, settings, stage,
                                              base == history.stages.end() ? nullptr : &*base}
                                .run());
     }

@@ -48,6 +48,10 @@ std::vector<WorkerId> WorkerRoster::present() const {
     return workers;
 }
 
+const std::string& WorkerRoster::numerics_class(WorkerId worker) const {
+    return row(worker).numerics_class;
+}
+
 void WorkerRoster::on_start(WorkerId worker) {
     row(worker).state = "starting";
 }

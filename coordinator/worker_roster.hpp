@@ -37,6 +37,9 @@ public:
     /// Those that are not gone.
     [[nodiscard]] std::vector<protocol::WorkerId> present() const;
 
+    /// In which it computes; empty before it has said so.
+    [[nodiscard]] const std::string& numerics_class(protocol::WorkerId worker) const;
+
     void on_start(protocol::WorkerId worker);  ///< its evaluator is started, once more perhaps
     void on_task(protocol::WorkerId worker);
     void on_result(protocol::WorkerId worker, double seconds);

@@ -159,7 +159,7 @@ TEST_CASE("a bad configuration is refused with place, key, what was found and wh
          {"c.toml:10: stage.grid_step: found 0, accepted: (0, 1]"}},
         {"window of one token",
          "[model]\noriginal_window = 1\n" + complete.substr(8),
-         {"c.toml:2: model.original_window: found 1, accepted: 0 or [2, 2147483647] tokens"}},
+         {"c.toml:2: model.original_window: found 1, accepted: 0 or [7, 2147483647] tokens"}},
         {"hasty watchdog",
          "run.watchdog_seconds = 0.5\nrun.directory = \"d\"\n[[stage]]\n",
          {"c.toml:1: run.watchdog_seconds: found 0.5, accepted: [1, 1000000000] seconds"}},

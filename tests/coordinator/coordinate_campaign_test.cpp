@@ -69,6 +69,26 @@ TEST_CASE("words of an evaluator that has been replaced are not heard") {
     for (const WorkerRow& worker : run.stored().workers) CHECK(worker.state == "idle");
 }
 
+TEST_CASE("with another model workers may have each other's devices") {
+    CoordinatedRun run = campaign_run();
+    ScriptedTransport transport{3};
+    transport.model_of = model_of;
+    const auto device = [](protocol::WorkerId number) { return "GPU-" + std::to_string(number); };
+    transport.first_word = [&device](protocol::WorkerId worker) -> ScriptedTransport::What {
+        protocol::Hello hello = ScriptedTransport::hello(worker);
+        hello.device_uuid = device(worker);
+        return hello;
+    };
+    transport.device_after_set_up = [&](protocol::WorkerId worker) {
+        return device((worker + transport.setups()) % 3);
+    };
+    CHECK(run.start(transport) == Ending::complete);
+    for (const WorkerRow& worker : run.stored().workers) {
+        CHECK(worker.state == "idle");
+        CHECK(worker.device_uuid == device((worker.rank + 2) % 3));
+    }
+}
+
 TEST_CASE("a worker that is lost stays lost, and one with another model is refused") {
     CoordinatedRun run = campaign_run();
     ScriptedTransport transport{3, 2};

@@ -191,7 +191,19 @@ TEST_CASE("a history goes on only in the numerics class it was begun in, unless 
     ScriptedTransport third{2};
     third.first_word = other_class;
     CHECK(run.start(third) == Ending::complete);
-    CHECK(run.stored().numerics_class == "scripted 1");
+    const RunHistory stored = run.stored();
+    CHECK(stored.numerics_class == "scripted 1");
+    const StageHistory& stage = stored.stages.front();
+    std::uint64_t before = 0;
+    const auto& rows = stage.evaluations.rows;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        const std::uint64_t own = scores_held(stage.evaluations, row) - rows[row].other_numerics;
+        INFO("individual ", row, ": ", own, " scores of the class that the history began in");
+        before += own;
+        CHECK((own == 0 || row < 20));
+    }
+    CHECK(before > 0);
+    CHECK(other_numerics_in(stage.heldout) == scores_in(stage.heldout));
 }
 
 TEST_CASE("the loss of the last good worker is not blamed on one of another class") {

@@ -15,6 +15,7 @@
 #include "coordinator/atomic_file.hpp"
 #include "coordinator/history_digest.hpp"
 #include "coordinator/history_encoding.hpp"
+#include "coordinator/score_table.hpp"
 #include "tests/coordinator/sample_history.hpp"
 #include "tests/evaluator/temporary_folder.hpp"
 
@@ -78,12 +79,20 @@ TEST_CASE("what was written is read, value for value") {
 
 TEST_CASE("histories of earlier format versions are read; what they lack has its default") {
     RunHistory expected = sample_history();
+    CHECK(other_numerics_in(expected.stages[0]) > 0);
+    for (StageHistory& stage : expected.stages) {
+        for (EvaluationRow& row : stage.evaluations.rows) row.other_numerics = 0;
+        stage.budget_gpu_hours = 0.0;
+    }
+    const std::filesystem::path folder{HISTORY_FIXTURES};
+    const auto third = read_history(folder / "version_3.h5");
+    REQUIRE(third.has_value());
+    CHECK(content_digest(*third) == content_digest(expected));
     for (StageHistory& stage : expected.stages) {
         stage.kind = "search";
         stage.model_digest.clear();
         stage.base = {};
     }
-    const std::filesystem::path folder{HISTORY_FIXTURES};
     const auto second = read_history(folder / "version_2.h5");
     REQUIRE(second.has_value());
     CHECK(content_digest(*second) == content_digest(expected));

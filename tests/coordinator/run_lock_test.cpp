@@ -210,6 +210,19 @@ TEST_CASE("the lock of another host is watched: touched means alive, untouched t
     }
 }
 
+TEST_CASE("whoever watches a lock can be stopped, and leaves it as it is") {
+    const TemporaryFolder folder;
+    leave_lock(folder.path(), on_other_host());
+    int asked = 0;
+    const auto stop = [&]() -> std::optional<std::string> {
+        return ++asked < 3 ? std::nullopt : std::optional<std::string>{"SIGINT arrived"};
+    };
+    CHECK_THROWS_WITH_AS((RunLock{folder.path(), this_process(), std::chrono::hours{1}, {}, stop}),
+                         doctest::Contains("SIGINT arrived while the lock of host elsewhere"),
+                         WatchStopped);
+    CHECK(lock_owner(folder.path()).value().host == "elsewhere");
+}
+
 TEST_CASE("a lock that cannot be read is watched like one of another host") {
     const TemporaryFolder folder;
     for (const char* text : {"", "host=a pid=12", "host=a pid=x token=t\n", "something else\n"}) {

@@ -144,11 +144,67 @@ TEST_CASE("a stage may be added to a run, but not taken away or renamed") {
     CHECK_NOTHROW(require_consistent(both, "memory"));
 
     const std::string gone = refusal<IdentityMismatch>(small_configuration(), small_facts(), both);
-    CHECK(
-        contains(gone, "stage.4096.target_tokens: the history has 4096, this configuration none"));
+    CHECK(contains(gone, "stage \"4096\": the history has begun it"));
+    CHECK_FALSE(contains(gone, "target_tokens"));
     Configuration renamed = small_configuration();
     renamed.stages.front().name = "long";
-    CHECK(contains(refusal<IdentityMismatch>(renamed, small_facts(), history), "stage.2048."));
+    const std::string text = refusal<IdentityMismatch>(renamed, small_facts(), history);
+    CHECK(contains(text,
+                   "stage \"2048\": the history has begun it, this configuration has no stage of "
+                   "that name (taken out, or renamed?)"));
+    CHECK_FALSE(contains(text, "stage.2048."));
+}
+
+TEST_CASE("a search does not begin with a document that fills no stage") {
+    RunFacts facts = small_facts();
+    facts.documents[1].positions = 2047;
+    CHECK_THROWS_WITH_AS(
+        (RunPlan{small_configuration(), facts, std::nullopt}),
+        "document 1 (\"search 2\", search) fills 2047 positions, but stage \"2048\" has "
+        "target_tokens = 2048: use documents of at least that length or a smaller target",
+        ConfigurationError);
+}
+
+TEST_CASE("a stage that has begun keeps its documents, whatever other stages come and go") {
+    RunFacts facts = small_facts();
+    for (const std::size_t document : {0U, 3U, 6U}) facts.documents[document].positions = 1500;
+    Configuration with_shorter = small_configuration();
+    StageSettings shorter = with_shorter.stages.front();
+    shorter.name = "1024";
+    shorter.target_tokens = 1024;
+    with_shorter.stages.push_back(shorter);
+    RunPlan plan{with_shorter, facts, std::nullopt};
+    DirectRun{plan}.run(60);
+    RunHistory history = plan.snapshot();
+    CHECK(history.stages[0].evaluations.documents == std::vector<std::uint32_t>{1, 2});
+    history.stages.resize(1);  // as if the shorter one had not begun
+
+    Configuration changed = with_shorter;
+    changed.stages[1].target_tokens = 1600;
+    for (const Configuration& configuration : {with_shorter, small_configuration(), changed}) {
+        const RunPlan resumed{configuration, facts, history};
+        CHECK(resumed.snapshot().stages[0].evaluations.documents ==
+              history.stages[0].evaluations.documents);
+        CHECK(resumed.planned(0).search_documents.documents ==
+              history.stages[0].evaluations.documents);
+    }
+    CHECK(RunPlan{changed, facts, history}.planned(1).search_documents.documents ==
+          std::vector<std::uint32_t>{1, 2});
+}
+
+TEST_CASE("rows that a start with more iterations only bred are no obstacle to fewer") {
+    const RunHistory complete = finished_run(small_configuration(2)).snapshot();
+    RunHistory more = RunPlan{small_configuration(9), small_facts(), complete}.snapshot();
+    REQUIRE(more.stages[0].evaluations.rows.size() > complete.stages[0].evaluations.rows.size());
+    REQUIRE_FALSE(more.stages[0].complete);
+    const RunPlan again{small_configuration(2), small_facts(), more};
+    CHECK(again.complete());
+    CHECK(found_digest(again.snapshot().stages) == found_digest(complete.stages));
+
+    ScoreTable<EvaluationRow>& table = more.stages[0].evaluations;
+    set_cell(table, table.rows.size() - 1, 0, 1.0);
+    CHECK(contains(refusal<ReplayMismatch>(small_configuration(2), small_facts(), more),
+                   "iterations may be raised, not lowered"));
 }
 
 TEST_CASE("a history whose rows are not what the search breeds is refused, naming the row") {
@@ -169,8 +225,8 @@ TEST_CASE("a history whose rows are not what the search breeds is refused, namin
          "individual 4 has skipped = true"},
         {[](StageHistory& stage) { stage.baselines.factors[8] += 0.5; },
          "the row \"pi\" has other factors"},
-        {[](StageHistory& stage) { stage.validation.documents[0] = 1; },
-         "its validation documents are not those of the configuration"},
+        {[](StageHistory& stage) { stage.baselines.documents[0] = 1; },
+         "its baseline documents are not those of the configuration"},
         {[](StageHistory& stage) { stage.start_token_sweep.documents[0] = 1; },
          "its start token sweep documents are not those"},
         {[](StageHistory& stage) { stage.heldout.dimensions = 9; },

@@ -64,6 +64,7 @@ void fill_row(ScoreTable<Row>& table, Row& row, SampleSize size) {
         row.worker = 1;
         row.started = start;
         row.finished = start + 1'000'000;
+        row.other_numerics = row.start_tokens == 8 ? 2 : 0;
     }
     row.perplexity = std::exp(row.mean_nll);
     row.attempts = row.status == Status::failed ? 3 : 1;
@@ -97,6 +98,7 @@ StageHistory begun_stage(SampleSize size) {
     stage.complete = true;
     stage.ended_by = "stagnation";
     stage.task_seconds = 123.5;
+    stage.budget_gpu_hours = 2.5;
     for (auto* table :
          {&stage.baselines, &stage.validation, &stage.start_token_sweep, &stage.heldout}) {
         add_documents(*table, size);

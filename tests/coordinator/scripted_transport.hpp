@@ -50,6 +50,10 @@ public:
     std::function<std::string(const protocol::Setup&)> model_of = [](const protocol::Setup&) {
         return small_facts().model_digest;
     };
+    /// The device that a worker says it has once it has another setup.
+    std::function<std::string(protocol::WorkerId)> device_after_set_up = [](protocol::WorkerId) {
+        return "";
+    };
     /// Called when the workers are given another setup, before they have it.
     std::function<void()> at_set_up = [] {};
 
@@ -117,6 +121,7 @@ public:
             protocol::Hello again = hello(worker);
             again.setup = setup.number;
             again.model_digest = model_of(setup);
+            again.device_uuid = device_after_set_up(worker);
             say(worker, std::move(again));
         }
     }

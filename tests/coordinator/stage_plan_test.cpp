@@ -111,17 +111,26 @@ TEST_CASE("what cannot be searched is refused before anything runs, with what wo
             "documents.validation = 4, but the documents file has 3 of this split: use a value in "
             "[0, 3], where 0 means all of them";
     }
-    SUBCASE("a document that is too short") {
-        facts.documents[1].positions = 2047;
-        expected =
-            "document 1 (\"search 2\", search) fills 2047 positions, but stage \"2048\" has "
-            "target_tokens = 2048: use documents of at least that length or a smaller target";
-    }
     SUBCASE("no document to search on") {
         facts.documents.erase(facts.documents.begin(), facts.documents.begin() + 3);
         expected =
-            "the documents file has no document of the split \"search\": the search needs at least "
-            "one";
+            "the documents file has no document of the split \"search\" that fills the 2048 tokens "
+            "of "
+            "stage \"2048\": the search needs at least one";
+    }
+    SUBCASE("a sweep without documents to choose on") {
+        std::erase_if(facts.documents,
+                      [](const DocumentFacts& document) { return document.split == "validation"; });
+        expected =
+            "stage \"2048\": start_tokens = \"sweep\" chooses on validation documents, and there "
+            "are "
+            "none: use \"gene\" or \"none\", or a documents file with that split";
+    }
+    SUBCASE("a model that turns by one pair") {
+        facts.rotary_pairs = 1;
+        expected =
+            "the model has 1 rotary pairs and an original window of 256 tokens: factors can be "
+            "searched for 2 to 448 pairs and a window of at least 7";
     }
     CHECK_THROWS_WITH_AS((void)plan_of(configuration, facts), expected.c_str(), ConfigurationError);
 }
@@ -142,15 +151,11 @@ TEST_CASE("documents for shorter stages are none of a longer one's, and are some
 
     configuration.documents.search = 3;
     CHECK(documents(configuration.stages[0]).size() == 3);
-    CHECK_THROWS_WITH_AS(
-        documents(configuration.stages[1]),
-        "documents.search = 3, but the documents file has 2 of this split that fill stage "
-        "\"4096\": use a value in [0, 2], where 0 means all of them",
-        ConfigurationError);
-
-    facts.documents[1].positions = 2047;  // for no stage at all
-    configuration.documents.search = 0;
-    CHECK_THROWS_AS(documents(configuration.stages[1]), ConfigurationError);
+    CHECK_THROWS_WITH_AS(documents(configuration.stages[1]),
+                         "documents.search = 3, but the documents file has 2 of this split that "
+                         "fill the 4096 tokens "
+                         "of stage \"4096\": use a value in [0, 2], where 0 means all of them",
+                         ConfigurationError);
 }
 
 TEST_CASE("a time is written in UTC") {

@@ -25,9 +25,11 @@ Configuration with_rule(const std::function<void(StageSettings&)>& set,
 
 /// The stage as a search without rules and with this number of iterations finds it, but for what
 /// ended it.
-std::string plain_digest(std::uint32_t iterations, const std::string& ended_by) {
+std::string plain_digest(std::uint32_t iterations, const std::string& ended_by,
+                         double budget_gpu_hours = 0.0) {
     StageHistory stage = finished_run(small_configuration(iterations)).snapshot().stages[0];
     stage.ended_by = ended_by;
+    stage.budget_gpu_hours = budget_gpu_hours;
     return found_digest({stage});
 }
 
@@ -59,7 +61,9 @@ TEST_CASE("each rule ends the evolution between two generations, as so many iter
         CHECK(stage.complete);
         CHECK(stage.ended_by == rule.ended_by);
         CHECK(plan.stages()[0].plan().settings.iterations == rule.iterations);
-        CHECK(found_digest({stage}) == plain_digest(rule.iterations, rule.ended_by));
+        CHECK(found_digest({stage}) ==
+              plain_digest(rule.iterations, rule.ended_by,
+                           plan.stages()[0].plan().settings.budget_gpu_hours));
     }
 }
 
@@ -127,6 +131,28 @@ TEST_CASE("a search cut anywhere ends by its rule as if it had not been cut") {
         const RunPlan resumed = finished_run(configuration, cut.snapshot());
         CHECK(found_digest(resumed.snapshot().stages) == whole);
     }
+}
+
+TEST_CASE("where a budget ended the evolution stands, however fast later tasks were") {
+    Configuration configuration =
+        with_rule([](StageSettings& s) { s.budget_gpu_hours = 20.0 / 3600.0; });
+    RunHistory ended = finished_run(configuration).snapshot();
+    REQUIRE(ended.stages[0].ended_by == "budget_gpu_hours");
+    const std::size_t generations = ended.stages[0].generations.size();
+    ended.stages[0].task_seconds /= 10;  // as if its last phase had run on a faster machine
+    RunPlan again{configuration, small_facts(), ended};
+    CHECK(again.complete());
+    CHECK(again.snapshot().stages[0].generations.size() == generations);
+    CHECK_NOTHROW(static_cast<void>(verify(ended)));
+    // A smaller one ends nothing earlier, and is not the one that counts later.
+    configuration.stages[0].budget_gpu_hours /= 2;
+    const RunHistory smaller = RunPlan{configuration, small_facts(), ended}.snapshot();
+    CHECK(smaller.stages[0].complete);
+    CHECK(smaller.stages[0].budget_gpu_hours == ended.stages[0].budget_gpu_hours);
+
+    configuration.stages[0].budget_gpu_hours = 40.0 / 3600.0;
+    const RunPlan raised = finished_run(configuration, ended);
+    CHECK(raised.stages()[0].history().generations.size() > generations);
 }
 
 TEST_CASE("the time of all starts counts towards the budget") {

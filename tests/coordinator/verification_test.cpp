@@ -187,6 +187,17 @@ TEST_CASE("a header that its configuration contradicts is refused") {
     CHECK(objection(history).find("the configuration in the history cannot be read: ") == 0);
 }
 
+TEST_CASE("a stage that has not begun may stand before one that has") {
+    RunHistory history = finished_history();
+    Configuration configuration = small_configuration();
+    StageSettings waiting = configuration.stages.front();
+    waiting.name = "before";
+    configuration.stages.insert(configuration.stages.begin(), waiting);
+    history.configuration = to_toml(configuration);
+    history.identity = identity_settings(configuration);
+    CHECK(objection(history) == "");
+}
+
 TEST_CASE("no single document score can change after its row led to children") {
     const RunHistory sound = finished_history();
     longrope::genome::RandomStream random{1, "tampering", 0};
