@@ -8,6 +8,7 @@
 #include <array>
 #include <iostream>
 #include <optional>
+#include <typeinfo>
 
 namespace longrope::cli {
 namespace {
@@ -77,6 +78,31 @@ std::vector<coordinator::Override> overrides_of(const cxxopts::ParseResult& pars
     return overrides;
 }
 
+namespace {
+
+/// Whether the flag was declared without a value.
+bool is_switch(const cxxopts::ParseResult& parsed, const std::string& flag) {
+    try {
+        static_cast<void>(parsed[flag].as<bool>());
+        return true;
+    } catch (const std::bad_cast&) {
+        return false;
+    }
+}
+
+/// A switch is there or not: --force=false would count as given.
+void refuse_values_of_switches(const cxxopts::ParseResult& parsed) {
+    for (const cxxopts::KeyValue& given : parsed.arguments()) {
+        if (given.value() == "true" || !is_switch(parsed, given.key())) continue;
+        throw UsageError{
+            fmt::format("--{0}={1}: --{0} takes no value; leave it out where it is not "
+                        "meant",
+                        given.key(), given.value())};
+    }
+}
+
+}  // namespace
+
 std::optional<cxxopts::ParseResult> parse(cxxopts::Options& options, const Words& words) {
     options.add_options()("h,help", "show this text");
     std::vector<const char*> argv{"longrope"};
@@ -87,6 +113,7 @@ std::optional<cxxopts::ParseResult> parse(cxxopts::Options& options, const Words
             std::cout << options.help() << std::flush;
             return std::nullopt;
         }
+        refuse_values_of_switches(parsed);
         return parsed;
     } catch (const cxxopts::exceptions::exception& error) {
         throw UsageError{fmt::format("{}; see longrope {} --help", error.what(),

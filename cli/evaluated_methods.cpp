@@ -96,6 +96,12 @@ std::vector<EvaluatedMethod> evaluated_methods(
         FactorsFile file = read_factors_file(text_of(parsed, "factors"), "--factors",
                                              plan.facts.rotary_pairs, plan.facts.theta);
         settle_dips(file, "--factors", parsed.count("repair") > 0);
+        if (!file.model_digest.empty() && file.model_digest != plan.facts.model_digest) {
+            print_error(
+                "--factors: they were found on another model (digest {}) than the one that is "
+                "evaluated ({})\n",
+                file.model_digest, plan.facts.model_digest);
+        }
         EvaluatedMethod custom{"factors", std::move(file.factors)};
         custom.start_tokens = file.start_tokens.value_or(0);
         if (parsed.count("attention-scale") == 0 && file.attention_scale != plan.attention_scale) {

@@ -2,6 +2,7 @@
 #include "cli/evaluation_plan.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -49,15 +50,6 @@ struct Source {
     std::filesystem::path history_file;  ///< there or not; empty: no run
 };
 
-/// Whether the word for a run means its history, not its configuration file.
-bool is_history(const std::string& word) {
-    std::error_code unreadable;  // then the error is that of reading a configuration
-    const std::filesystem::file_status status = std::filesystem::status(word, unreadable);
-    const bool missing = status.type() == std::filesystem::file_type::not_found;
-    return word.ends_with(".h5") || std::filesystem::is_directory(status) ||
-           (missing && !word.ends_with(".toml"));
-}
-
 /// Refuses to write over what is read, or over a file that is there without --force.
 void check_outputs(const cxxopts::ParseResult& parsed,
                    const coordinator::Configuration& configuration) {
@@ -73,7 +65,9 @@ void check_outputs(const cxxopts::ParseResult& parsed,
     if (parsed.count("RUN") > 0) {
         const std::string file = positional(parsed, "RUN", "evaluate");
         inputs.push_back(
-            {fmt::format("the {} {}", is_history(file) ? "history" : "configuration", file), file});
+            {fmt::format("the {} {}", is_configuration_word(file) ? "configuration" : "history",
+                         file),
+             file});
     }
     check_output_files(outputs, inputs, parsed.count("force") > 0);
 }
@@ -91,7 +85,7 @@ Source source_of_history(const std::filesystem::path& file,
 Source source_of(const cxxopts::ParseResult& parsed) {
     if (parsed.count("RUN") > 0) {
         const std::string word = positional(parsed, "RUN", "evaluate");
-        if (is_history(word)) {
+        if (!is_configuration_word(word)) {
             return source_of_history(history_argument(word, parsed), input_overrides(parsed));
         }
         coordinator::Configuration configuration =
@@ -112,24 +106,22 @@ Source source_of(const cxxopts::ParseResult& parsed) {
     return {folder_configuration(parsed, "longrope evaluate"), std::nullopt, {}};
 }
 
-/// The stage that is evaluated: the one that --stage names, or else the last that has a best
-/// individual, or else the first. Nothing without a run.
-const coordinator::StageSettings* evaluated_stage(
-    const cxxopts::ParseResult& parsed, const coordinator::Configuration& configuration,
-    const std::optional<coordinator::RunHistory>& history) {
+/// The stage that is evaluated. Nothing without a run.
+/// @throws UsageError if there are several and --stage names none: the last one that has got
+///         somewhere would be another one from day to day
+const coordinator::StageSettings* evaluated_stage(const cxxopts::ParseResult& parsed,
+                                                  const coordinator::Configuration& configuration) {
     const auto& stages = configuration.stages;
     if (stages.empty()) return nullptr;
     if (parsed.count("stage") > 0) {
         return &named_stage(configuration, text_of(parsed, "stage"));
     }
-    const coordinator::StageSettings* chosen = &stages.front();
-    for (const coordinator::StageSettings& stage : stages) {
-        if (!history) break;
-        const auto stored =
-            std::ranges::find(history->stages, stage.name, &coordinator::StageHistory::name);
-        if (stored != history->stages.end() && stored->best.individual >= 0) chosen = &stage;
-    }
-    return chosen;
+    if (stages.size() == 1) return &stages.front();
+    std::vector<std::string> names;
+    for (const coordinator::StageSettings& stage : stages) names.push_back(stage.name);
+    throw UsageError{fmt::format(
+        "the run has several stages: say with --stage whose factors and weights are meant ({})",
+        fmt::join(names, ", "))};
 }
 
 /// @throws StageWaits, as a search ends, if the model of the stage is still to be made
@@ -317,7 +309,7 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
     auto [configuration, history, history_file] = source_of(parsed);
     plan.configuration = std::move(configuration);
     check_outputs(parsed, plan.configuration);
-    const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration, history);
+    const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration);
     if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
         require_stage_model(plan.configuration, *stage, history_file);
         plan.stage_model = stage->model;

@@ -5,9 +5,11 @@
 
 #include <boost/json.hpp>
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -82,9 +84,15 @@ std::string report_json(const ExportPlan& plan, const std::vector<ExportedRow>& 
     return boost::json::serialize(report) + "\n";
 }
 
-/// @throws std::runtime_error for the first row that differs from what is stored
+/// @throws std::runtime_error for the first row that is not finite, or differs from what is stored
 void require_stored_scores(const ExportPlan& plan, const std::vector<ExportedRow>& rows) {
     for (const ExportedRow& row : rows) {
+        if (!std::isfinite(row.perplexity)) {
+            throw std::runtime_error{fmt::format(
+                "{}: the {} has perplexity {} at {} tokens: its weights or factors give no finite "
+                "loss. It stays there; longrope evaluate says which documents",
+                plan.output.string(), row.list, row.perplexity, row.tokens)};
+        }
         if (!row.differs()) continue;
         throw std::runtime_error{fmt::format(
             "{}: the {} has perplexity {:.8g} at {} tokens on the {} documents, and the history "
@@ -107,7 +115,7 @@ void check_output(const ExportPlan& plan, const cxxopts::ParseResult& parsed) {
     }
     if (parsed.count("RUN") > 0) {
         const std::string word = positional(parsed, "RUN", "export");
-        if (word.ends_with(".toml")) {
+        if (is_configuration_word(word)) {
             inputs.push_back({fmt::format("the configuration {}", word), word});
         }
         for (NamedFile& file : files_of_run(history_argument(word, parsed))) {
@@ -117,6 +125,25 @@ void check_output(const ExportPlan& plan, const cxxopts::ParseResult& parsed) {
     check_output_files({{fmt::format("--output {}", plan.output.string()), plan.output}}, inputs,
                        plan.replace);
 }
+
+/// Takes away an export that did not get as far as its report, so that the same command can be
+/// given again.
+class UnfinishedExport {
+public:
+    explicit UnfinishedExport(std::filesystem::path output)
+        : output_{std::move(output)}, is_new_{!std::filesystem::exists(output_)} {}
+    UnfinishedExport(const UnfinishedExport&) = delete;
+    UnfinishedExport& operator=(const UnfinishedExport&) = delete;
+    ~UnfinishedExport() {
+        std::error_code ignored;
+        if (is_new_) std::filesystem::remove_all(output_, ignored);
+    }
+    void keep() noexcept { is_new_ = false; }
+
+private:
+    std::filesystem::path output_;
+    bool is_new_;
+};
 
 }  // namespace
 
@@ -133,6 +160,7 @@ ExitCode run_export(Job& job, const Words& words) {
     if (!parsed) return ExitCode::done;
     const ExportPlan plan = plan_export(*parsed);
     check_output(plan, *parsed);
+    UnfinishedExport unfinished{plan.output};
     const std::string written = write_export(plan);
     const ReloadedRope reloaded = reload_export(plan);
     require_same_lists(plan, reloaded);
@@ -150,6 +178,7 @@ ExitCode run_export(Job& job, const Words& words) {
         if (!scores) return ExitCode::stopped_early;
         enter_scores(rows, *scores);
     }
+    unfinished.keep();
     std::cout << (parsed->count("json") > 0 ? report_json(plan, rows)
                                             : report_text(plan, written, rows))
               << std::flush;

@@ -12,6 +12,9 @@
 #include "cli/export_sources.hpp"
 #include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/standard_error.hpp"
+#include "evaluator/evaluator.hpp"
+#include "evaluator/model/model_folder.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -93,6 +96,22 @@ void check_model(const ExportPlan& plan) {
     }
 }
 
+/// Factors may go with other weights than they were found on, tuned ones say; whoever does it
+/// without meaning to should hear of it.
+void tell_other_weights(const ExportPlan& plan) {
+    const bool has_weights =
+        plan.format == ExportFormat::hugging_face || !plan.long_documents.empty();
+    if (!plan.model || !has_weights || plan.rope.model_digest.empty()) return;
+    try {
+        const std::string digest = evaluator::ModelFolder{plan.configuration.model.path}.digest();
+        if (digest == plan.rope.model_digest) return;
+        print_error("the factors were found on another model (digest {}) than {} ({})\n",
+                    plan.rope.model_digest, plan.configuration.model.path, digest);
+    } catch (const evaluator::EvaluatorError&) {
+        // A folder without weights has no digest; whatever needs them says what is wrong.
+    }
+}
+
 /// No engine knows start tokens; our own format does.
 void settle_start_tokens(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     const bool drop = parsed.count("drop-start-tokens") > 0;
@@ -155,6 +174,7 @@ void choose_documents(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
             rope.short_list.score ? first_documents(rope.short_list, limit) : plan.long_documents;
         return;
     }
+    tell_other_weights(plan);
     rope.model_digest = facts.model_digest;
     rope.documents_digest = facts.documents_digest;
     const auto split = parsed["split"].as<std::string>();
@@ -260,6 +280,7 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
     check_model(plan);
     settle_start_tokens(parsed, plan);
     choose_documents(parsed, plan);
+    tell_other_weights(plan);
     return plan;
 }
 

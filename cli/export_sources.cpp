@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -66,6 +67,31 @@ std::uint64_t window_flag(const cxxopts::ParseResult& parsed, const char* flag,
         throw UsageError{fmt::format("--{} is missing: the file does not say it", flag)};
     }
     return parse_window(text_of(parsed, flag), fmt::format("--{}", flag));
+}
+
+/// Engines take both lists for one window, with one scale; a file may say that its list is for
+/// others.
+void check_short_list(const FactorsFile& file, const RopeExport& rope, const std::string& name) {
+    const std::string where = fmt::format("--short-factors {}", name);
+    if (file.target_tokens && *file.target_tokens > rope.original_window) {
+        throw UsageError{fmt::format(
+            "{}: it is for {} tokens, and the short list is for at most the original window of {}",
+            where, *file.target_tokens, rope.original_window)};
+    }
+    if (file.original_window && *file.original_window != rope.original_window) {
+        throw UsageError{
+            fmt::format("{}: its original window has {} tokens, that of the long list {}: both "
+                        "must have the same",
+                        where, *file.original_window, rope.original_window)};
+    }
+    constexpr double same = 1e-6;
+    if (file.attention_scale &&
+        std::abs(*file.attention_scale - rope.attention_scale) > same * rope.attention_scale) {
+        throw UsageError{fmt::format(
+            "{}: its attention scale is {:.6f}, that of the long list {:.6f}: engines have one for "
+            "both, so search both with one scale, or say with --attention-scale which it is to be",
+            where, *file.attention_scale, rope.attention_scale)};
+    }
 }
 
 }  // namespace
@@ -141,6 +167,7 @@ void export_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
         rope.long_list.start_tokens = *given;
     }
     rope.long_list.tokens = window_flag(parsed, "target-tokens", file.target_tokens);
+    rope.model_digest = file.model_digest;
     rope.attention_rule = plan.configuration.evaluator.attention_scale;
     const auto rule = genome::AttentionScale::parse(rope.attention_rule);
     if (!rule) {
@@ -158,8 +185,10 @@ void export_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
         FactorsFile given = read_factors_file(text_of(parsed, "short-factors"), "--short-factors",
                                               model.rotary_pairs(), model.rope_theta);
         settle_dips(given, "--short-factors", repair);
+        check_short_list(given, rope, text_of(parsed, "short-factors"));
         rope.short_list = {.origin = text_of(parsed, "short-factors"),
-                           .factors = std::move(given.factors)};
+                           .factors = std::move(given.factors),
+                           .start_tokens = given.start_tokens.value_or(0)};
     } else if (!file.short_factors.empty()) {
         rope.short_list = {.origin = rope.long_list.origin,
                            .factors = std::move(file.short_factors)};

@@ -226,6 +226,13 @@ private:
             file.original_window = tokens(object, "original_window");
         }
         if (object.contains("target_tokens")) file.target_tokens = tokens(object, "target_tokens");
+        if (const json::value* digest = object.if_contains("model_digest")) {
+            if (!digest->is_string()) {
+                refuse(
+                    fmt::format("model_digest is {}, expected a text", evaluator::shown(*digest)));
+            }
+            file.model_digest = digest->get_string();
+        }
         return file;
     }
 
@@ -296,10 +303,11 @@ FactorsFile read_factors_file(const std::filesystem::path& file, const std::stri
     if (first == std::string::npos || (content[first] != '{' && content[first] != '[')) {
         return reader.text(content);
     }
-    boost::system::error_code error;
-    const json::value value = json::parse(content, error);
-    if (error) throw UsageError{fmt::format("{}: not valid JSON: {}", where, error.message())};
-    return reader.parsed(value);
+    try {
+        return reader.parsed(evaluator::parse_json(content, where));
+    } catch (const evaluator::EvaluatorError& error) {
+        throw UsageError{error.what()};
+    }
 }
 
 std::string dips_of(std::span<const double> factors) {

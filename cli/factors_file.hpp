@@ -19,6 +19,7 @@ struct FactorsFile {
     std::optional<double> attention_scale;
     std::optional<std::uint64_t> original_window;  ///< tokens
     std::optional<std::uint64_t> target_tokens;
+    std::string model_digest;  ///< of the weights that they were found on; empty: not said
 };
 
 /// Reads factors in any form they are passed around in:

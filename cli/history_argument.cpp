@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -10,21 +12,41 @@
 #include "coordinator/history_file.hpp"
 
 namespace longrope::cli {
+namespace {
+
+bool begins_as_hdf5(const std::string& file) {
+    constexpr std::string_view signature = "\x89HDF\r\n\x1a\n";
+    std::string beginning(signature.size(), '\0');
+    std::ifstream stream{file, std::ios::binary};
+    stream.read(beginning.data(), static_cast<std::streamsize>(beginning.size()));
+    return beginning == signature;
+}
+
+}  // namespace
+
+bool is_configuration_word(const std::string& word) {
+    if (word.ends_with(".h5")) return false;
+    std::error_code error;  // what there is and cannot be looked at is refused where it is opened
+    const std::filesystem::file_status status = std::filesystem::status(word, error);
+    if (std::filesystem::is_directory(status)) return false;
+    if (word.ends_with(".toml")) return true;
+    return std::filesystem::is_regular_file(status) && !begins_as_hdf5(word);
+}
 
 std::filesystem::path history_argument(const std::string& word,
                                        const cxxopts::ParseResult& parsed) {
     const std::filesystem::path named{word};
-    if (!word.ends_with(".toml") && parsed.count("run-directory") > 0) {
-        throw UsageError{
-            fmt::format("--run-directory goes with a configuration file, and {} is none", word)};
-    }
-    std::error_code error;  // what there is and cannot be looked at is refused where it is opened
-    const std::filesystem::file_status status = std::filesystem::status(named, error);
-    if (std::filesystem::is_directory(status)) return named / "search.h5";
-    if (!word.ends_with(".toml")) {
-        const bool is_history =
-            word.ends_with(".h5") || status.type() != std::filesystem::file_type::not_found;
-        return is_history ? named : named / "search.h5";
+    if (!is_configuration_word(word)) {
+        if (parsed.count("run-directory") > 0) {
+            throw UsageError{fmt::format(
+                "--run-directory goes with a configuration file, and {} is none", word)};
+        }
+        std::error_code error;
+        const std::filesystem::file_status status = std::filesystem::status(named, error);
+        const bool is_missing = status.type() == std::filesystem::file_type::not_found;
+        const bool is_directory = std::filesystem::is_directory(status);
+        const bool means_directory = is_directory || (is_missing && !word.ends_with(".h5"));
+        return means_directory ? named / "search.h5" : named;
     }
     const coordinator::Configuration configuration =
         coordinator::read_configuration(word, overrides_of(parsed));

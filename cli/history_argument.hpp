@@ -11,8 +11,12 @@
 
 namespace longrope::cli {
 
+/// Whether a word for a run means its configuration file: by its ending, or, where that is neither
+/// .toml nor .h5, a file that is no HDF5.
+[[nodiscard]] bool is_configuration_word(const std::string& word);
+
 /// The history file that a word of the command line means: a run directory holds it, a
-/// configuration file (.toml) names its run directory, any other file is the history itself.
+/// configuration file names its run directory, any other file is the history itself.
 /// @param parsed  flags that override the configuration
 [[nodiscard]] std::filesystem::path history_argument(const std::string& word,
                                                      const cxxopts::ParseResult& parsed);

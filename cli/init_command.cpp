@@ -16,6 +16,7 @@
 
 #include "cli/output_files.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/shell_word.hpp"
 #include "coordinator/atomic_file.hpp"
 #include "coordinator/configuration.hpp"
 #include "coordinator/toml_document.hpp"
@@ -157,7 +158,11 @@ ExitCode run_init(const Words& words) {
     configuration.model.path = (*parsed)["model"].as<std::string>();
     configuration.documents.path = (*parsed)["documents"].as<std::string>();
     const fs::path file{(*parsed)["output"].as<std::string>()};
-    check_output_files({{fmt::format("--output {}", file.string()), file}}, files_of(configuration),
+    coordinator::Configuration read = configuration;  // and what the search will keep
+    if (parsed->count("run-directory") > 0) {
+        read.run.directory = (*parsed)["run-directory"].as<std::string>();
+    }
+    check_output_files({{fmt::format("--output {}", file.string()), file}}, files_of(read),
                        parsed->count("force") > 0);
     const coordinator::RunFacts facts = read_facts(configuration);
     settle_tokenizer(facts, false);
@@ -190,7 +195,7 @@ ExitCode run_init(const Words& words) {
     std::cout << fmt::format(
         "Wrote {}. Next:\n  longrope search --check {}\n  mpirun --bind-to none --enable-recovery "
         "-n RANKS longrope search {}\n",
-        file.string(), file.string(), file.string());
+        file.string(), shell_word(file.string()), shell_word(file.string()));
     std::cout.flush();
     return ExitCode::done;
 }

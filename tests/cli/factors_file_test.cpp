@@ -57,6 +57,14 @@ TEST_CASE("a file that holds no factors is refused, naming file and line") {
     CHECK_THROWS_AS((void)read_factors_file(folder.path(), "--factors", 2, 10000.0), UsageError);
 }
 
+TEST_CASE("factors of a JSON file are read to the last bit") {
+    const TemporaryFolder folder;
+    const auto file =
+        folder.write("f.json", "[1, 1.4929999999999999, 1.6440000000000001, 1.9100000000000001]");
+    CHECK(read_factors_file(file, "--factors", 4, 10000.0).factors ==
+          std::vector<double>{1.0, 1.4929999999999999, 1.6440000000000001, 1.9100000000000001});
+}
+
 TEST_CASE("a line per layer is one vector if the layers agree, and refused if they do not") {
     const TemporaryFolder folder;
     const auto read = [&](const char* text) {

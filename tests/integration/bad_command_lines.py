@@ -19,7 +19,7 @@ from bad_input import (
     Case,
 )
 from bad_surroundings import no_byte_of_a_file
-from spoiled_files import content, removed, values
+from spoiled_files import content, longer_stage, removed, values
 
 USAGE = [
     Case("no verb", EXIT_USAGE, ("usage: longrope VERB",), "name a verb", words=()),
@@ -43,6 +43,14 @@ USAGE = [
         ("‘iterations’ is missing an argument; see longrope search --help",),
         SEE_HELP,
         words=(*SEARCH, "--iterations"),
+    ),
+    Case(
+        "a value for a switch",
+        EXIT_USAGE,
+        ("--check=false: --check takes no value; leave it out where it is not meant",),
+        "leave the switch out",
+        words=(*SEARCH, "--check=false"),
+        checked=False,
     ),
     Case(
         "no configuration file",
@@ -166,6 +174,14 @@ EVALUATION = [
         words=(*EVALUATE_MODEL, "--stage", "long"),
     ),
     Case(
+        "a campaign without a stage",
+        EXIT_USAGE,
+        ("the run has several stages: say with --stage whose factors and weights are meant (",),
+        "name one with `--stage`",
+        longer_stage,
+        words=EVALUATE,
+    ),
+    Case(
         "a stage that the configuration has not",
         EXIT_USAGE,
         ("--stage none: the stages of the configuration are long",),
@@ -217,7 +233,7 @@ EVALUATION = [
     Case(
         "an original window of one token",
         EXIT_CONFIGURATION,
-        ("--original-window: model.original_window: found 1, accepted: 0 or [2,",),
+        ("--original-window: model.original_window: found 1, accepted: 0 or [7,",),
         SEE_REFERENCE,
         words=(*EVALUATE, "--original-window", "1"),
     ),

@@ -52,6 +52,34 @@ NOT_MEANT = (
     ),
 )
 
+# What a file says of factors that are given as the short list of an export to 512 tokens.
+SHORT_LISTS = (
+    (
+        "a short list for long texts",
+        {"target_tokens": 1024},
+        "it is for 1024 tokens, and the short list is for at most the original window of 256",
+        "take factors for short texts",
+    ),
+    (
+        "a short list of another window",
+        {"original_window": 128},
+        "its original window has 128 tokens, that of the long list 256: both must have the same",
+        "take factors of the same model",
+    ),
+    (
+        "a short list with another attention scale",
+        {"attention_scale": 1.5},
+        "its attention scale is 1.500000, that of the long list 1.06",
+        "search both with one scale, or say it with `--attention-scale`",
+    ),
+    (
+        "a short list with start tokens",
+        {"n_hat": 4},
+        "short.json: 4 start tokens, which no engine's format has",
+        "`--drop-start-tokens`, and documents to score it on",
+    ),
+)
+
 # Every one is given a model of 16 rotary pairs, and documents that fill 601 positions.
 IMPORTS = [
     Case(
@@ -112,6 +140,23 @@ IMPORTS = [
         "give another name, or `--force`",
         FACTORS,
         words=(*IMPORT[:-1], "factors.csv", "--format", "csv", "--factors", "factors.csv"),
+    ),
+    *(
+        Case(
+            wrong,
+            EXIT_USAGE,
+            (message,),
+            remedy,
+            lambda folder, said=said: (
+                FACTORS(folder),
+                content("short.json", native(**{"target_tokens": 256, **said}))(folder),
+            )[0],
+            words=(
+                *(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512"),
+                *("--short-factors", "short.json"),
+            ),
+        )
+        for wrong, said, message, remedy in SHORT_LISTS
     ),
     Case(
         "a run and a file of factors",

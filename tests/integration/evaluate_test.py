@@ -270,6 +270,13 @@ class Landscape(unittest.TestCase):
             self.assertEqual(by_file.returncode, EXIT_DONE, by_file.stderr)
             rows = json.loads(by_file.stdout)["results"]
             self.assertIn("searched", [row["method"] for row in rows])
+            # A configuration may be called anything that is no history.
+            shutil.copy(folder / "search.toml", folder / "a, b")
+            odd = run_program("evaluate", "a, b", *words, folder=folder)
+            self.assertEqual(odd.stdout, by_file.stdout, odd.stderr)
+            for verb in ("status", "verify"):
+                answer = run_program(verb, "a, b", folder=folder)
+                self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
             (folder / "runs/first").rename(folder / "moved")
             shutil.copy(folder / "moved/search.h5", folder / "kept.h5")
             for run_word in ("moved", "moved/search.h5", "kept.h5"):

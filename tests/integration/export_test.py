@@ -36,6 +36,7 @@ from search_run import (
 EXIT_SYSTEM = 1
 EXIT_USAGE = 2
 EXIT_BAD_FILE = 4
+EXIT_NOBODY_LEFT = 5
 SAME = 1e-6  # relative, of a perplexity
 
 
@@ -225,6 +226,7 @@ class Export(unittest.TestCase):
         self.assertEqual(answer.returncode, EXIT_SYSTEM, answer.stderr)
         self.assertIn("made: the long list has perplexity", answer.stderr)
         self.assertIn("they differ by more than 1e-06. It stays there", answer.stderr)
+        self.assertIn("the factors were found on another model (digest ", answer.stderr)
         self.assertTrue((self.folder / "made/config.json").is_file())
         # Unseen, it is written as it is asked for.
         answer = self.ask(
@@ -232,6 +234,28 @@ class Export(unittest.TestCase):
         )
         self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
         self.assertIn("Read back as written; not scored.", answer.stdout)
+        self.assertIn("the factors were found on another model (digest ", answer.stderr)
+
+    def test_weights_without_a_finite_loss_are_told(self) -> None:
+        shutil.copytree(self.folder / "model", self.folder / "made-other")
+        weights = self.folder / "made-other" / "model.safetensors"
+        data = bytearray(weights.read_bytes())
+        data[-2:] = b"\xc0\x7f"  # NaN, in float16 and bfloat16 alike
+        weights.write_bytes(data)
+        inputs = ("--model", "made-other", "--documents", str(DEMO_DOCUMENTS), "--limit", "1")
+        self.ask("export", "run", "--format", "csv", "--drop-start-tokens", "--output", "made.csv")
+        factors = ("--factors", "made.csv", "--target-tokens", "512")
+        answer = self.ask("export", *inputs, *factors, "--output", "made")
+        self.assertEqual(answer.returncode, EXIT_SYSTEM, answer.stderr)
+        self.assertIn("give no finite loss", answer.stderr)
+
+    def test_an_export_that_cannot_be_scored_leaves_nothing_behind(self) -> None:
+        words = ("export", "run", "--output", "made")
+        for more, status in ((("--isa", "avx512"), EXIT_NOBODY_LEFT), ((), EXIT_DONE)):
+            if more and "avx512f" in Path("/proc/cpuinfo").read_text():
+                continue
+            answer = self.ask(*words, *more)
+            self.assertEqual(answer.returncode, status, answer.stderr)
 
     def test_other_documents_than_those_of_the_scores_are_refused(self) -> None:
         other = self.folder / "made-documents.h5"
