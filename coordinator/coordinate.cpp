@@ -241,9 +241,9 @@ private:
         const auto verdict = dispatcher_.on_fault(worker, fault);
         if (!verdict) return;
         stage.on_fault(*verdict, worker, utc_nanoseconds());
-        watcher_.log(fmt::format("worker {}: attempt {} at a task failed{}: {}", worker,
-                                 verdict->attempt, verdict->final ? " for good" : "",
-                                 fault.reason));
+        watcher_.log(fmt::format("worker {}: attempt {} at {} failed{}: {}", worker,
+                                 verdict->attempt, stage.task_name(verdict->job, verdict->column),
+                                 verdict->final ? " for good" : "", fault.reason));
         if (!verdict->worker_is_sick) return;
         const std::string reason =
             fmt::format("{} candidates in a row failed on it, the last one thus: {}",

@@ -66,13 +66,18 @@ std::uint64_t drop_rows_of(ScoreTable<ScoreRow>& table, std::uint32_t iterations
     return scores_in(all) - keep_other_iterations(table, all, iterations);
 }
 
+bool any_scored_from(const ScoreTable<EvaluationRow>& table, std::size_t first) {
+    for (std::size_t row = first; row < table.rows.size(); ++row) {
+        if (scores_held(table, row) > 0) return true;
+    }
+    return false;
+}
+
 /// Drops the rows beyond `total` if none of them holds a score: a start with more iterations had
 /// bred them and came to nothing.
 void drop_unscored_end(ScoreTable<EvaluationRow>& table, std::size_t total) {
-    for (std::size_t row = total; row < table.rows.size(); ++row) {
-        if (scores_held(table, row) > 0) return;
-    }
-    if (table.rows.size() > total) table = first_rows(std::move(table), total);
+    if (table.rows.size() <= total || any_scored_from(table, total)) return;
+    table = first_rows(std::move(table), total);
 }
 
 }  // namespace
@@ -126,6 +131,7 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
                     earlier_->evaluations.rows.size(), plan_.settings.iterations, search_.total()));
     history_.failures = earlier_->failures;
     history_.task_seconds = earlier_->task_seconds;
+    history_.budget_gpu_hours = earlier_->budget_gpu_hours;  // until a score goes beyond its end
     restored_ = scores_in(*earlier_);
     const std::uint32_t iterations = plan_.settings.iterations;
     scored_ += keep_other_iterations(history_.validation, earlier_->validation, iterations);
@@ -184,8 +190,8 @@ void StageRun::breed(std::vector<NumberedJob>& jobs) {
     if (search_.finished() && history_.ended_by.empty()) history_.ended_by = "iterations";
 }
 
-/// Rules are asked between two generations, and not where an earlier start went on: the evolution
-/// of a history stays a prefix of what more permissive rules lead to.
+/// Rules are asked between two generations, and not where an earlier start went on and scored
+/// something: the evolution of a history stays a prefix of what more permissive rules lead to.
 void StageRun::apply_stop_rules() {
     const auto next_generation = static_cast<std::uint32_t>(history_.generations.size());
     const Schedule& schedule = search_.schedule();
@@ -193,12 +199,12 @@ void StageRun::apply_stop_rules() {
         search_.bred() != schedule.first_of(next_generation)) {
         return;
     }
-    if (earlier_ && earlier_->evaluations.rows.size() > search_.bred()) return;
+    if (earlier_ && any_scored_from(earlier_->evaluations, search_.bred())) return;
     // Time is not replayed: where a budget ended it, that stands until the budget is raised.
     const double budget = plan_.settings.budget_gpu_hours;
     if (earlier_ && budget > 0.0 && budget <= earlier_->budget_gpu_hours) {
         end_evolution("budget_gpu_hours", next_generation - 1);
-        history_.budget_gpu_hours = earlier_->budget_gpu_hours;
+        history_.budget_gpu_hours = earlier_->budget_gpu_hours;  // perhaps larger than this one
         return;
     }
     if (std::string rule = due_stop_rule(next_generation); !rule.empty()) {
@@ -229,9 +235,8 @@ std::string StageRun::due_stop_rule(std::uint32_t next_generation) const {
 
 void StageRun::end_evolution(std::string ended_by, std::uint32_t iterations) {
     history_.ended_by = std::move(ended_by);
-    if (history_.ended_by == "budget_gpu_hours") {
-        history_.budget_gpu_hours = plan_.settings.budget_gpu_hours;
-    }
+    history_.budget_gpu_hours =
+        history_.ended_by == "budget_gpu_hours" ? plan_.settings.budget_gpu_hours : 0.0;
     search_.end_after(iterations);
     plan_.settings.iterations = iterations;
     plan_.search.iterations = iterations;
@@ -408,6 +413,7 @@ void StageRun::on_score(const DocumentScore& score, std::int64_t now, bool other
     const std::size_t row = score.job & 0xffffffffU;
     ++scored_;
     history_.task_seconds += score.seconds;
+    if (phase == Phase::evaluations) history_.budget_gpu_hours = 0.0;
     const auto enter = [&](auto& to) {
         set_cell(to, row, score.column, score.sum_nll);
         to.rows[row].worker = score.worker;
@@ -422,13 +428,32 @@ void StageRun::on_score(const DocumentScore& score, std::int64_t now, bool other
     }
 }
 
-void StageRun::on_fault(const FaultVerdict& verdict, protocol::WorkerId worker, std::int64_t now) {
+std::string StageRun::task_name(JobId job, std::uint32_t column) const {
+    const auto phase = static_cast<Phase>(job >> phase_shift);
+    const std::size_t row = job & 0xffffffffU;
+    const auto on_document = [column](const auto& scored) {
+        return fmt::format("document {} (\"{}\")", scored.documents.at(column),
+                           scored.document_titles.at(column));
+    };
+    if (phase == Phase::evaluations) {
+        return fmt::format("individual {} on {}", row, on_document(history_.evaluations));
+    }
+    const ScoreTable<ScoreRow>& scored = table(phase);
+    return fmt::format("row \"{}\" of {} on {}", scored.rows.at(row).name, name_of(phase),
+                       on_document(scored));
+}
+
+const char* StageRun::name_of(Phase phase) {
     static constexpr const char* names[] = {"baselines", "evaluations", "validation",
                                             "start_token_sweep", "heldout"};
+    return names[static_cast<std::size_t>(phase)];
+}
+
+void StageRun::on_fault(const FaultVerdict& verdict, protocol::WorkerId worker, std::int64_t now) {
     const auto phase = static_cast<Phase>(verdict.job >> phase_shift);
     const std::size_t row = verdict.job & 0xffffffffU;
     FailureRow failure;
-    failure.phase = names[static_cast<std::size_t>(phase)];
+    failure.phase = name_of(phase);
     failure.row = static_cast<std::uint32_t>(row);
     failure.document = verdict.column;
     failure.attempt = verdict.attempt;

@@ -46,6 +46,9 @@ public:
     void on_score(const DocumentScore& score, std::int64_t now, bool other_numerics = false);
     void on_fault(const FaultVerdict& verdict, protocol::WorkerId worker, std::int64_t now);
 
+    /// For people: which row a job stands for, and which document a column.
+    [[nodiscard]] std::string task_name(JobId job, std::uint32_t column) const;
+
     /// Everything is scored, the best is chosen and the held-out documents are read.
     [[nodiscard]] bool finished() const noexcept { return history_.complete; }
     [[nodiscard]] const StageHistory& history() const noexcept { return history_; }
@@ -63,6 +66,7 @@ public:
 private:
     enum class Phase : std::uint8_t { baselines, evaluations, validation, sweep, heldout };
 
+    [[nodiscard]] static const char* name_of(Phase phase);  ///< of the group in the history
     void check_base(const BaseRecord& stored) const;
     void breed(std::vector<NumberedJob>& jobs);
     void apply_stop_rules();

@@ -85,6 +85,9 @@ TEST_CASE("an individual whose task faults three times is failed with its reason
         const double last = stage.evaluations.factors[i * 8 + 7];
         CHECK((stage.evaluations.rows[i].status == Status::failed) == cursed(last));
         failed += cursed(last) ? 1U : 0U;
+        const std::string told =
+            "at individual " + std::to_string(i) + " on document 1 (\"search 2\") failed for good";
+        CHECK((run.watcher->lines.find(told) != std::string::npos) == cursed(last));
     }
     REQUIRE(failed > 0);
     std::map<std::pair<std::string, std::uint32_t>, std::set<std::int32_t>> workers;

@@ -133,6 +133,20 @@ TEST_CASE("a search cut anywhere ends by its rule as if it had not been cut") {
     }
 }
 
+TEST_CASE(
+    "a rule that was loosened and tightened again before anything was scored ends as before") {
+    const auto rule = [](std::uint32_t stagnation) {
+        return with_rule([stagnation](StageSettings& s) { s.stagnation = stagnation; }, 40);
+    };
+    const RunHistory ended = finished_run(rule(1)).snapshot();
+    REQUIRE(ended.stages[0].ended_by == "stagnation");
+    RunPlan looser{rule(9), small_facts(), ended};
+    REQUIRE_FALSE(looser.complete());
+    const RunPlan again{rule(1), small_facts(), looser.snapshot()};
+    CHECK(again.complete());
+    CHECK(found_digest(again.snapshot().stages) == found_digest(ended.stages));
+}
+
 TEST_CASE("where a budget ended the evolution stands, however fast later tasks were") {
     Configuration configuration =
         with_rule([](StageSettings& s) { s.budget_gpu_hours = 20.0 / 3600.0; });
@@ -149,6 +163,15 @@ TEST_CASE("where a budget ended the evolution stands, however fast later tasks w
     const RunHistory smaller = RunPlan{configuration, small_facts(), ended}.snapshot();
     CHECK(smaller.stages[0].complete);
     CHECK(smaller.stages[0].budget_gpu_hours == ended.stages[0].budget_gpu_hours);
+
+    // A larger one that came to nothing is none; one that scored something counts.
+    configuration.stages[0].budget_gpu_hours = 40.0 / 3600.0;
+    RunPlan tried{configuration, small_facts(), ended};
+    REQUIRE_FALSE(tried.complete());
+    configuration.stages[0].budget_gpu_hours = 20.0 / 3600.0;
+    CHECK(RunPlan{configuration, small_facts(), tried.snapshot()}.complete());
+    DirectRun{tried}.run(1);
+    CHECK_FALSE(RunPlan{configuration, small_facts(), tried.snapshot()}.complete());
 
     configuration.stages[0].budget_gpu_hours = 40.0 / 3600.0;
     const RunPlan raised = finished_run(configuration, ended);

@@ -118,6 +118,17 @@ class Campaign(unittest.TestCase):
             self.assertNotEqual(digests["long"], digests["longer"])
             self.assertEqual(file["stages/longer/base"].attrs["stage"], b"long")
 
+    def test_without_the_stage_it_waited_for_a_search_is_complete(self) -> None:
+        run = self.new_run("shortened")
+        self.assertEqual(run.run(), EXIT_WAITING, run.said())
+        configuration = run.folder / "search.toml"
+        first, stage, *_ = configuration.read_text().split("[[stage]]")
+        configuration.write_text(f"{first}[[stage]]{stage}")
+        run.complete()
+        self.assertEqual(run.state(), "complete")
+        self.assertNotIn("waits", self.program(run, "status", "run")[1])
+        self.assertEqual(self.program(run, "verify", "run")[0], 0)
+
     def test_a_campaign_killed_in_every_stage_ends_as_it_would_have_ended(self) -> None:
         reference = self.finished()
         expected = reference.scores()

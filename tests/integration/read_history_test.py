@@ -44,7 +44,7 @@ class ReadHistory(unittest.TestCase):
     def test_root_attributes(self) -> None:
         attributes = self.file.attrs
         self.assertEqual(text(attributes["format"]), "longrope-history")
-        self.assertEqual(attributes["format_version"], 3)
+        self.assertEqual(attributes["format_version"], 4)
         self.assertEqual(attributes["seed"], 18_000_000_000_000_000_000)
         self.assertEqual(attributes["seed"].dtype, numpy.uint64)
         self.assertEqual(text(attributes["configuration"]), "# größer\n[run]\nseed = 42\n")
