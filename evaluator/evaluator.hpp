@@ -62,7 +62,7 @@ struct EvaluationResult {
 
 /// Who computes: stored with the history and compared on resume.
 struct EvaluatorIdentity {
-    std::string model_digest;      ///< hexadecimal SHA-256 over headers, sizes, sampled blocks
+    std::string model_digest;      ///< hexadecimal SHA-256 over headers and sampled blocks
     std::string documents_digest;  ///< hexadecimal SHA-256 of the documents' tokens and offsets
     std::string numerics_class;    ///< backend and revision, instruction set, libraries, precision
     std::string device_name;

@@ -23,6 +23,9 @@ ThreadPool::ThreadPool(std::uint32_t threads) : threads_{threads} {
             fmt::format("evaluator.threads = {}: the system lets this process have {}: {}; take "
                         "fewer, or raise the limit on processes (ulimit -u) or memory",
                         threads, running, error.code().message())};
+    } catch (...) {
+        stop();
+        throw;
     }
 }
 

@@ -159,8 +159,11 @@ void read_rotary(const ConfigKeys& keys, const Architecture& architecture, Model
         const auto other = keys.section(name);
         const auto its = other ? read_theta(*other) : std::nullopt;
         if (its && *its != config.rope_theta) {
-            other->refuse("rope_theta",
-                          fmt::format("the {} that the rest of the file gives", config.rope_theta));
+            other->refuse(
+                "rope_theta",
+                fmt::format("{} as in rope_scaling, which wins, or at the top level: give "
+                            "all three the same, or one alone",
+                            config.rope_theta));
         }
     }
 

@@ -30,9 +30,9 @@ public:
         for (const std::string& name : model_.tensor_names()) {
             const std::string_view view{name};
             const bool counts = view.starts_with("model.") || view.starts_with("lm_head.");
-            // Older checkpoints store the frequencies that follow from config.json.
-            if (!counts || taken_.contains(name) || view.ends_with(".rotary_emb.inv_freq"))
-                continue;
+            // Older checkpoints store frequencies or angles, which follow from config.json.
+            const bool follows = view.find(".rotary_emb.") != std::string_view::npos;
+            if (!counts || follows || taken_.contains(name)) continue;
             throw EvaluatorError{fmt::format(
                 "{}: tensor {} takes no part in a {} by its config.json, expected the config.json "
                 "that belongs to the weights, or weights without it",

@@ -208,7 +208,7 @@ TEST_CASE("a configuration that cannot be used is refused, naming key, value and
         {R"({"max_position_embeddings": 1})", "max_position_embeddings = 1, expected an integer"},
         {R"({"rope_theta": "erase", "rope_scaling": {"type": "linear", "factor": 2.0},
              "rope_parameters": {"rope_theta": 5e5}})",
-         "rope_parameters.rope_theta = 5E5, expected the 10000 that the rest of the file gives"},
+         "rope_parameters.rope_theta = 5E5, expected 10000 as in rope_scaling, which wins"},
         {R"({"partial_rotary_factor": 0.01})", "the rotary dimension is 0"},
         {R"({"partial_rotary_factor": 1.5})", "partial_rotary_factor = 1.5E0"},
         {R"({"rope_theta": 1})", "rope_theta = 1, expected a number above 1"},
