@@ -91,13 +91,15 @@ bool is_switch(const cxxopts::ParseResult& parsed, const std::string& flag) {
 }
 
 /// A switch is there or not: --force=false would count as given.
-void refuse_values_of_switches(const cxxopts::ParseResult& parsed) {
-    for (const cxxopts::KeyValue& given : parsed.arguments()) {
-        if (given.value() == "true" || !is_switch(parsed, given.key())) continue;
+void refuse_values_of_switches(const cxxopts::ParseResult& parsed, const Words& words) {
+    for (const std::string& word : words) {
+        if (word == "--") return;
+        const std::size_t equals = word.find('=');
+        if (!word.starts_with("--") || equals == std::string::npos) continue;
+        const std::string flag = word.substr(2, equals - 2);
+        if (!is_switch(parsed, flag)) continue;
         throw UsageError{
-            fmt::format("--{0}={1}: --{0} takes no value; leave it out where it is not "
-                        "meant",
-                        given.key(), given.value())};
+            fmt::format("{}: --{} takes no value; leave it out where it is not meant", word, flag)};
     }
 }
 
@@ -113,7 +115,7 @@ std::optional<cxxopts::ParseResult> parse(cxxopts::Options& options, const Words
             std::cout << options.help() << std::flush;
             return std::nullopt;
         }
-        refuse_values_of_switches(parsed);
+        refuse_values_of_switches(parsed, words);
         return parsed;
     } catch (const cxxopts::exceptions::exception& error) {
         throw UsageError{fmt::format("{}; see longrope {} --help", error.what(),

@@ -5,11 +5,9 @@
 
 #include <boost/json.hpp>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,6 +17,9 @@
 #include "cli/history_argument.hpp"
 #include "cli/output_files.hpp"
 #include "cli/rank_scores.hpp"
+#include "cli/standard_error.hpp"
+#include "cli/stop_signals.hpp"
+#include "cli/unfinished_export.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -126,25 +127,6 @@ void check_output(const ExportPlan& plan, const cxxopts::ParseResult& parsed) {
                        plan.replace);
 }
 
-/// Takes away an export that did not get as far as its report, so that the same command can be
-/// given again.
-class UnfinishedExport {
-public:
-    explicit UnfinishedExport(std::filesystem::path output)
-        : output_{std::move(output)}, is_new_{!std::filesystem::exists(output_)} {}
-    UnfinishedExport(const UnfinishedExport&) = delete;
-    UnfinishedExport& operator=(const UnfinishedExport&) = delete;
-    ~UnfinishedExport() {
-        std::error_code ignored;
-        if (is_new_) std::filesystem::remove_all(output_, ignored);
-    }
-    void keep() noexcept { is_new_ = false; }
-
-private:
-    std::filesystem::path output_;
-    bool is_new_;
-};
-
 }  // namespace
 
 ExitCode run_export(Job& job, const Words& words) {
@@ -160,8 +142,15 @@ ExitCode run_export(Job& job, const Words& words) {
     if (!parsed) return ExitCode::done;
     const ExportPlan plan = plan_export(*parsed);
     check_output(plan, *parsed);
+    catch_stop_signals();
     UnfinishedExport unfinished{plan.output};
+    if (plan.format == ExportFormat::hugging_face) unfinished.make_folder();
     const std::string written = write_export(plan);
+    unfinished.own();
+    if (const auto stopped = requested_stop()) {
+        print_error("longrope: {}; nothing was exported\n", *stopped);
+        return ExitCode::stopped_early;
+    }
     const ReloadedRope reloaded = reload_export(plan);
     require_same_lists(plan, reloaded);
     std::vector<ExportedRow> rows = rows_of(plan, reloaded);

@@ -13,6 +13,7 @@
 #include "cli/factors_file.hpp"
 #include "cli/json_text.hpp"
 #include "cli/standard_error.hpp"
+#include "cli/stop_signals.hpp"
 #include "coordinator/atomic_file.hpp"
 #include "evaluator/model/json_file.hpp"
 
@@ -52,17 +53,12 @@ std::string write_folder(const ExportPlan& plan) {
     const fs::path source{plan.configuration.model.path};
     const boost::json::object original = read_json(source / "config.json");
     const auto tokenizer = longer_tokenizer_config(source, plan.rope);
-    std::error_code error;
-    fs::create_directory(plan.output, error);
-    if (error) {
-        throw UsageError{fmt::format("--output {}: the folder cannot be made: {}",
-                                     plan.output.string(), error.message())};
-    }
     std::size_t files = 0;
     for (const fs::directory_entry& entry : fs::directory_iterator{source}) {
         const fs::path name = entry.path().filename();
         if (!entry.is_regular_file() || name == "config.json") continue;
         if (tokenizer && name == tokenizer_file) continue;
+        if (requested_stop()) return "";  // the caller takes it away
         if (plan.copy_weights) {
             fs::copy_file(entry.path(), plan.output / name);
         } else {

@@ -6,7 +6,8 @@
 
 namespace longrope::cli {
 
-/// Writes the folder or the file of the plan. Of a model folder config.json is written anew, and
+/// Writes the file of the plan, or into its folder, which is there; less of it where a stop was
+/// requested. Of a model folder config.json is written anew, and
 /// tokenizer_config.json where it allows fewer tokens than the target; every other file beside them
 /// is linked or copied, folders inside it are left out. What vLLM would refuse is told on stderr.
 /// @returns  what was written, for people

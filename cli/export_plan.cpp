@@ -99,9 +99,7 @@ void check_model(const ExportPlan& plan) {
 /// Factors may go with other weights than they were found on, tuned ones say; whoever does it
 /// without meaning to should hear of it.
 void tell_other_weights(const ExportPlan& plan) {
-    const bool has_weights =
-        plan.format == ExportFormat::hugging_face || !plan.long_documents.empty();
-    if (!plan.model || !has_weights || plan.rope.model_digest.empty()) return;
+    if (!plan.model || plan.rope.model_digest.empty()) return;
     try {
         const std::string digest = evaluator::ModelFolder{plan.configuration.model.path}.digest();
         if (digest == plan.rope.model_digest) return;
@@ -174,8 +172,7 @@ void choose_documents(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
             rope.short_list.score ? first_documents(rope.short_list, limit) : plan.long_documents;
         return;
     }
-    tell_other_weights(plan);
-    rope.model_digest = facts.model_digest;
+    if (rope.model_digest.empty()) rope.model_digest = facts.model_digest;
     rope.documents_digest = facts.documents_digest;
     const auto split = parsed["split"].as<std::string>();
     for (std::uint32_t i = 0; i < facts.documents.size(); ++i) {
@@ -279,8 +276,8 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
     settle_list_for_short_texts(plan, imported);
     check_model(plan);
     settle_start_tokens(parsed, plan);
-    choose_documents(parsed, plan);
     tell_other_weights(plan);
+    choose_documents(parsed, plan);
     return plan;
 }
 

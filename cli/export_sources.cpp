@@ -185,6 +185,7 @@ void export_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
         FactorsFile given = read_factors_file(text_of(parsed, "short-factors"), "--short-factors",
                                               model.rotary_pairs(), model.rope_theta);
         settle_dips(given, "--short-factors", repair);
+        if (parsed.count("attention-scale") > 0) given.attention_scale.reset();  // that one counts
         check_short_list(given, rope, text_of(parsed, "short-factors"));
         rope.short_list = {.origin = text_of(parsed, "short-factors"),
                            .factors = std::move(given.factors),

@@ -48,9 +48,15 @@ std::filesystem::path history_argument(const std::string& word,
         const bool means_directory = is_directory || (is_missing && !word.ends_with(".h5"));
         return means_directory ? named / "search.h5" : named;
     }
-    const coordinator::Configuration configuration =
-        coordinator::read_configuration(word, overrides_of(parsed));
-    return std::filesystem::path{configuration.run.directory} / "search.h5";
+    try {
+        const coordinator::Configuration configuration =
+            coordinator::read_configuration(word, overrides_of(parsed));
+        return std::filesystem::path{configuration.run.directory} / "search.h5";
+    } catch (const coordinator::ConfigurationError& error) {
+        if (word.ends_with(".toml")) throw;
+        throw coordinator::ConfigurationError{fmt::format(
+            "{}\nIt is no HDF5 file, so that it was read as a configuration.", error.what())};
+    }
 }
 
 coordinator::Configuration configuration_of(const coordinator::RunHistory& history,

@@ -158,15 +158,18 @@ ExitCode run_init(const Words& words) {
     configuration.model.path = (*parsed)["model"].as<std::string>();
     configuration.documents.path = (*parsed)["documents"].as<std::string>();
     const fs::path file{(*parsed)["output"].as<std::string>()};
-    coordinator::Configuration read = configuration;  // and what the search will keep
-    if (parsed->count("run-directory") > 0) {
-        read.run.directory = (*parsed)["run-directory"].as<std::string>();
-    }
-    check_output_files({{fmt::format("--output {}", file.string()), file}}, files_of(read),
-                       parsed->count("force") > 0);
+    const auto check_output = [&] {
+        check_output_files({{fmt::format("--output {}", file.string()), file}},
+                           files_of(configuration), parsed->count("force") > 0);
+    };
+    check_output();  // before minutes of reading
     const coordinator::RunFacts facts = read_facts(configuration);
     settle_tokenizer(facts, false);
     const std::uint64_t target = target_of(*parsed, facts);
+    configuration.run.directory = parsed->count("run-directory") > 0
+                                      ? (*parsed)["run-directory"].as<std::string>()
+                                      : fmt::format("runs/{}", target);
+    check_output();  // nor is it what the search will keep
     check_documents(facts, configuration.documents.path, target);
 
     std::map<std::string, std::string> given{
@@ -174,10 +177,7 @@ ExitCode run_init(const Words& words) {
         {"documents.path", coordinator::toml_string(configuration.documents.path)},
         // The paper searches on five documents.
         {"documents.search", fmt::to_string(std::min(5U, long_enough(facts, "search", target)))},
-        {"run.directory",
-         coordinator::toml_string(parsed->count("run-directory") > 0
-                                      ? (*parsed)["run-directory"].as<std::string>()
-                                      : fmt::format("runs/{}", target))},
+        {"run.directory", coordinator::toml_string(configuration.run.directory)},
         {"stage.name", coordinator::toml_string(fmt::to_string(target))},
         {"stage.target_tokens", fmt::to_string(target)}};
     if (target >= halved_from_tokens) {

@@ -19,7 +19,7 @@ from bad_input import (
     Case,
 )
 from bad_surroundings import no_byte_of_a_file
-from spoiled_files import content, longer_stage, removed, values
+from spoiled_files import content, folder_instead, longer_stage, removed, values
 
 USAGE = [
     Case("no verb", EXIT_USAGE, ("usage: longrope VERB",), "name a verb", words=()),
@@ -442,6 +442,14 @@ INITIAL = [
         ('--model: found "", expected a path in UTF-8 without control characters',),
         "name it",
         words=("init", "--model", "", "--documents", "documents.h5", "--target", "512"),
+    ),
+    Case(
+        "a configuration in the place of the history that it will lead to",
+        EXIT_USAGE,
+        ("--output runs/512/search.h5: that is the history runs/512/search.h5",),
+        "give another name",
+        folder_instead("runs/512"),
+        words=(*INIT, "--target", "512", "--output", "runs/512/search.h5", "--force"),
     ),
     Case(
         "`init` with a run directory that is not UTF-8",

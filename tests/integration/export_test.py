@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from search_run import (
     DEMO_DOCUMENTS,
     DEMO_MODEL,
     EXIT_DONE,
+    EXIT_STOPPED_EARLY,
     PATIENCE_SECONDS,
     REPOSITORY,
     SearchRun,
@@ -235,6 +238,15 @@ class Export(unittest.TestCase):
         self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
         self.assertIn("Read back as written; not scored.", answer.stdout)
         self.assertIn("the factors were found on another model (digest ", answer.stderr)
+        # Nor does a file of factors say that they were found on the weights they are scored with.
+        self.export("run", "--format", "json", "--output", "made-factors.json", "--no-verify")
+        written = json.loads((self.folder / "made-factors.json").read_text())
+        inputs = ("--model", "made-other", "--documents", str(DEMO_DOCUMENTS), "--limit", "1")
+        words = (*inputs, "--factors", "made-factors.json", "--output", "made-again.json")
+        answer = self.ask("export", *words, "--format", "json")
+        self.assertIn("the factors were found on another model (digest ", answer.stderr)
+        again = json.loads((self.folder / "made-again.json").read_text())
+        self.assertEqual(again["model_digest"], written["model_digest"])
 
     def test_weights_without_a_finite_loss_are_told(self) -> None:
         shutil.copytree(self.folder / "model", self.folder / "made-other")
@@ -249,13 +261,33 @@ class Export(unittest.TestCase):
         self.assertEqual(answer.returncode, EXIT_SYSTEM, answer.stderr)
         self.assertIn("give no finite loss", answer.stderr)
 
-    def test_an_export_that_cannot_be_scored_leaves_nothing_behind(self) -> None:
-        words = ("export", "run", "--output", "made")
-        for more, status in ((("--isa", "avx512"), EXIT_NOBODY_LEFT), ((), EXIT_DONE)):
-            if more and "avx512f" in Path("/proc/cpuinfo").read_text():
-                continue
-            answer = self.ask(*words, *more)
-            self.assertEqual(answer.returncode, status, answer.stderr)
+    def test_an_export_that_cannot_be_scored_is_taken_away(self) -> None:
+        nowhere = ("--isa", "baseline", "--precision", "bf16")  # bf16 takes AVX-512
+        for there in (False, True):
+            if there:
+                (self.folder / "made").mkdir()
+            answer = self.ask("export", "run", "--output", "made", *nowhere)
+            self.assertEqual(answer.returncode, EXIT_NOBODY_LEFT, answer.stderr)
+            self.assertEqual((self.folder / "made").exists(), there)
+            self.assertEqual(list(self.folder.glob("made/*")), [])
+        answer = self.ask("export", "run", "--output", "made")
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+        # Nor is what somebody else put there.
+        link = self.folder / "made-link"
+        link.symlink_to("made-nowhere")
+        answer = self.ask("export", "run", "--output", "made-link")
+        self.assertEqual(answer.returncode, EXIT_USAGE, answer.stderr)
+        self.assertTrue(link.is_symlink())
+
+    def test_an_export_that_is_interrupted_is_taken_away(self) -> None:
+        words = [str(program()), "export", "run", "--output", "made"]
+        with subprocess.Popen(words, cwd=self.folder, stdout=subprocess.DEVNULL) as exporting:
+            while not (self.folder / "made/config.json").exists():
+                self.assertIsNone(exporting.poll(), "it ended before it could be interrupted")
+                time.sleep(0.001)
+            exporting.send_signal(signal.SIGINT)
+            self.assertEqual(exporting.wait(PATIENCE_SECONDS), EXIT_STOPPED_EARLY)
+        self.assertFalse((self.folder / "made").exists())
 
     def test_other_documents_than_those_of_the_scores_are_refused(self) -> None:
         other = self.folder / "made-documents.h5"
