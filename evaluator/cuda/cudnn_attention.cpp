@@ -83,17 +83,47 @@ std::string open_library(void*& handle, const std::string& file, int visibility)
     return reason != nullptr ? reason : fmt::format("{} cannot be loaded", file);
 }
 
+/// Opens NVRTC, and the library that NVRTC opens by name when it compiles first.
+/// @returns why not; empty if both are open
+std::string load_compiler() {
+    void* compiler = nullptr;
+    std::string missing =
+        open_library(compiler, fmt::format("libnvrtc.so.{}", CUDART_VERSION / 1000), RTLD_GLOBAL);
+    if (!missing.empty()) return missing;
+    using VersionOf = int(int* major, int* minor);
+    auto* const version_of = reinterpret_cast<VersionOf*>(::dlsym(compiler, "nvrtcVersion"));
+    int major = 0;
+    int minor = 0;
+    if (version_of == nullptr || version_of(&major, &minor) != 0) {
+        return "libnvrtc.so does not say its version";
+    }
+    void* builtins = nullptr;
+    return open_library(builtins, fmt::format("libnvrtc-builtins.so.{}.{}", major, minor),
+                        RTLD_GLOBAL);
+}
+
+/// cuDNN 9 is built for one major version of CUDA, which its name does not say.
+std::string other_cuda() {
+    using VersionOf = std::size_t();
+    auto* const version_of =
+        reinterpret_cast<VersionOf*>(::dlsym(fe::cudnn_dlhandle, "cudnnGetCudartVersion"));
+    constexpr std::size_t ours = CUDART_VERSION / 1000;
+    if (version_of == nullptr || version_of() / 1000 == ours) return {};
+    return fmt::format("{} is for CUDA {}, this program for CUDA {}", library_file,
+                       version_of() / 1000, ours);
+}
+
 /// Opens cuDNN once for the process. It compiles its kernels of attention with NVRTC, which it
 /// opens by name when the first is planned, and then says little of one that is missing. Opened
-/// here it is found where this program's own CUDA libraries are.
-/// @returns why not; empty if both are open
+/// here they are found where this program's own CUDA libraries are.
+/// @returns why not; empty if all are open
 const std::string& load_library() {
     static const std::string failure = []() -> std::string {
-        void* compiler = nullptr;
-        const std::string missing = open_library(
-            compiler, fmt::format("libnvrtc.so.{}", CUDART_VERSION / 1000), RTLD_GLOBAL);
-        if (!missing.empty()) return fmt::format("NVRTC is missing: {}", missing);
-        return open_library(fe::cudnn_dlhandle, library_file, RTLD_LOCAL);
+        if (const std::string missing = load_compiler(); !missing.empty()) {
+            return fmt::format("NVRTC is missing: {}", missing);
+        }
+        const std::string missing = open_library(fe::cudnn_dlhandle, library_file, RTLD_LOCAL);
+        return missing.empty() ? other_cuda() : missing;
     }();
     return failure;
 }
@@ -111,7 +141,10 @@ std::shared_ptr<fe::graph::Graph> describe_graph(const AttentionSegment& shape, 
     graph->set_io_data_type(fe::DataType_t::BFLOAT16)
         .set_intermediate_data_type(fe::DataType_t::FLOAT)
         .set_compute_data_type(fe::DataType_t::FLOAT)
-        .set_sm_version(sm_version);
+        .set_sm_version(sm_version)
+        // No CUDA graph is captured; to hold resources for one, the frontend would open whatever
+        // libcudart it finds by name, at the first execution, and throw where there is none.
+        .set_cuda_graph_retention(fe::CudaGraphRetention_t::NONE);
     // [batch, heads, rows, components]; the one batch's stride says nothing.
     const auto tensor = [&](TensorId id, const char* name, std::int64_t heads, std::int64_t rows,
                             std::int64_t head_stride, std::int64_t row_stride) {
@@ -209,7 +242,7 @@ public:
                 runtime_.synchronize(stream);  // what was queued still uses them
                 plans_.clear();
             }
-            plan = plans_.emplace(key, build(shape)).first;
+            plan = plans_.emplace(key, build(shape, stream)).first;
         }
         check(fe::detail::set_stream(handle_.get(), stream), "give cuDNN a stream");
         // cuDNN takes what it only reads as if it wrote there.
@@ -230,14 +263,14 @@ public:
 private:
     using Plans = std::map<decltype(key_of({})), std::shared_ptr<fe::graph::Graph>>;
 
-    std::shared_ptr<fe::graph::Graph> build(const AttentionSegment& shape) {
+    std::shared_ptr<fe::graph::Graph> build(const AttentionSegment& shape, Stream stream) {
         require_index_range(shape);
         auto graph = describe_graph(shape, sm_version_);
         check(graph->build_operation_graph(handle_.get()), shape, "operation graph");
         choose_plan(*graph, shape);
         const std::uint64_t workspace = workspace_of(*graph, shape);
         if (workspace > workspace_.bytes()) {
-            // What was queued may still use the old one: its release waits for that.
+            runtime_.synchronize(stream);  // what was queued may still use the old one
             workspace_ = DeviceAllocation{runtime_, workspace, "the workspace of attention"};
         }
         return graph;

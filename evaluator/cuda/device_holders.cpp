@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <system_error>
 
 namespace longrope::evaluator::cuda {
 namespace {
@@ -21,6 +23,8 @@ using NvmlDevice = struct nvmlDevice_st*;
 constexpr int nvml_success = 0;
 constexpr int nvml_insufficient_size = 7;
 constexpr unsigned long long not_available = ~0ULL;
+/// The kernel's PROC_PID_INIT_INO: that of the host's own processes.
+constexpr const char* initial_pid_namespace = "pid:[4026531836]";
 struct NvmlMemory {
     unsigned long long total, free, used;
 };
@@ -128,7 +132,11 @@ private:
         }
     }
 
+    /// Empty in a container with processes of its own: NVML's numbers are the host's.
     static std::string program_of(std::int64_t pid) {
+        std::error_code error;
+        const auto numbers = std::filesystem::read_symlink("/proc/self/ns/pid", error);
+        if (error || numbers != initial_pid_namespace) return {};
         std::ifstream file{fmt::format("/proc/{}/comm", pid)};
         std::string name;
         std::getline(file, name);

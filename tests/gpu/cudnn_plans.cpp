@@ -3,14 +3,16 @@
 // here: it takes a device's properties as JSON, and a driver of our own (fake_driver.cpp). Proves
 // that its engines accept the graph and generate a kernel, and nothing of what that computes.
 //
-//   LD_LIBRARY_PATH=FOLDER_OF_FAKE_DRIVER cudnn_plans
+//   LD_LIBRARY_PATH=FOLDER_OF_FAKE_DRIVER cudnn_plans [first]
 //
+// "first": one shape for one device.
 // Prints the kernel and a line for each device and shape. Exit status: 0 if all have a plan,
 // else 1.
 #include <fmt/format.h>
 
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "evaluator/cuda/cudnn_attention.hpp"
@@ -65,7 +67,8 @@ cuda::AttentionSegment segment(std::int64_t rows, std::int64_t keys, std::int64_
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+    const bool only_first = argc == 2 && std::string_view{argv[1]} == "first";
     const std::vector<Device> devices{{"A100", 80, 108, 166'912, 41'943'040, 80.0},
                                       {"H100", 90, 132, 232'448, 52'428'800, 80.0},
                                       {"B200", 100, 148, 232'448, 132'644'864, 180.0}};
@@ -95,6 +98,7 @@ int main() {
             fmt::print("{} {}x{}, {}/{} heads of {}{}: {}\n", device.name, shape.query_rows,
                        shape.keys, shape.heads, shape.kv_heads, shape.head_dim,
                        shape.causal ? ", causal" : "", outcome);
+            if (only_first) return missing;
         }
     }
     return missing == 0 ? 0 : 1;

@@ -14,6 +14,7 @@ struct GpuBackend {
     evaluator::cuda::CudaModule* module = nullptr;
     evaluator::cuda::ProbeResult probe;
     std::string reason;  ///< empty where there is a device
+    int device = 0;      ///< that would be taken, among those of the probe
 };
 
 inline GpuBackend gpu_backend() {
@@ -22,7 +23,7 @@ inline GpuBackend gpu_backend() {
     if (loaded.module == nullptr) return {nullptr, {}, loaded.reason};
     ProbeResult probe = loaded.module->probe();
     const BackendChoice choice = choose_backend(probe, "bf16", 0);
-    return {choice.gpu ? loaded.module : nullptr, std::move(probe), choice.reason};
+    return {choice.gpu ? loaded.module : nullptr, std::move(probe), choice.reason, choice.device};
 }
 
 }  // namespace longrope::tests

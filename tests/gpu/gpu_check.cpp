@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What scripts/check_gpu.sh measures on a GPU: a row of attention at the end of a long document
 // against the CPU, and how fast documents are scored by a model of LLaMA2-7B's shapes with few
-// layers and random weights. Prints one JSON object.
+// layers and random weights. Prints a JSON object after each result, the last one with all of them.
 //
 //   gpu_check [--row-positions 2048000] [--positions 4096,32768,131072,262144] [--layers 4]
 //
@@ -15,6 +15,7 @@
 #include <cxxopts.hpp>
 #include <exception>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -126,40 +127,39 @@ boost::json::object measure(le::Transformer& transformer, const le::ModelConfig&
             {"mean_nll", sum / static_cast<double>(losses.size())}};
 }
 
-/// Appends to `rows` as it goes.
+/// Calls on_row with each length's as it goes.
 void throughput(const lt::GpuBackend& gpu, std::vector<std::int64_t> lengths, std::int64_t layers,
-                boost::json::array& rows) {
+                const std::function<void(boost::json::object)>& on_row) {
     std::ranges::sort(lengths);
     const lt::TemporaryFolder folder;
     write_model(folder, layers);
     const le::ModelFolder model{folder.path()};
-    const auto opened = gpu.module->open({.device = 0,
+    const auto opened = gpu.module->open({.device = gpu.device,
                                           .model = model.config(),
                                           .longest = static_cast<std::uint64_t>(lengths.back())});
     le::Transformer transformer{model, *opened.ops};
     for (const std::int64_t positions : lengths) {
         // The first time makes cuDNN's plans, which are other ones for each length.
         static_cast<void>(measure(transformer, model.config(), positions));
-        rows.push_back(measure(transformer, model.config(), positions));
+        boost::json::object row = measure(transformer, model.config(), positions);
         fmt::print(stderr, "gpu_check: {} positions in {:.2f} s\n", positions,
-                   rows.back().at("seconds").as_double());
+                   row.at("seconds").as_double());
+        on_row(std::move(row));
     }
 }
 
 boost::json::object attention_row(const lt::GpuBackend& gpu, std::int64_t positions) {
     le::ModelConfig config;  // no weights of it are there: only the row's own
-    config.hidden_size = hidden;
+    config.hidden_size = config.intermediate_size = 128;  // of the row's hidden states
     config.layers = 1;
-    config.heads = 8;
-    config.kv_heads = 2;
+    config.heads = config.kv_heads = 8;  // what LLaMA2-7B has on the device at a time
     config.head_dim = config.rotary_dim = 128;
-    config.intermediate_size = hidden;
     config.vocabulary = 1000;
     const Clock::time_point begin = Clock::now();
     const auto opened = gpu.module->open(
-        {.device = 0, .model = config, .longest = static_cast<std::uint64_t>(positions)});
-    const lt::AttentionRowResult row =
-        lt::check_attention_row(*opened.ops, {.positions = positions});
+        {.device = gpu.device, .model = config, .longest = static_cast<std::uint64_t>(positions)});
+    const lt::AttentionRowResult row = lt::check_attention_row(
+        *opened.ops, {.positions = positions, .heads = config.heads, .kv_heads = config.kv_heads});
     return {{"positions", positions},
             {"needles", row.needles},
             {"largest_error", row.largest_error},
@@ -187,31 +187,46 @@ int run(int argc, char** argv) {
         fmt::print(stderr, "gpu_check: no GPU: {}\n", gpu.reason);
         return no_gpu;
     }
-    const le::cuda::DeviceFacts& device = gpu.probe.devices.front();
+    const le::cuda::DeviceFacts& device =
+        gpu.probe.devices.at(static_cast<std::size_t>(gpu.device));
     boost::json::object report{{"device", device.name},
                                {"architecture", device.architecture},
                                {"memory_bytes", device.total_bytes},
                                {"driver_version", gpu.probe.driver_version},
                                {"runtime_version", gpu.probe.runtime_version}};
+    const auto print = [&report] {  // whole each time: whoever ends this early keeps the last
+        fmt::print("{}\n", boost::json::serialize(report));
+        std::fflush(stdout);
+    };
     bool passed = true;
+    const auto attempt = [&](const auto& part) {  // what another part finds counts all the same
+        try {
+            part();
+        } catch (const std::exception& error) {
+            fmt::print(stderr, "gpu_check: {}\n", error.what());
+            report["error"] = error.what();
+            passed = false;
+        }
+    };
     const auto row_positions = given["row-positions"].as<std::int64_t>();
     report["attention_row"] = nullptr;
-    if (row_positions > 0) {
-        report["attention_row"] = attention_row(gpu, row_positions);
-        passed = report["attention_row"].at("passed").as_bool();
-    }
     report["layers"] = given["layers"].as<std::int64_t>();
-    boost::json::array& rows = report["throughput"].emplace_array();
-    try {
-        throughput(gpu, given["positions"].as<std::vector<std::int64_t>>(),
-                   given["layers"].as<std::int64_t>(), rows);
-    } catch (const std::exception& error) {
-        // What was found before is printed all the same.
-        fmt::print(stderr, "gpu_check: {}\n", error.what());
-        report["error"] = error.what();
-        passed = false;
+    report["throughput"].emplace_array();
+    if (row_positions > 0) {
+        attempt([&] {
+            report["attention_row"] = attention_row(gpu, row_positions);
+            passed = report["attention_row"].at("passed").as_bool();
+        });
+        print();
     }
-    fmt::print("{}\n", boost::json::serialize(report));
+    attempt([&] {
+        throughput(gpu, given["positions"].as<std::vector<std::int64_t>>(),
+                   given["layers"].as<std::int64_t>(), [&](boost::json::object row) {
+                       report["throughput"].as_array().push_back(std::move(row));
+                       print();
+                   });
+    });
+    print();
     return passed ? 0 : 1;
 }
 

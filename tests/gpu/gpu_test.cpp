@@ -26,7 +26,10 @@ GpuBackend gpu_or_skip() {
 std::unique_ptr<DeviceOps> open(const GpuBackend& gpu, const ModelConfig& config,
                                 std::uint64_t longest, std::uint64_t memory_limit = 0) {
     return gpu.module
-        ->open({.device = 0, .model = config, .longest = longest, .memory_limit = memory_limit})
+        ->open({.device = gpu.device,
+                .model = config,
+                .longest = longest,
+                .memory_limit = memory_limit})
         .ops;
 }
 
