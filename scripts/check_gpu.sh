@@ -93,7 +93,7 @@ step() {
     if [ $status -ne 0 ]; then
         failed=1
         tail -n 30 "$work/$name.log" >&2
-        [ $status -ne 124 ] || say "$name: its time was up"
+        [ $status -ne 124 ] || say "$name: its time was up: it was not finished"
         say "$name: exit status $status after $((SECONDS - begun)) s (its last lines are above)"
     fi
     return $status
@@ -109,7 +109,7 @@ reported_step() {
 find_nvidia_libraries() {
     local library folder known
     known=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)
-    for library in libcublasLt.so.13 libcudnn.so.9 libnvrtc.so.13; do
+    for library in libcublasLt.so.13 libcudnn.so.9 libnvrtc.so.13; do  # NVRTC's builtins lie beside it
         [[ $known != *"$library"* ]] || continue
         for folder in /usr/local/cuda/lib64 /usr/local/cuda/lib \
             $(python3 -c 'import glob, site, sys
@@ -145,11 +145,12 @@ names_a_holder() {
     done
     cat "$work/held.json"
     echo "pid $holder, which computed on the device, was not named within $waited s"
-    grep -q '"pid":' "$work/held.json" || echo "nobody was: in a container the driver may show no processes"
     kill "$holder" 2>/dev/null || true
     wait "$holder" || true
     holder=
-    return 1
+    # The kernel's number of the host's processes. The driver says the host's, or none, to any others.
+    [ "$(readlink /proc/self/ns/pid)" != "pid:[4026531836]" ] || return 1
+    echo "skipped: this is a container with processes of its own, which the driver does not name"
 }
 
 if [ -n "$packed" ]; then
@@ -175,8 +176,8 @@ if ! grep -q '"bf16":"cuda"' "$work/devices.json"; then
 fi
 
 # First what is new on a GPU; then everything else.
-reported_step gpu_tests timeout "$TEST_SECONDS" "$build/gpu_tests" --reporters=junit --out="$work/gpu_tests.xml"
-reported_step measure timeout "$MEASURE_SECONDS" "$build/gpu_check" --row-positions "$ROW_POSITIONS" \
+reported_step gpu_tests timeout -k 10 "$TEST_SECONDS" "$build/gpu_tests" --reporters=junit --out="$work/gpu_tests.xml"
+reported_step measure timeout -k 10 "$MEASURE_SECONDS" "$build/gpu_check" --row-positions "$ROW_POSITIONS" \
     --positions "$POSITIONS" --layers "$LAYERS"
 reported_step holder names_a_holder
 if command -v compute-sanitizer >/dev/null; then
@@ -185,14 +186,14 @@ if command -v compute-sanitizer >/dev/null; then
     # reach is ours, too. Two hundred thousand rows under a sanitizer take too long.
     for tool in "memcheck --report-api-errors no" "initcheck --kernel-name kernel_substring=longrope"; do
         # shellcheck disable=SC2086
-        reported_step "${tool%% *}" timeout "$SANITIZER_SECONDS" compute-sanitizer --tool $tool \
+        reported_step "${tool%% *}" timeout -k 10 "$SANITIZER_SECONDS" compute-sanitizer --tool $tool \
             --error-exitcode 9 "$build/gpu_tests" '--test-case-exclude=*long document*'
     done
 else
     say "no compute-sanitizer: memcheck and initcheck are left out"
 fi
 [ -n "$packed" ] ||
-    reported_step suite timeout "$SUITE_SECONDS" ctest --preset release --parallel "$JOBS" \
+    reported_step suite timeout -k 10 "$SUITE_SECONDS" ctest --preset release --parallel "$JOBS" \
         --label-exclude '^(slow|gpu)$' --output-junit "$work/suite.xml"
 
 report || fail "the report could not be written"

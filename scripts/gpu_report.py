@@ -25,6 +25,7 @@ PEAKS = (
     ("H100 PCIe", 756.0),
     ("H100 NVL", 835.0),
     ("H100", 989.0),
+    ("H200 NVL", 835.0),
     ("H200", 989.0),
     ("GH200", 989.0),
     ("H800", 989.0),
@@ -36,6 +37,7 @@ PEAKS = (
     ("A40", 150.0),
 )
 LOG_LINES = 40
+MESSAGE_CHARACTERS = 2000
 
 
 def peak_of(device: str) -> float | None:
@@ -56,28 +58,46 @@ def steps(work: Path) -> list[dict]:
 
 
 def tests(report: Path) -> dict | None:
-    """Counts of a report of CTest or doctest, and the names of what did not pass."""
+    """Counts of a report of CTest or doctest, and the names and words of what did not pass."""
     try:
         cases = list(xml.etree.ElementTree.parse(report).iter("testcase"))
     except (OSError, xml.etree.ElementTree.ParseError):
         return None
     by_status: dict[str, list[str]] = {}
+    messages: dict[str, list[str]] = {}
     for case in cases:
-        wrong = case.find("failure") is not None or case.find("error") is not None
+        name = case.get("name", "")
+        wrong = [*case.findall("failure"), *case.findall("error")]
         found = "fail" if wrong else "run"
-        by_status.setdefault(case.get("status", found), []).append(case.get("name", ""))
+        by_status.setdefault(case.get("status", found), []).append(name)
+        if wrong:
+            said = [f"{each.get('message') or ''} {each.text or ''}".strip() for each in wrong]
+            messages[name] = [text[:MESSAGE_CHARACTERS] for text in said]
     return {
         "run": len(by_status.get("run", [])),
         "failed": by_status.get("fail", []),
         "skipped": by_status.get("notrun", []) + by_status.get("disabled", []),
+        "messages": messages,
     }
+
+
+def json_object(line: str) -> dict | None:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def measurements(work: Path) -> dict | None:
     """What gpu_check printed, with the share of peak beside each rate."""
     try:
-        found = json.loads((work / "measure.log").read_text().splitlines()[-1])
-    except (OSError, IndexError, json.JSONDecodeError):
+        lines = (work / "measure.log").read_text().splitlines()
+    except OSError:
+        return None
+    # Whole after each result; what was being written when its time was up is no JSON.
+    found = next((report for report in map(json_object, reversed(lines)) if report), None)
+    if found is None:
         return None
     peak = peak_of(found["device"])
     found["peak_tflop_per_second"] = peak
@@ -101,7 +121,7 @@ def main() -> int:
     parser.add_argument("--commit", default="unknown", help="that was built")
     parser.add_argument("--output", type=Path, help="default: docs/gpu/DATE-DEVICE.json")
     arguments = parser.parse_args()
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     try:
         device = device_name(arguments.work)
         report = {

@@ -20,8 +20,9 @@ DEVICE = """{"backend":{"f32":"cpu","bf16":"cuda"},"cuda":{"reason":"","devices"
 # As gpu_check prints; with ROW 0 it computes until it is killed.
 GPU_CHECK = """echo $$ >"$STAND_INS/holder"
 [ "$2" != 0 ] || exec sleep 100
-[ -z "$SLOW" ] || sleep 100
 echo "a line before"
+echo '{"device":"NVIDIA H200","attention_row":{"passed":true},"layers":4,"throughput":[]}'
+[ -z "$SLOW" ] || { printf '{"device":"NVI'; exec sleep 100; }
 echo '{"device":"NVIDIA H200","attention_row":{"passed":true},"layers":4,"throughput":[\
 {"positions":4096,"tokens_per_second":100.0,"tflop_per_second":494.5}]}'"""
 GPU_TESTS = """for word; do
@@ -59,7 +60,7 @@ class CheckGpuTest(unittest.TestCase):
         named = DEVICE % ("$(cat $STAND_INS/holder || echo 1)", str(held_bytes))
         self.add(packed, "longrope", f"cat <<END\n{named}\nEND")
         self.add(packed, "gpu_check", GPU_CHECK)
-        failure = "<failure/>" if failing else ""
+        failure = '<failure message="4 == 5">at line 7</failure>' if failing else ""
         self.add(packed, "gpu_tests", GPU_TESTS % (failure, int(failing)))
         archive = self.folder / "packed.tar.xz"
         with tarfile.open(archive, "w:xz") as file:
@@ -92,7 +93,8 @@ class CheckGpuTest(unittest.TestCase):
         self.assertEqual(self.steps(report), dict.fromkeys(names, 0))
         self.assertTrue(report["passed"])
         self.assertEqual(report["commit"], "0123456789ab")
-        self.assertEqual(report["gpu_tests"], {"run": 2, "failed": [], "skipped": []})
+        expected = {"run": 2, "failed": [], "skipped": [], "messages": {}}
+        self.assertEqual(report["gpu_tests"], expected)
         self.assertIsNone(report["suite"])
         row = report["measurements"]["throughput"][0]
         self.assertAlmostEqual(row["share_of_peak"], 0.5)
@@ -103,6 +105,7 @@ class CheckGpuTest(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertFalse(report["passed"])
         self.assertEqual(report["gpu_tests"]["failed"], ["wrong"])
+        self.assertEqual(report["gpu_tests"]["messages"], {"wrong": ["4 == 5 at line 7"]})
         self.assertEqual(self.steps(report)["gpu_tests"], 1)
         self.assertEqual(self.steps(report)["measure"], 0)
 
@@ -110,15 +113,19 @@ class CheckGpuTest(unittest.TestCase):
         status, report = self.check(self.pack(), SLOW="yes", MEASURE_SECONDS="1")
         self.assertEqual(status, 1)
         self.assertEqual(self.steps(report)["measure"], 124)
-        self.assertIsNone(report["measurements"])
+        self.assertTrue(report["measurements"]["attention_row"]["passed"], "found before it hung")
+        self.assertEqual(report["measurements"]["throughput"], [])
         self.assertEqual(self.steps(report)["holder"], 0)
 
     def test_a_holder_without_memory_is_not_enough(self) -> None:
-        status, report = self.check(self.pack(held_bytes=0), HOLDER_SECONDS="2")
-        self.assertEqual(status, 1)
-        self.assertEqual(self.steps(report)["holder"], 1)
-        last = next(step for step in report["steps"] if step["name"] == "holder")["last_lines"]
-        self.assertIn("was not named within 2 s", last[-1])
+        work = self.folder / "kept"
+        archive = self.pack(held_bytes=0)
+        status, report = self.check(archive, HOLDER_SECONDS="2", WORK=str(work))
+        # A container with processes of its own is told other numbers, or none.
+        of_host = os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"
+        self.assertEqual(status, int(of_host))
+        self.assertEqual(self.steps(report)["holder"], int(of_host))
+        self.assertIn("was not named within 2 s", (work / "holder.log").read_text())
 
 
 if __name__ == "__main__":
