@@ -199,6 +199,12 @@ private:
             if (hello->setup != setup_number_) return;
             admission_.hear(worker, std::move(*hello), Clock::now());
         } else if (auto* result = std::get_if<protocol::Result>(&event.what)) {
+            if (dispatcher_.doubt(worker, *result)) {
+                on_fault(stage, worker,
+                         {result->id, result->attempt, false, false,
+                          "its loss is not finite, which another worker is to confirm"});
+                return;
+            }
             roster_.on_result(worker, result->seconds);
             if (const auto score = dispatcher_.on_result(worker, *result)) {
                 stage.on_score(*score, utc_nanoseconds(),

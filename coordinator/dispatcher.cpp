@@ -2,6 +2,7 @@
 #include "coordinator/dispatcher.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <utility>
 
@@ -69,8 +70,10 @@ void Dispatcher::expect_duration(std::uint64_t positions, Seconds mean) {
 }
 
 bool Dispatcher::may_take(protocol::WorkerId worker, const TaskState& task) const {
+    if (!has_second_worker()) return true;
+    if (task.doubted_on == worker) return false;  // it would find the same
     // The verdict on a task that faults again and again needs a second worker's word.
-    if (task.faults.size() != 1 || !has_second_worker()) return true;
+    if (task.faults.size() != 1) return true;
     const auto& [only, faults] = *task.faults.begin();
     return only != worker || faults + 1 < settings_.max_faults;
 }
@@ -216,6 +219,16 @@ void Dispatcher::drop_job(JobId id) {
         task = next;
     }
     jobs_.erase(id);
+}
+
+bool Dispatcher::doubt(protocol::WorkerId worker, const protocol::Result& result) {
+    if (std::isfinite(result.sum_nll) || !has_second_worker()) return false;
+    const auto task = current(worker, result.id, result.attempt);
+    if (task == tasks_.end()) return false;
+    const bool alone = std::ranges::all_of(
+        task->second.faults, [worker](const auto& fault) { return fault.first == worker; });
+    if (alone) task->second.doubted_on = worker;
+    return alone;
 }
 
 std::optional<DocumentScore> Dispatcher::on_result(protocol::WorkerId worker,

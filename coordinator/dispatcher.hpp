@@ -104,6 +104,10 @@ public:
     /// Tasks to send now: one for each free worker, and one queued ahead where tasks are short.
     /// @param time_left  no task expected to take longer is started
     [[nodiscard]] std::vector<Assignment> assign(std::optional<Seconds> time_left = std::nullopt);
+    /// Whether a sum is not finite, there is another worker, and none has failed at the task: that
+    /// may be the device's fault, and would be final. Then the result is to be given to on_fault
+    /// instead, and the task goes to another worker.
+    [[nodiscard]] bool doubt(protocol::WorkerId worker, const protocol::Result& result);
     /// @returns nullopt for a late or doubled result
     [[nodiscard]] std::optional<DocumentScore> on_result(protocol::WorkerId worker,
                                                          const protocol::Result& result);
@@ -130,7 +134,8 @@ private:
         double deadline = 0.0;      ///< seconds, of the last time it was sent
         bool hung = false;          ///< which it passed: it gets twice as long
         std::map<protocol::WorkerId, std::uint32_t> faults;
-        std::optional<protocol::WorkerId> worker;  ///< who has it
+        std::optional<protocol::WorkerId> worker;      ///< who has it
+        std::optional<protocol::WorkerId> doubted_on;  ///< who found a sum that is not finite
     };
     struct WorkerState {
         std::uint32_t load = 0;   ///< tasks it has

@@ -262,7 +262,11 @@ TEST_CASE("a search where nothing has a finite score ends for want of parents, s
     transport.sum = [](const protocol::Task&) { return std::nan(""); };
     CHECK(contains(error_of<NoParents>(run, transport), "0 of the first 8 individuals"));
     CHECK(run.stored().state == RunState::failed);
-    CHECK(scores_in(run.stored().stages.front()) >= transport.answered());
+    // Each is one that another worker has confirmed, as far as there was one.
+    const std::uint64_t stored = scores_in(run.stored().stages.front());
+    CHECK(stored >= 8 * 3);
+    CHECK(stored <= transport.answered());
+    CHECK(stored >= transport.answered() / 2);
 }
 
 TEST_CASE("a coordinator that lost its lock stops and leaves the other's history alone") {

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
 
+#include "coordinator/verification.hpp"
 #include "tests/coordinator/coordinated_run.hpp"
 #include "tests/coordinator/direct_run.hpp"
 
@@ -97,6 +99,43 @@ TEST_CASE("an individual whose task faults three times is failed with its reason
         workers[{failure.phase, failure.row}].insert(failure.worker);
     }
     for (const auto& [row, asked] : workers) CHECK(asked.size() == 2);
+}
+
+TEST_CASE("a worker whose sums are never finite is given up, and fails no individual") {
+    CoordinatedRun reference;
+    ScriptedTransport healthy{2};
+    REQUIRE(reference.start(healthy) == Ending::complete);
+    CoordinatedRun run;
+    ScriptedTransport transport{3};
+    transport.sum_on = [&transport](protocol::WorkerId worker, const protocol::Task& task) {
+        return worker == 1 ? std::numeric_limits<double>::quiet_NaN() : transport.sum(task);
+    };
+    CHECK(run.start(transport) == Ending::complete);
+    CHECK(run.found() == reference.found());
+    CHECK(run.stored().workers[1].state == "lost");
+    CHECK(run.watcher->lines.find("its loss is not finite, which another worker is to confirm") !=
+          std::string::npos);
+}
+
+TEST_CASE("an individual whose sums are finite nowhere has failed, and no worker") {
+    CoordinatedRun run;
+    ScriptedTransport transport{3};
+    const auto cursed = [](double last) { return std::llround(last * 1000.0) % 4 == 1; };
+    transport.sum_on = [&](protocol::WorkerId, const protocol::Task& task) {
+        return cursed(task.factors.back()) ? std::numeric_limits<double>::infinity()
+                                           : transport.sum(task);
+    };
+    CHECK(run.start(transport) == Ending::complete);
+    const RunHistory stored = run.stored();
+    CHECK(std::ranges::count(stored.workers, "lost", &WorkerRow::state) == 0);
+    const ScoreTable<EvaluationRow>& table = stored.stages.front().evaluations;
+    for (std::size_t i = 0; i < table.rows.size(); ++i) {
+        CHECK((table.rows[i].status == Status::failed) == cursed(table.factors[i * 8 + 7]));
+        if (!cursed(table.factors[i * 8 + 7])) continue;
+        CHECK(cell_status(table, i, 0) == DocumentStatus::not_finite);
+        CHECK(table.rows[i].attempts == 2 * columns(table));
+    }
+    CHECK_NOTHROW(static_cast<void>(verify(stored)));
 }
 
 TEST_CASE("workers on which everything fails are given up, and fail no individual") {

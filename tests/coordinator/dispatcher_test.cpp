@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <vector>
@@ -299,6 +301,36 @@ TEST_CASE("the verdict on a task needs a second worker's word where there is a s
         const Assignment second = only(strict);
         CHECK(second.worker == 1);
         CHECK(strict.on_fault(1, fault_of(second))->final);
+    }
+}
+
+TEST_CASE("a sum that is not finite needs a second worker's word where there is a second worker") {
+    const auto unfinished = [](const Assignment& assignment) {
+        protocol::Result result = result_of(assignment);
+        result.sum_nll = std::numeric_limits<double>::quiet_NaN();
+        return result;
+    };
+    for (const bool confirmed : {true, false}) {
+        Dispatcher dispatcher{{}};
+        dispatcher.add_worker(0);
+        dispatcher.submit(1, job_on(1));
+        const Assignment first = only(dispatcher);
+        CHECK_FALSE(dispatcher.doubt(0, unfinished(first)));  // there is nobody to ask
+        dispatcher.add_worker(1);
+        CHECK_FALSE(dispatcher.doubt(0, result_of(first)));
+        CHECK_FALSE(dispatcher.doubt(1, unfinished(first)));  // it has not got the task
+        REQUIRE(dispatcher.doubt(0, unfinished(first)));
+        CHECK_FALSE(dispatcher.on_fault(0, fault_of(first)).value().final);
+
+        dispatcher.submit(2, job_on(1));
+        const auto both = dispatcher.assign();  // the doubtful one goes to the other worker
+        REQUIRE(both.size() == 2);
+        const Assignment& second = both[0].job == 1 ? both[0] : both[1];
+        CHECK(second.worker == 1);
+        CHECK_FALSE(dispatcher.doubt(1, unfinished(second)));
+        const auto score =
+            dispatcher.on_result(1, confirmed ? unfinished(second) : result_of(second));
+        CHECK(std::isfinite(score.value().sum_nll) == !confirmed);
     }
 }
 

@@ -35,6 +35,9 @@ public:
     std::function<double(const protocol::Task&)> sum = [](const protocol::Task& task) {
         return closed_form_sum(task.factors, task.start_tokens, task.document, task.positions);
     };
+    /// What a worker makes of a task; by default what all do.
+    std::function<double(protocol::WorkerId, const protocol::Task&)> sum_on =
+        [this](protocol::WorkerId, const protocol::Task& task) { return sum(task); };
     /// A reason to fault on a task instead of answering it.
     std::function<std::optional<std::string>(protocol::WorkerId, const protocol::Task&)> fault =
         [](protocol::WorkerId, const protocol::Task&) { return std::nullopt; };
@@ -148,8 +151,8 @@ private:
         ++answered_;
         const std::pair key{task.factors, std::pair{task.start_tokens, task.document}};
         if (scored_[key]++ > 0) ++repeated_;
-        say(worker,
-            protocol::Result{task.id, task.attempt, sum(task), task.positions - 1, task_seconds});
+        say(worker, protocol::Result{task.id, task.attempt, sum_on(worker, task),
+                                     task.positions - 1, task_seconds});
     }
 
     int count_;
