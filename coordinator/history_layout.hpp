@@ -107,7 +107,7 @@ inline constexpr auto fields<GenerationRow> = std::tuple{
 
 template <>
 inline constexpr auto fields<FailureRow> = std::tuple{
-    Field{"phase", &FailureRow::phase, "", "baselines, evaluations, validation or heldout"},
+    Field{"phase", &FailureRow::phase, "", "baselines, evaluations, validation, start_token_sweep or heldout"},
     Field{"row", &FailureRow::row, "1", "row of that phase"},
     Field{"document", &FailureRow::document, "1", "column of that phase"},
     Field{"attempt", &FailureRow::attempt, "1", "number of the attempt"},

@@ -133,7 +133,8 @@ std::vector<Setting> declare_settings() {
          "a rank silent for this long is lost, and its task goes to another",
          [](C& c, std::size_t) -> SettingField { return &c.run.lease_seconds; }},
         {"run", "snapshot_seconds", "seconds", RealRange{0, 3600}, operational, optional,
-         "longest time between two snapshots of the history; 0: after every result",
+         "longest time between two snapshots of the history, if it is below the 30 s that they take "
+         "their time in anyway; 0: after every result",
          [](C& c, std::size_t) -> SettingField { return &c.run.snapshot_seconds; }},
         {"run", "time_limit_seconds", "seconds", RealRange{0, longest_seconds}, operational,
          optional,
