@@ -2,10 +2,14 @@
 #include "cli/machine.hpp"
 
 #include <fmt/format.h>
+#include <omp.h>
 #include <sched.h>
+#include <stdlib.h>
 
 #include <array>
+#include <cstdlib>
 #include <fstream>
+#include <vector>
 
 #include "evaluator/cpu/instruction_set.hpp"
 
@@ -44,6 +48,25 @@ Machine this_machine() {
     using evaluator::cpu::instruction_set_name;
     machine.instruction_set = instruction_set_name(detect_instruction_set());
     return machine;
+}
+
+void undo_openmp_binding() {
+    bool bound = false;
+    for (const char* variable : {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"}) {
+        bound = bound || std::getenv(variable) != nullptr;
+        ::unsetenv(variable);
+    }
+    if (!bound) return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int place = 0; place < omp_get_num_places(); ++place) {
+        std::vector<int> processors(static_cast<std::size_t>(omp_get_place_num_procs(place)));
+        omp_get_place_proc_ids(place, processors.data());
+        for (const int processor : processors) {
+            if (processor < CPU_SETSIZE) CPU_SET(static_cast<std::size_t>(processor), &set);
+        }
+    }
+    if (CPU_COUNT(&set) > 0) ::sched_setaffinity(0, sizeof set, &set);
 }
 
 double assumed_flops_per_core(const std::string& instruction_set) {

@@ -16,6 +16,12 @@ struct Machine {
 };
 [[nodiscard]] Machine this_machine();
 
+/// Undoes what OpenMP's run time does before main where OMP_PROC_BIND, OMP_PLACES or
+/// GOMP_CPU_AFFINITY is set, as by modules of clusters: it binds this thread to the first of its
+/// places, and all that inherit from it, the evaluators of every rank of the node. From here on the
+/// process may run on all of the places, and its children do not hear of them.
+void undo_openmp_binding();
+
 /// Sustained single-precision rate assumed per core for estimates, in FLOP/s.
 [[nodiscard]] double assumed_flops_per_core(const std::string& instruction_set);
 

@@ -19,6 +19,7 @@
 #include "cli/export_command.hpp"
 #include "cli/init_command.hpp"
 #include "cli/job.hpp"
+#include "cli/machine.hpp"
 #include "cli/search_command.hpp"
 #include "cli/standard_error.hpp"
 #include "cli/status_command.hpp"
@@ -134,6 +135,7 @@ int main(int argc, char** argv) {
     H5dont_atexit();
     // Beyond a limit of file sizes a write fails like one on a full disk; it does not end us.
     std::signal(SIGXFSZ, SIG_IGN);
+    undo_openmp_binding();
     // An evaluator process is this program started anew; it must not come near MPI.
     if (argc == 3 && std::string_view{argv[1]} == evaluator_process_word) {
         constexpr pid_t nobody = 0;

@@ -133,8 +133,12 @@ private:
         }
         submit(plan_.take_open_jobs(index));
         while (!stage.finished()) {
-            for (auto& event : transport_.poll(poll_wait)) handle(stage, event);
-            for (const auto& judgement : admission_.judge(Clock::now())) settle(judgement);
+            // Who speaks is judged before what it computed is heard.
+            for (auto& event : transport_.poll(poll_wait)) {
+                handle(stage, event);
+                judge();
+            }
+            judge();
             submit(stage.ready());
             announce_generations(stage);
             if (stage.finished()) break;  // neither a stop nor a loss matters to it any more
@@ -218,6 +222,10 @@ private:
             watcher_.log(fmt::format("worker {} is lost: {}", worker, lost->reason));
             lose(worker, lost->reason);
         }
+    }
+
+    void judge() {
+        for (const Judgement& judgement : admission_.judge(Clock::now())) settle(judgement);
     }
 
     void settle(const Judgement& judgement) {

@@ -209,8 +209,14 @@ Holder holder_state(const LockOwner& owner, const LockOwner& self) {
     if (owner.host != self.host || owner.pid_namespace != self.pid_namespace) {
         return Holder::unknown;
     }
-    if (::kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH) return Holder::gone;
-    return process_start_of(owner.pid) == owner.process_start ? Holder::alive : Holder::gone;
+    const auto ended = [&owner] {
+        return ::kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH;
+    };
+    if (ended()) return Holder::gone;
+    const auto start = process_start_of(owner.pid);
+    if (start) return *start == owner.process_start ? Holder::alive : Holder::gone;
+    // Another user's, where /proc shows each only their own; or it has ended just now.
+    return ended() ? Holder::gone : Holder::unknown;
 }
 
 std::optional<LockOwner> lock_owner(const std::filesystem::path& run_directory) {

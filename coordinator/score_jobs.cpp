@@ -54,10 +54,21 @@ std::optional<std::vector<JobScores>> score_jobs(
         transport.retire(worker);
         last_loss = reason;
     };
+    const auto judge = [&] {
+        for (const auto& [worker, hello, refusal] : admission.judge(Admission::Clock::now())) {
+            if (on_hello) on_hello(hello, refusal);
+            if (refusal) {
+                lose(worker, refusal->reason);
+            } else {
+                dispatcher.add_worker(worker);
+            }
+        }
+    };
     while (!dispatcher.idle()) {
         if (alive.empty()) throw NoWorkers{fmt::format("no worker is left: {}", last_loss)};
         if (stop_reason()) return std::nullopt;
         for (const protocol::WorkerEvent& event : transport.poll(poll_wait)) {
+            judge();  // who speaks, before what it computed is heard
             if (!alive.contains(event.worker)) continue;  // its tasks are others' now
             if (const auto* hello = std::get_if<protocol::Hello>(&event.what)) {
                 admission.hear(event.worker, *hello, Admission::Clock::now());
@@ -79,14 +90,7 @@ std::optional<std::vector<JobScores>> score_jobs(
                 lose(event.worker, lost->reason);
             }
         }
-        for (const auto& [worker, hello, refusal] : admission.judge(Admission::Clock::now())) {
-            if (on_hello) on_hello(hello, refusal);
-            if (refusal) {
-                lose(worker, refusal->reason);
-            } else {
-                dispatcher.add_worker(worker);
-            }
-        }
+        judge();
         for (const Assignment& assignment : dispatcher.assign()) {
             transport.send(assignment.worker, assignment.task);
         }

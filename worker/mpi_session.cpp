@@ -23,12 +23,15 @@ constexpr int tag = 1;
 constexpr std::chrono::minutes start_patience{5};
 constexpr std::chrono::seconds finalize_patience{20};
 
-void check(int code, const char* what) {
-    if (code == MPI_SUCCESS) return;
+std::string error_text(int code, const char* call) {
     std::array<char, MPI_MAX_ERROR_STRING> text{};
     int length = 0;
     MPI_Error_string(code, text.data(), &length);
-    throw WorkerError{fmt::format("{}: {}", what, text.data())};
+    return fmt::format("{}: {}", call, text.data());
+}
+
+void check(int code, const char* call) {
+    if (code != MPI_SUCCESS) throw WorkerError{error_text(code, call)};
 }
 
 /// The number of this process's PID namespace; 0 if it cannot be told.
@@ -104,6 +107,7 @@ std::optional<Received> receive_arrived() {
 
 Outbox::Outbox(Outbox&& other) noexcept
     : destination_{other.destination_},
+      failure_{std::move(other.failure_)},
       abandoned_{other.abandoned_},
       sending_{std::exchange(other.sending_, false)},
       request_{std::exchange(other.request_, MPI_REQUEST_NULL)},
@@ -131,17 +135,23 @@ void Outbox::progress() {
     if (abandoned_) return;
     if (sending_) {
         int complete = 0;
-        check(MPI_Test(&request_, &complete, MPI_STATUS_IGNORE), "MPI_Test");
+        const int code = MPI_Test(&request_, &complete, MPI_STATUS_IGNORE);
+        if (code != MPI_SUCCESS) return fail("MPI_Test", code);
         if (!complete) return;
         sending_ = false;
     }
     if (queue_.empty()) return;
     in_flight_ = std::make_unique<std::vector<std::byte>>(std::move(queue_.front()));
     queue_.erase(queue_.begin());
-    check(MPI_Isend(in_flight_->data(), static_cast<int>(in_flight_->size()), MPI_BYTE,
-                    destination_, tag, MPI_COMM_WORLD, &request_),
-          "MPI_Isend");
     sending_ = true;
+    const int code = MPI_Isend(in_flight_->data(), static_cast<int>(in_flight_->size()), MPI_BYTE,
+                               destination_, tag, MPI_COMM_WORLD, &request_);
+    if (code != MPI_SUCCESS) fail("MPI_Isend", code);
+}
+
+void Outbox::fail(const char* call, int code) {
+    failure_ = error_text(code, call);
+    abandon();
 }
 
 void Outbox::abandon() {

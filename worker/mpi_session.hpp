@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace longrope::worker {
@@ -71,12 +72,20 @@ public:
     void push(std::vector<std::byte> frame);
     /// Starts the next send if the last one is complete. Call it often.
     void progress();
-    [[nodiscard]] bool empty() const noexcept { return !sending_ && queue_.empty(); }
+    [[nodiscard]] bool empty() const noexcept {
+        return abandoned_ || (!sending_ && queue_.empty());
+    }
+    /// Why nothing can be sent any more; empty while it can. Some networks (UCX) say so of a rank
+    /// that died; over others a send to it is just never complete.
+    [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
     /// The other rank is dead: its request is never touched again.
     void abandon();
 
 private:
+    void fail(const char* call, int code);
+
     int destination_;
+    std::string failure_;
     bool abandoned_ = false;
     bool sending_ = false;
     MPI_Request request_ = MPI_REQUEST_NULL;

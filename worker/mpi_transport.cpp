@@ -30,13 +30,22 @@ void flush(Outboxes&& outboxes) {
     }
 }
 
+/// Several within the time after which either side takes the other's silence for its end.
+MpiTransport::Clock::duration ping_interval(MpiTransport::Clock::duration lease,
+                                            double watchdog_seconds) {
+    const auto watchdog = std::chrono::duration_cast<MpiTransport::Clock::duration>(
+        std::chrono::duration<double>{watchdog_seconds});
+    return std::min<MpiTransport::Clock::duration>(std::min(lease, watchdog) / 10,
+                                                   std::chrono::seconds{5});
+}
+
 }  // namespace
 
 MpiTransport::MpiTransport(MpiSession& session, Supervisor::Launch own,
                            const protocol::Setup& setup, Clock::duration lease)
     : own_{std::move(own)},
       lease_{lease},
-      ping_interval_{std::min<Clock::duration>(lease / 10, std::chrono::seconds{5})},
+      ping_interval_{ping_interval(lease, setup.watchdog_seconds)},
       listened_{Clock::now()} {
     const Clock::time_point now = listened_;
     for (int rank = 1; rank < session.size(); ++rank) {
@@ -110,7 +119,9 @@ void MpiTransport::find_lost(std::vector<protocol::WorkerEvent>& events) {
     for (auto& [rank, peer] : peers_) {
         if (peer.lost) continue;
         if (pause > lease_ / 2) peer.heard = std::min(now, peer.heard + pause);
-        if (watch && peer.process && peer.process->ended()) {
+        if (!peer.outbox.failure().empty()) {
+            events.push_back(lose(rank, peer, peer.outbox.failure()));
+        } else if (watch && peer.process && peer.process->ended()) {
             events.push_back(
                 lose(rank, peer,
                      fmt::format("its process {} on this host has ended", peer.process->pid())));

@@ -62,6 +62,7 @@ public:
             if (ended_) break;
             moved = supervise() || moved;
             to_coordinator_.progress();
+            if (!to_coordinator_.failure().empty()) throw WorkerError{to_coordinator_.failure()};
             if (::getppid() != launcher) return false;
             if (now - last_word_ > watchdog_) {
                 const double silence = std::chrono::duration<double>(watchdog_).count();

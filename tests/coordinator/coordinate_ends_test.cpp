@@ -168,6 +168,24 @@ TEST_CASE("a worker that is not admitted is refused, and its later words do not 
     CHECK(contains(run.watcher->lines, "its model has digest other, the coordinator's model 1"));
 }
 
+TEST_CASE("what an evaluator computed is not heard before it has been judged") {
+    CoordinatedRun reference;
+    ScriptedTransport healthy{2};
+    REQUIRE(reference.start(healthy) == Ending::complete);
+    CoordinatedRun run;
+    ScriptedTransport transport{2};
+    transport.at_poll = [&transport](std::uint64_t poll) {
+        if (poll != 2) return;  // a new evaluator has read weights that were overwritten, say
+        protocol::Hello other = ScriptedTransport::hello(0);
+        other.model_digest = "other";
+        transport.say(0, other);
+        transport.say(0, protocol::Result{1, 1, 1.0, 2047, 0.01});
+    };
+    CHECK(run.start(transport) == Ending::complete);
+    CHECK(run.stored().workers[0].state == "refused");
+    CHECK(run.found() == reference.found());
+}
+
 TEST_CASE("a history goes on only in the numerics class it was begun in, unless that is allowed") {
     CoordinatedRun run;
     ScriptedTransport first{1};

@@ -15,6 +15,7 @@ import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from bad_input import (
     EXIT_CONFIGURATION,
@@ -358,7 +359,12 @@ class Json(unittest.TestCase):
                 self.assertEqual((stage["gpu_seconds"], stage["occupancy"]), (None, []))
 
     def test_devices(self) -> None:
-        self.assertGreaterEqual(self.read("devices", "--json")["cores"], 1)
+        cores = self.read("devices", "--json")["cores"]
+        self.assertEqual(cores, len(os.sched_getaffinity(0)))
+        # Where OpenMP's run time would bind the program to one core before it begins.
+        for settings in ({"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "cores", "OMP_PROC_BIND": "spread"}):
+            with mock.patch.dict(os.environ, settings):
+                self.assertEqual(self.read("devices", "--json")["cores"], cores, settings)
 
 
 class Output(unittest.TestCase):
