@@ -215,8 +215,9 @@ Holder holder_state(const LockOwner& owner, const LockOwner& self) {
     if (ended()) return Holder::gone;
     const auto start = process_start_of(owner.pid);
     if (start) return *start == owner.process_start ? Holder::alive : Holder::gone;
-    // Another user's, where /proc shows each only their own; or it has ended just now.
-    return ended() ? Holder::gone : Holder::unknown;
+    // A zombie, or it has ended just now; or another user's, where /proc shows each only their own.
+    const bool is_shown = std::ifstream{fmt::format("/proc/{}/stat", owner.pid)}.is_open();
+    return is_shown || ended() ? Holder::gone : Holder::unknown;
 }
 
 std::optional<LockOwner> lock_owner(const std::filesystem::path& run_directory) {

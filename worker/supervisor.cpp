@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <string_view>
 #include <utility>
 
@@ -132,7 +134,7 @@ std::vector<protocol::Message> Supervisor::step(Clock::time_point now) {
             const std::vector<std::byte> frame = protocol::encode(queue_.front());
             outbox_.insert(outbox_.end(), frame.begin(), frame.end());
             const Clock::time_point deadline = now + seconds(queue_.front().deadline_seconds);
-            running_ = Running{std::move(queue_.front()), deadline};
+            running_ = Running{std::move(queue_.front()), deadline, {}};
             queue_.pop_front();
         }
         write();
@@ -147,7 +149,10 @@ void Supervisor::discount_pause(Clock::time_point now) {
     if (pause <= longest_turn) return;
     start_deadline_ += pause;
     if (killed_until_) *killed_until_ += pause;
-    if (running_) running_->deadline += pause;
+    if (running_) {
+        running_->deadline += pause;
+        running_->paused += pause;
+    }
     if (hung_up_until_) *hung_up_until_ += pause;
 }
 
@@ -218,8 +223,10 @@ void Supervisor::accept(protocol::Message message, std::vector<protocol::Message
     const auto is_current = [this](const auto& m) {
         return running_ && m.id == running_->task.id && m.attempt == running_->task.attempt;
     };
-    if (const auto* result = std::get_if<protocol::Result>(&message);
-        result && is_current(*result)) {
+    if (auto* result = std::get_if<protocol::Result>(&message); result && is_current(*result)) {
+        // The evaluator's clock went on while it stood still.
+        const double paused = std::chrono::duration<double>(running_->paused).count();
+        result->seconds = std::max(0.0, result->seconds - paused);
         running_.reset();
         answered_ = true;
         failed_starts_ = 0;

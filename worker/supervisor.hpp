@@ -62,6 +62,7 @@ private:
     struct Running {
         protocol::Task task;
         Clock::time_point deadline;
+        Clock::duration paused{};  ///< of the time since it was sent
     };
 
     void start(Clock::time_point now);

@@ -142,7 +142,8 @@ TEST_CASE("the lock of a living process of this host is respected, of a dead one
         earlier.process_start -= 1;
         leave_lock(folder.path(), earlier);
     }
-    const RunLock lock{folder.path(), this_process()};
+    // A patience that would be noticed: the lock is judged without waiting.
+    const RunLock lock{folder.path(), this_process(), std::chrono::hours{1}};
     lock.check();
     CHECK(lock_owner(folder.path())->pid == getpid());
 }

@@ -157,6 +157,16 @@ TEST_CASE("time in which the supervisor itself stood still does not count as han
     CHECK(starting.step().empty());
 }
 
+TEST_CASE("time in which the job was suspended is none of a task's") {
+    SupervisedEvaluator evaluator{synthetic_launch()};
+    evaluator.submit(small_task(1));
+    evaluator.await<protocol::Hello>();  // and the task is sent
+    evaluator.leap(std::chrono::hours{1});
+    CHECK(evaluator.await<protocol::Result>().seconds == 0.0);  // less than nothing would be left
+    evaluator.submit(small_task(2));
+    CHECK(evaluator.await<protocol::Result>().seconds > 0.0);
+}
+
 TEST_CASE("a refusal where evaluators have started before is tried again, with patience") {
     SupervisedEvaluator evaluator{synthetic_launch()};
     evaluator.await<protocol::Hello>();
