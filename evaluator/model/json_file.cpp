@@ -12,12 +12,15 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <optional>
+#include <string>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "evaluator/evaluator.hpp"
 #include "evaluator/input_file.hpp"
-#include "evaluator/model/repeated_key.hpp"
 
 namespace longrope::evaluator {
 
@@ -27,7 +30,8 @@ namespace json = boost::json;
 
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
-/// Builds values as Boost.JSON's parser does, but for what a number's text says.
+/// Builds values as Boost.JSON's parser does, but for what a number's text says, and stops at a key
+/// that an object has twice, of which that parser keeps the last.
 class ValueHandler {
 public:
     static constexpr std::size_t max_object_size = std::numeric_limits<std::size_t>::max();
@@ -40,8 +44,12 @@ public:
         return true;
     }
     bool on_document_end(json::error_code&) { return true; }
-    bool on_object_begin(json::error_code&) { return true; }
+    bool on_object_begin(json::error_code&) {
+        objects_.emplace_back();
+        return true;
+    }
     bool on_object_end(std::size_t members, json::error_code&) {
+        objects_.pop_back();
         stack.push_object(members);
         return true;
     }
@@ -51,12 +59,18 @@ public:
         return true;
     }
     bool on_key_part(json::string_view part, std::size_t, json::error_code&) {
+        key_.append(part.data(), part.size());
         stack.push_chars(part);
         return true;
     }
-    bool on_key(json::string_view part, std::size_t, json::error_code&) {
+    bool on_key(json::string_view part, std::size_t, json::error_code& error) {
+        key_.append(part.data(), part.size());
         stack.push_key(part);
-        return true;
+        std::string key = std::exchange(key_, {});
+        if (objects_.back().insert(key).second) return true;
+        repeated = std::move(key);
+        error = json::error::syntax;
+        return false;
     }
     bool on_string_part(json::string_view part, std::size_t, json::error_code&) {
         stack.push_chars(part);
@@ -102,8 +116,11 @@ public:
     bool on_comment(json::string_view, json::error_code&) { return true; }
 
     json::value_stack stack{};
+    std::optional<std::string> repeated{};
 
 private:
+    std::vector<std::unordered_set<std::string>> objects_{};  // the keys of those that are open
+    std::string key_{};
     std::string number_{};
 };
 
@@ -136,6 +153,11 @@ boost::json::value parse_json(std::string_view text, const std::string& what) {
     json::error_code error;
     const std::size_t consumed = parser.write_some(false, text.data(), text.size(), error);
     if (!error && consumed < text.size()) error = json::error::extra_data;
+    if (const auto& key = parser.handler().repeated) {
+        throw EvaluatorError{fmt::format(
+            "{}: the key {} is given twice in one object, expected once: take one of them away",
+            what, shown(json::value(*key)))};
+    }
     if (error) {
         throw EvaluatorError{
             fmt::format("{}: not valid JSON: {} at byte {} of {}: correct it, or get it again",
@@ -145,16 +167,10 @@ boost::json::value parse_json(std::string_view text, const std::string& what) {
 }
 
 boost::json::object parse_json_object(std::string_view text, const std::string& what) {
-    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
     json::value value = parse_json(text, what);
     if (!value.is_object()) {
         throw EvaluatorError{
             fmt::format("{}: found {}, expected a JSON object", what, shown(value))};
-    }
-    if (const auto key = repeated_key(text)) {
-        throw EvaluatorError{fmt::format(
-            "{}: the key {} is given twice in one object, expected once: take one of them away",
-            what, shown(boost::json::value(*key)))};
     }
     return std::move(value.get_object());
 }

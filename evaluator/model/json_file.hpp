@@ -16,9 +16,11 @@ namespace longrope::evaluator {
                                          std::uintmax_t limit_bytes);
 
 /// Parses JSON. Numbers with a fraction or exponent have the nearest double, which Boost.JSON's own
-/// parser misses by a bit or two from 17 digits on. A byte-order mark before it is skipped.
+/// parser misses by a bit or two from 17 digits on. A key that an object has twice is refused: JSON
+/// leaves it to the reader which counts, so that two programs may read two models from one file. A
+/// byte-order mark before the text is skipped.
 /// @param what  where the text comes from, for the message
-/// @throws EvaluatorError naming `what`, the byte at which parsing stopped and why
+/// @throws EvaluatorError naming `what`, and the key, or the byte at which parsing stopped and why
 [[nodiscard]] boost::json::value parse_json(std::string_view text, const std::string& what);
 
 /// Parses `text` as one JSON object.

@@ -39,6 +39,18 @@ TEST_CASE("all else is what Boost.JSON makes of it") {
     CHECK(parse_json("\xef\xbb\xbf[1]", "text") == boost::json::parse("[1]"));
 }
 
+TEST_CASE("a key that an object has twice is refused, wherever the object is") {
+    CHECK_NOTHROW((void)parse_json(R"({"a": {"a": 1}, "b": {"a": 1}})", "f.json"));
+    for (const char* text :
+         {R"({"a": 1, "b": 2, "a": 1})", R"([0, {"b": {"a": 1, "\u0061": 2}}])"}) {
+        INFO(text);
+        CHECK_THROWS_WITH_AS(
+            (void)parse_json(text, "f.json"),
+            doctest::Contains("f.json: the key \"a\" is given twice in one object"),
+            EvaluatorError);
+    }
+}
+
 TEST_CASE("text that is no JSON is refused, with the place") {
     for (const char* text : {"", "{", "[1,]", "[1] 2", "{\"a\" 1}", "nul", "[1e]", "\"a"}) {
         INFO(text);
