@@ -171,6 +171,7 @@ TEST_CASE("where a budget ended the evolution stands, however fast later tasks w
     configuration.stages[0].budget_gpu_hours = 20.0 / 3600.0;
     CHECK(RunPlan{configuration, small_facts(), tried.snapshot()}.complete());
     DirectRun{tried}.run(1);
+    CHECK(tried.snapshot().stages[0].budget_gpu_hours == 0.0);
     CHECK_FALSE(RunPlan{configuration, small_facts(), tried.snapshot()}.complete());
 
     configuration.stages[0].budget_gpu_hours = 40.0 / 3600.0;
