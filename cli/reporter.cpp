@@ -1,35 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/reporter.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <span>
 #include <utility>
 
 #include "cli/arguments.hpp"
 #include "cli/progress_line.hpp"
 #include "cli/standard_error.hpp"
 #include "coordinator/tasks_left.hpp"
-#include "coordinator/utc_time.hpp"
 
 namespace longrope::cli {
 namespace {
 
 constexpr std::uint64_t tasks_before_an_estimate = 4;
-
-coordinator::FileDescriptor open_log(const std::filesystem::path& file) {
-    try {
-        return {::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666),
-                fmt::format("open {}", file.string())};
-    } catch (const coordinator::HistoryWriteError& error) {
-        throw LogError{error.what()};
-    }
-}
 
 }  // namespace
 
@@ -51,10 +39,7 @@ std::string spell_duration(double seconds) {
 
 Reporter::Reporter(ProgressStyle style, std::filesystem::path log_file,
                    std::chrono::duration<double> stored_interval)
-    : style_{style},
-      log_file_{std::move(log_file)},
-      log_{open_log(log_file_)},
-      stored_interval_{stored_interval} {}
+    : style_{style}, log_{std::move(log_file)}, stored_interval_{stored_interval} {}
 
 Reporter::~Reporter() {
     clear_bar();
@@ -69,19 +54,12 @@ void Reporter::clear_bar() {
 void Reporter::log(const std::string& line) {
     clear_bar();
     print_error("{}\n", line);
-    write_log(line);
+    log_.append(line);
 }
 
-void Reporter::write_log(const std::string& line) const {
-    const std::string stamped =
-        fmt::format("{}  {}\n", coordinator::iso_8601(coordinator::utc_nanoseconds()), line);
-    try {
-        log_.write_all(std::as_bytes(std::span{stamped}),
-                       fmt::format("write {}", log_file_.string()));
-    } catch (const coordinator::HistoryWriteError& error) {
-        // Not the history: what was computed can still be stored.
-        throw LogError{error.what()};
-    }
+void Reporter::conclude(const std::string& line) {
+    log(line);
+    log_.drain();
 }
 
 void Reporter::stored(std::uint64_t document_scores) {
@@ -89,7 +67,7 @@ void Reporter::stored(std::uint64_t document_scores) {
     const auto now = std::chrono::steady_clock::now();
     if (!news || (told_at_ && now - *told_at_ < stored_interval_)) return;
     told_at_ = now;
-    write_log(fmt::format("stored {} document scores", document_scores));
+    log_.append(fmt::format("stored {} document scores", document_scores));
 }
 
 void Reporter::generation(const coordinator::StageRun& stage,

@@ -5,11 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <stdexcept>
 #include <string>
 
+#include "cli/log_file.hpp"
 #include "coordinator/coordinate.hpp"
-#include "coordinator/file_descriptor.hpp"
 
 namespace longrope::cli {
 
@@ -20,16 +19,10 @@ enum class ProgressStyle { bar, lines };
 /// @throws UsageError
 [[nodiscard]] ProgressStyle progress_style(const std::string& text);
 
-/// The log cannot be written: what was attempted, path, errno's text.
-class LogError : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
-
 /// Writes what happens to standard error and to the run's log.txt: one line per generation, and on
 /// a terminal a progress bar with the time left. The log alone tells how many document scores are
 /// stored, whenever that has changed and `stored_interval` has passed.
-/// All that writes throws LogError.
+/// All that writes throws LogError if an earlier line could not be written.
 class Reporter final : public coordinator::Watcher {
 public:
     Reporter(ProgressStyle style, std::filesystem::path log_file,
@@ -43,15 +36,15 @@ public:
                     const coordinator::GenerationRow& row) override;
     void progress(const coordinator::Progress& progress) override;
     void stored(std::uint64_t document_scores) override;
+    /// Logs the last line, and waits until all is written.
+    void conclude(const std::string& line);
     [[nodiscard]] std::uint64_t stored_scores() const noexcept { return stored_; }
 
 private:
     void clear_bar();
-    void write_log(const std::string& line) const;
 
     ProgressStyle style_;
-    std::filesystem::path log_file_;
-    coordinator::FileDescriptor log_;
+    LogFile log_;
     std::chrono::duration<double> stored_interval_;
     std::optional<std::chrono::steady_clock::time_point> told_at_;  ///< how much is stored
     std::string bar_;  ///< what stands on the terminal's last line

@@ -137,21 +137,21 @@ ExitCode search(Job& job, const coordinator::Configuration& configuration,
         const coordinator::Ending ending = coordinator::coordinate(
             plan, transport, history_file, lock, reporter, requested_stop, stop_by, setups);
         if (ending == coordinator::Ending::stopped_early) {
-            reporter.log(
+            reporter.conclude(
                 fmt::format("stopped early, {}; {} document scores are stored: run the "
                             "same command to go on",
                             plan.header().state_reason, reporter.stored_scores()));
             return ExitCode::stopped_early;
         }
         if (ending == coordinator::Ending::waiting) {
-            reporter.log(plan.header().state_reason);
+            reporter.conclude(plan.header().state_reason);
             for (const coordinator::StageRun& stage : plan.stages()) {
                 if (stage.finished()) std::cout << stage_result_text(stage.history());
             }
             std::cout << waiting_text(configuration, plan.next_stage(), history_file) << std::flush;
             return ExitCode::waiting;
         }
-        reporter.log("the search is complete");
+        reporter.conclude("the search is complete");
     } catch (...) {
         reporter.log(fmt::format("error: {}", message_of_current_exception()));
         return exit_code_of_current_exception();
