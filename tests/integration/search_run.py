@@ -229,7 +229,8 @@ class Process:
 
     @property
     def is_launcher(self) -> bool:
-        return Path(self.words[0]).name == "mpirun"
+        """Whether it is mpirun or its daemon on another node."""
+        return Path(self.words[0]).name in ("mpirun", "orted")
 
     @property
     def is_evaluator(self) -> bool:
@@ -281,6 +282,7 @@ class SearchRun:
         """`folder` is made; the run directory and the configuration lie in it."""
         self.folder = folder
         self.ranks = ranks
+        self.launch_options: list[str] = []  # more words before the program
         self.history = folder / configuration["run"]["directory"] / "search.h5"
         self.job: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
@@ -294,7 +296,8 @@ class SearchRun:
         self, *flags: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         """Starts the search as a job in a session of its own, which makes its processes known."""
-        words = [*launcher(self.ranks), str(program()), "search", "search.toml", *flags]
+        launch = launcher(self.ranks) + self.launch_options
+        words = [*launch, str(program()), "search", "search.toml", *flags]
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
             self.job = subprocess.Popen(
                 words,

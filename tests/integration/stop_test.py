@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -285,6 +286,18 @@ class Loss(StopTest):
         run.finish()  # on its own evaluator
         self.assertEqual(run.state(), "complete", run.said())
         self.assert_ends_like_the_reference(run)
+
+    @needs_mpirun()
+    def test_a_watchdog_shorter_than_tasks_and_lease_ends_no_rank(self) -> None:
+        run = self.new_run(
+            changed(hanging(SLOW_SEARCH, 5), run={"watchdog_seconds": SILENCE_SECONDS}), ranks=2
+        )
+        run.start()
+        run.wait_for_scores(1)
+        time.sleep(2.5 * SILENCE_SECONDS)
+        self.assertNotIn("no word from the coordinator", run.said())
+        self.assertTrue(run.rank(1).lives())
+        run.kill_job()
 
     def expect_evaluator_of_rank_to_end(self, run: SearchRun, rank: int) -> None:
         def of_rank() -> list[Process]:

@@ -9,6 +9,7 @@ Usage: python tests/run_python_test.py tests/integration/storage_faults_test.py
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import re
@@ -291,7 +292,7 @@ class SeveralCoordinators(StorageTest):
 
 
 class SlowDisk(StorageTest):
-    """An fsync takes longer than lease and watchdog, and so does touching the lock."""
+    """An fsync takes longer than lease and watchdog, and so does touching the lock, or logging."""
 
     seconds = SLOW_SECONDS
 
@@ -319,6 +320,37 @@ class SlowDisk(StorageTest):
         self.assertGreater(max(inside(finished)), 20, inside(finished))
         touches = [call.time for call in calls(run) if call.name == "futimens"]
         self.assertGreater(sum(inside(touches)), 0, "the lock is touched meanwhile")
+
+    @needs_mpirun()
+    def test_while_the_log_takes_nothing_workers_go_on_and_none_is_lost(self) -> None:
+        silence = 0.75 * self.seconds
+        patience = {"lease_seconds": silence, "watchdog_seconds": silence}
+        tasks = synthetic_search(duration_ms=int(20 * self.seconds))  # longer than the watchdog
+        run = self.new_run("full pipe", changed(tasks, run=patience), ranks=3)
+        run.history.parent.mkdir()
+        log = run.history.with_name("log.txt")
+        os.mkfifo(log)
+        pipe = os.open(log, os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, pipe)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(pipe, b"\n")
+        run.start()
+        assert run.job is not None
+        wait_until(run.history.exists, "the search begins")
+        begin = time.monotonic()
+        wait_until(lambda: run.state() == "complete", "the search is complete")
+        self.assertGreater(time.monotonic() - begin, silence)
+        self.assertIsNone(run.job.poll(), "it waits for its log")
+        logged = b""
+        while run.job.poll() is None:
+            with contextlib.suppress(BlockingIOError):
+                logged += os.read(pipe, 65536)
+        run.expect_silence()
+        self.assertNotIn("is lost", run.said())
+        self.assertNotIn("no word from the coordinator", run.said())
+        self.assertIn(b"starting a new search", logged)
+        self.assertIn(b"the search is complete", logged)
 
     def finish_times(self, run: SearchRun) -> list[float]:
         """When individuals were finished, in seconds since 1970."""
