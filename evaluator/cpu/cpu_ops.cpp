@@ -216,7 +216,7 @@ public:
         const AttentionShape& shape = layer_.shape();
         const std::int64_t group = shape.heads / shape.kv_heads;
         const std::int64_t width = group * shape.head_dim;
-        const std::int64_t scratch = kernels_.attention_scratch_floats(group, shape.head_dim);
+        const std::int64_t kernel_floats = kernels_.attention_scratch_floats(group, shape.head_dim);
         const std::int64_t blocks = round_up(queries.rows, attention_rows) / attention_rows;
         const double scale = std::numbers::log2e / std::sqrt(static_cast<double>(shape.head_dim));
         pool_.run(blocks * shape.kv_heads, [&](std::int64_t item, std::uint32_t thread) {
@@ -231,14 +231,14 @@ public:
                                .score_scale = static_cast<float>(scale),
                                .head = layer_.head(head)};
             if (out.element_bytes == sizeof(float)) {
-                task.scratch = scratch_of(thread, scratch);
+                task.scratch = scratch_of(thread, kernel_floats);
                 task.out = float_row(out, first) + head * width;
                 task.out_stride = out.stride;
                 kernels_.attend(task);
                 return;
             }
-            task.scratch = scratch_of(thread, scratch + attention_rows * width);
-            task.out = task.scratch + scratch;
+            task.scratch = scratch_of(thread, kernel_floats + attention_rows * width);
+            task.out = task.scratch + kernel_floats;
             task.out_stride = width;
             kernels_.attend(task);
             for (std::int64_t row = 0; row < task.rows; ++row) {

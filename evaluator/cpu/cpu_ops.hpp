@@ -37,8 +37,8 @@ inline constexpr std::int64_t rows_per_thread = 384;
 
 /// Raised when the arithmetic of this backend changes with that instruction set and precision.
 [[nodiscard]] constexpr int kernel_revision(InstructionSet set, Precision precision) noexcept {
-    if (precision == Precision::bf16) return 2;    // attention in bfloat16
-    return set == InstructionSet::avx512 ? 1 : 2;  // products by oneDNN's convolution
+    if (precision == Precision::bf16) return 3;    // attention in bfloat16
+    return set == InstructionSet::avx512 ? 2 : 3;  // products by oneDNN's convolution
 }
 
 }  // namespace longrope::evaluator::cpu

@@ -10,7 +10,7 @@
 
 namespace longrope::evaluator::cpu {
 
-/// Norm weights.
+/// Norm weights or biases.
 struct CpuVector : Prepared {
     std::vector<float> values;
     [[nodiscard]] std::uint64_t bytes() const noexcept override {

@@ -187,8 +187,8 @@ private:
             (first + tile_rows < task_.rows ? first + tile_rows : task_.rows) - 1;
         const std::int64_t visible = task_.first_position + last_row + 1 - block;
         if (visible <= 0) return;
-        const std::int64_t keys = visible < key_block ? visible : key_block;
-        const std::int64_t panels = (keys + key_panel - 1) / key_panel;
+        const std::int64_t key_count = visible < key_block ? visible : key_block;
+        const std::int64_t panels = (key_count + key_panel - 1) / key_panel;
         const RowGroup state = row_group(head, first);
         float* scores = task_.scratch;
 
@@ -206,7 +206,7 @@ private:
             mix_panel(scores, shrink,
                       static_cast<const Element*>(task_.head.values) +
                           panel * task_.head.value_panel_stride + block * value_panel,
-                      keys, state.accumulators + panel * tile_rows * value_panel);
+                      key_count, state.accumulators + panel * tile_rows * value_panel);
         }
     }
 
@@ -245,11 +245,11 @@ private:
     }
 
     /// -infinity where a row does not see a key. @param offset  first row's position - first key's
-    static void mask(std::int64_t offset, std::int64_t keys, float* scores) {
-        if (offset + 1 >= keys) return;
+    static void mask(std::int64_t offset, std::int64_t key_count, float* scores) {
+        if (offset + 1 >= key_count) return;
         for (int r = 0; r < tile_rows; ++r) {
             const std::int64_t sees = offset + r + 1;
-            for (std::int64_t k = sees > 0 ? sees : 0; k < keys; ++k) {
+            for (std::int64_t k = sees > 0 ? sees : 0; k < key_count; ++k) {
                 scores[r * score_stride + k] = -__builtin_inff();
             }
         }
@@ -260,7 +260,7 @@ private:
     /// shrink[r]: what earlier sums and accumulators of a row must be multiplied by.
     /// All maxima first: the steps of one row's reduction wait for each other, those of twelve rows
     /// overlap.
-    [[gnu::always_inline]] static void exponentiate(float* scores, std::int64_t keys,
+    [[gnu::always_inline]] static void exponentiate(float* scores, std::int64_t key_count,
                                                     const RowGroup& state,
                                                     Array<Floats, tile_rows>& shrink) {
         for (int r = 0; r < tile_rows; ++r) {
@@ -268,7 +268,7 @@ private:
             Floats top = load<Isa>(row);
             Floats other = load<Isa>(row + width);
 #pragma GCC unroll 4
-            for (std::int64_t k = 2 * width; k < keys; k += 2 * width) {
+            for (std::int64_t k = 2 * width; k < key_count; k += 2 * width) {
                 top = Isa::max(top, load<Isa>(row + k));
                 other = Isa::max(other, load<Isa>(row + k + width));
             }
@@ -280,34 +280,30 @@ private:
         for (int r = 0; r < tile_rows; ++r) {
             float* row = scores + r * score_stride;
             const Floats top = load<Isa>(state.maxima + r * width);
-            Floats sum = load<Isa>(state.sums + r * width) * shrink[r];
+            Floats sum{};
             Floats other{};
 #pragma GCC unroll 2
-            for (std::int64_t k = 0; k < keys; k += 2 * width) {
+            for (std::int64_t k = 0; k < key_count; k += 2 * width) {
                 const Floats weight = exp2<Isa>(load<Isa>(row + k) - top);
                 const Floats next = exp2<Isa>(load<Isa>(row + k + width) - top);
                 Operands::store(reinterpret_cast<Element*>(row) + k, weight, next);
                 sum += weight;
                 other += next;
             }
-            store<Isa>(state.sums + r * width, sum + other);
+            const Floats earlier = load<Isa>(state.sums + r * width);
+            store<Isa>(state.sums + r * width, Isa::fma(earlier, shrink[r], sum + other));
         }
     }
 
-    /// sums[r, .] = sums[r, .] * shrink[r] + Σ_k weights[r, k] values[k, .]
+    /// sums[r, .] = sums[r, .] * shrink[r] + Σ_k weights[r, k] values[k, .]. A block is summed by
+    /// itself first: added one by one to a sum over millions of keys, its terms would lose their
+    /// last digits.
     static void mix_panel(const float* weights, const Array<Floats, tile_rows>& shrink,
-                          const Element* values, std::int64_t keys, float* sums) {
+                          const Element* values, std::int64_t key_count, float* sums) {
         constexpr int vectors = Isa::value_vectors;
-        Tile<tile_rows, vectors> mixed;
-#pragma GCC unroll 16
-        for (int r = 0; r < tile_rows; ++r) {
-#pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) {
-                mixed[r][v] = load<Isa>(sums + r * value_panel + v * width) * shrink[r];
-            }
-        }
+        Tile<tile_rows, vectors> mixed = {};
         // A last key without its partner meets a weight of 0: it is masked, its values are 0.
-        for (std::int64_t k = 0; k < keys; k += depth) {
+        for (std::int64_t k = 0; k < key_count; k += depth) {
             Array<Operand, vectors> value;
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; ++v) value[v] = load_operand(values + v * width * depth);
@@ -327,7 +323,8 @@ private:
         for (int r = 0; r < tile_rows; ++r) {
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; ++v) {
-                store<Isa>(sums + r * value_panel + v * width, mixed[r][v]);
+                float* sum = sums + r * value_panel + v * width;
+                store<Isa>(sum, Isa::fma(load<Isa>(sum), shrink[r], mixed[r][v]));
             }
         }
     }

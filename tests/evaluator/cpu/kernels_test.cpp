@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "evaluator/cpu/aligned_bytes.hpp"
 #include "evaluator/cpu/instruction_set.hpp"
 #include "evaluator/precision.hpp"
 
@@ -57,6 +58,46 @@ TEST_CASE("exp2 stays within 2e-7 relative from 2^-126 to 1, and is exact at its
         CHECK(at_ends[3] == 0.0F);
         CHECK(at_ends[4] == 0.0F);
         CHECK(std::isnan(at_ends[5]));
+    }
+}
+
+TEST_CASE("attention over half a million keys keeps its last digits") {
+    constexpr std::int64_t head_dim = 4;
+    constexpr std::int64_t positions = 1 << 19;
+    const auto keys = uniform(head_dim * positions, 1.0F, 1);
+    auto values = uniform(head_dim * positions, 1.0F, 2);
+    for (float& value : values) value += 1.0F;  // a mean of its own, as components of a model have
+    const auto query = uniform(head_dim, 1.0F, 3);
+    std::vector<double> expected(head_dim);
+    double sum = 0.0;
+    for (std::size_t at = 0; at < keys.size(); at += head_dim) {
+        double score = 0.0;
+        for (std::size_t i = 0; i < head_dim; ++i) score += double{query[i]} * keys[at + i];
+        const double weight = std::exp2(score);
+        for (std::size_t i = 0; i < head_dim; ++i) expected[i] += weight * values[at + i];
+        sum += weight;
+    }
+    for (const KernelSet* kernels : runnable()) {
+        INFO(kernels->name);
+        std::vector<float> packed_keys(head_dim * positions);
+        std::vector<float> packed_values(
+            static_cast<std::size_t>(kernels->value_panel * positions));
+        std::vector<float> out(head_dim);
+        AlignedBytes scratch{sizeof(float) * static_cast<std::size_t>(
+                                                 kernels->attention_scratch_floats(1, head_dim))};
+        AttentionTask task;
+        task.queries = query.data();
+        task.query_stride = task.out_stride = task.head_dim = head_dim;
+        task.rows = task.group = 1;
+        task.first_position = positions - 1;
+        task.score_scale = 1.0F;
+        task.head = {packed_keys.data(), packed_values.data(), kernels->value_panel * positions};
+        task.out = out.data();
+        task.scratch = scratch.floats();
+        kernels->pack(keys.data(), values.data(), head_dim, positions, 0, head_dim, task.head);
+        kernels->attend(task);
+        for (std::size_t i = 0; i < head_dim; ++i)
+            CHECK(std::abs(out[i] - expected[i] / sum) < 3e-6);
     }
 }
 
