@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -26,9 +27,10 @@ int Job::work() {
 
 protocol::Transport& Job::start_workers(const protocol::Setup& setup, double lease_seconds) {
     const int node_rank = session_ ? session_->node_rank() : 0;
-    const int node_size = session_ ? session_->node_size() : 1;
+    const std::array alone{worker::CoreSet::of()};
     worker::Supervisor::Launch own =
-        worker::launch_for(evaluator_program(), setup, node_rank, node_size);
+        worker::launch_for(evaluator_program(), setup, node_rank,
+                           session_ ? session_->core_share() : worker::core_share(alone, 0));
     if (session_) {
         const auto lease = std::chrono::duration_cast<worker::MpiTransport::Clock::duration>(
             std::chrono::duration<double>{lease_seconds});

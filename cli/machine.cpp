@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <omp.h>
-#include <sched.h>
 #include <stdlib.h>
 
 #include <array>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "evaluator/cpu/instruction_set.hpp"
+#include "worker/core_set.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -39,10 +39,8 @@ Machine this_machine() {
     machine.cpu = proc_value("/proc/cpuinfo", "model name");
     machine.memory_bytes = memory_value("MemTotal");
     machine.available_bytes = memory_value("MemAvailable");
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (::sched_getaffinity(0, sizeof set, &set) == 0) {
-        machine.cores = static_cast<std::uint32_t>(CPU_COUNT(&set));
+    if (const auto cores = worker::CoreSet::of().cores(); !cores.empty()) {
+        machine.cores = static_cast<std::uint32_t>(cores.size());
     }
     using evaluator::cpu::detect_instruction_set;
     using evaluator::cpu::instruction_set_name;
@@ -57,16 +55,13 @@ void undo_openmp_binding() {
         ::unsetenv(variable);
     }
     if (!bound) return;
-    cpu_set_t set;
-    CPU_ZERO(&set);
+    worker::CoreSet set;
     for (int place = 0; place < omp_get_num_places(); ++place) {
         std::vector<int> processors(static_cast<std::size_t>(omp_get_place_num_procs(place)));
         omp_get_place_proc_ids(place, processors.data());
-        for (const int processor : processors) {
-            if (processor < CPU_SETSIZE) CPU_SET(static_cast<std::size_t>(processor), &set);
-        }
+        for (const int processor : processors) set.insert(processor);
     }
-    if (CPU_COUNT(&set) > 0) ::sched_setaffinity(0, sizeof set, &set);
+    if (!set.empty()) static_cast<void>(set.bind());  // else it stays where it is
 }
 
 double assumed_flops_per_core(const std::string& instruction_set) {

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -15,6 +14,8 @@
 #include <cstring>
 #include <string_view>
 #include <system_error>
+
+#include "worker/core_set.hpp"
 
 namespace longrope::worker {
 namespace {
@@ -62,10 +63,9 @@ void check(int error, std::string_view what) {
 
 void set_affinity(pid_t pid, const std::vector<int>& cores) {
     if (cores.empty()) return;
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (const int core : cores) CPU_SET(static_cast<std::size_t>(core), &set);
-    if (::sched_setaffinity(pid, sizeof set, &set) != 0) fail("bind the evaluator to its cores");
+    CoreSet set;
+    for (const int core : cores) set.insert(core);
+    if (!set.bind(pid)) fail("bind the evaluator to its cores");
 }
 
 std::string describe(int status) {

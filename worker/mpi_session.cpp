@@ -63,15 +63,25 @@ MpiSession::MpiSession(int* argc, char*** argv) {
     check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
           "MPI_Comm_split_type");
     check(MPI_Comm_rank(node, &node_rank_), "MPI_Comm_rank");
-    check(MPI_Comm_size(node, &node_size_), "MPI_Comm_size");
-    exchange_processes(node);
+    int node_size = 0;
+    check(MPI_Comm_size(node, &node_size), "MPI_Comm_size");
+    exchange_processes(node, node_size);
+    share_cores(node, node_size);
     check(MPI_Comm_free(&node), "MPI_Comm_free");
 }
 
-void MpiSession::exchange_processes(MPI_Comm node) {
+void MpiSession::share_cores(MPI_Comm node, int ranks) {
+    const CoreSet own = CoreSet::of();
+    constexpr auto bytes = static_cast<int>(sizeof own);
+    std::vector<CoreSet> all(static_cast<std::size_t>(ranks));
+    check(MPI_Allgather(&own, bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, node), "MPI_Allgather");
+    core_share_ = worker::core_share(all, static_cast<std::size_t>(node_rank_));
+}
+
+void MpiSession::exchange_processes(MPI_Comm node, int ranks) {
     const auto process_namespace = pid_namespace();
     const std::array<std::int64_t, 3> own{rank_, ::getpid(), process_namespace};
-    std::vector<std::array<std::int64_t, 3>> all(static_cast<std::size_t>(node_size_));
+    std::vector<std::array<std::int64_t, 3>> all(static_cast<std::size_t>(ranks));
     check(MPI_Allgather(own.data(), 3, MPI_INT64_T, all.data(), 3, MPI_INT64_T, node),
           "MPI_Allgather");
     for (const auto& [rank, pid, in_namespace] : all) {

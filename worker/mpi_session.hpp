@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "worker/core_set.hpp"
+
 namespace longrope::worker {
 
 /// Whether this process was started by an MPI launcher. Without one MPI is never initialised.
@@ -29,7 +31,8 @@ public:
     [[nodiscard]] int rank() const noexcept { return rank_; }
     [[nodiscard]] int size() const noexcept { return size_; }
     [[nodiscard]] int node_rank() const noexcept { return node_rank_; }  ///< among the node's ranks
-    [[nodiscard]] int node_size() const noexcept { return node_size_; }
+    /// Of the node's cores, as its ranks were given them when they began.
+    [[nodiscard]] const CoreShare& core_share() const noexcept { return core_share_; }
 
     /// Where that rank runs in this rank's PID namespace, so that its end can be watched; nothing
     /// for ranks of other nodes and in other namespaces (containers).
@@ -39,12 +42,13 @@ public:
     void finalize(int status);
 
 private:
-    void exchange_processes(MPI_Comm node);
+    void exchange_processes(MPI_Comm node, int ranks);
+    void share_cores(MPI_Comm node, int ranks);
 
     int rank_ = 0;
     int size_ = 1;
     int node_rank_ = 0;
-    int node_size_ = 1;
+    CoreShare core_share_;
     std::map<int, pid_t> processes_;  ///< by rank
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/mpi_worker.hpp"
 
-#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -22,17 +21,6 @@ namespace {
 constexpr int coordinator_rank = 0;
 constexpr std::chrono::milliseconds busy_wait{1};
 constexpr std::chrono::milliseconds idle_wait{5};
-
-std::vector<int> own_cores() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    std::vector<int> cores;
-    if (::sched_getaffinity(0, sizeof set, &set) != 0) return cores;
-    for (int core = 0; core < CPU_SETSIZE; ++core) {
-        if (CPU_ISSET(static_cast<std::size_t>(core), &set)) cores.push_back(core);
-    }
-    return cores;
-}
 
 /// The job's signals are the coordinator's business: it tells us to stop.
 void ignore_job_signals() {
@@ -104,7 +92,7 @@ private:
                     continue;
                 }
                 supervisor_ = std::make_unique<Supervisor>(launch_for(
-                    program_, std::move(*setup), session_.node_rank(), session_.node_size()));
+                    program_, std::move(*setup), session_.node_rank(), session_.core_share()));
             } else if (auto* task = std::get_if<protocol::Task>(&message)) {
                 if (supervisor_) supervisor_->submit(std::move(*task));
                 ++tasks_;
@@ -164,18 +152,11 @@ void report_end(const std::string& reason) {
 }  // namespace
 
 Supervisor::Launch launch_for(const EvaluatorProgram& program, protocol::Setup setup, int node_rank,
-                              int node_size) {
-    const std::vector<int> cores = own_cores();
-    const auto available = static_cast<int>(cores.size());
-    Supervisor::Launch launch{program.program, program.arguments, std::move(setup), {}};
+                              const CoreShare& share) {
+    Supervisor::Launch launch{program.program, program.arguments, std::move(setup), share.cores};
     launch.setup.node_rank = static_cast<std::uint32_t>(node_rank);
-    if (available >= node_size && node_size > 1) {
-        const auto first = cores.begin() + std::ptrdiff_t{node_rank} * available / node_size;
-        const auto last = cores.begin() + std::ptrdiff_t{node_rank + 1} * available / node_size;
-        launch.cores.assign(first, last);
-    }
     if (launch.setup.threads == 0) {
-        launch.setup.threads = static_cast<std::uint32_t>(std::max(1, available / node_size));
+        launch.setup.threads = static_cast<std::uint32_t>(share.number);
     } else if (launch.setup.threads > launch.cores.size()) {
         launch.cores.clear();  // more threads than a share has cores: the system places them
     }

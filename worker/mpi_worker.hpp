@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "worker/core_set.hpp"
 #include "worker/mpi_session.hpp"
 #include "worker/protocol/messages.hpp"
 #include "worker/supervisor.hpp"
@@ -17,10 +18,9 @@ struct EvaluatorProgram {
 };
 
 /// This rank's share of its node: threads (unless the setup names a number), the cores to run on,
-/// and its place among the node's ranks, by which it takes a GPU. With fewer cores than ranks
-/// nobody is bound.
+/// and its place among the node's ranks, by which it takes a GPU.
 [[nodiscard]] Supervisor::Launch launch_for(const EvaluatorProgram& program, protocol::Setup setup,
-                                            int node_rank, int node_size);
+                                            int node_rank, const CoreShare& share);
 
 /// The life of a rank that is not the coordinator: waits for a Setup, supervises an evaluator
 /// process, passes tasks in and results out, until the coordinator says Stop, falls silent for the

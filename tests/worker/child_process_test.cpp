@@ -2,7 +2,6 @@
 #include "worker/child_process.hpp"
 
 #include <doctest/doctest.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -13,9 +12,11 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/worker/orphans.hpp"
 #include "tests/worker/supervised_evaluator.hpp"
+#include "worker/core_set.hpp"
 
 using namespace longrope::worker;  // the test is about this namespace alone
 
@@ -115,23 +116,15 @@ TEST_CASE("the children of a child are killed with it, also when it ends by itse
 }
 
 TEST_CASE("a child is bound to the cores it was given") {
-    cpu_set_t ours;
-    REQUIRE(::sched_getaffinity(0, sizeof ours, &ours) == 0);
-    int last = 0;
-    for (int core = 0; core < CPU_SETSIZE; ++core) {
-        if (CPU_ISSET(static_cast<std::size_t>(core), &ours)) last = core;
-    }
-    const ChildProcess child{"/bin/sh", {"-c", "sleep 1000"}, {last}};
-    cpu_set_t its;
-    REQUIRE(::sched_getaffinity(child.pid(), sizeof its, &its) == 0);
-    CHECK(CPU_COUNT(&its) == 1);
-    CHECK(CPU_ISSET(static_cast<std::size_t>(last), &its));
+    const std::vector<int> last{CoreSet::of().cores().back()};
+    const ChildProcess child{"/bin/sh", {"-c", "sleep 1000"}, last};
+    CHECK(CoreSet::of(child.pid()).cores() == last);
 }
 
 TEST_CASE("a program that cannot be started or bound is an error that leaves no process behind") {
     CHECK_THROWS_WITH_AS((ChildProcess{"/nowhere/program", {}, {}}),
                          "cannot start /nowhere/program: No such file or directory", WorkerError);
-    CHECK_THROWS_WITH_AS((ChildProcess{"/bin/sh", {"-c", "sleep 1000"}, {CPU_SETSIZE - 1}}),
+    CHECK_THROWS_WITH_AS((ChildProcess{"/bin/sh", {"-c", "sleep 1000"}, {CoreSet::limit - 1}}),
                          "cannot bind the evaluator to its cores: Invalid argument", WorkerError);
     CHECK_FALSE(has_children());
 }
