@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <hdf5.h>
 #include <unistd.h>
@@ -78,6 +79,15 @@ bool runs_on_ranks(std::string_view verb) {
     return verb == "search" || verb == "evaluate" || verb == "export";
 }
 
+/// Gives closed standard streams their numbers back: the next file or socket would get one, and
+/// what is printed would be written into it. Printing to a stream that was closed still fails.
+void occupy_closed_streams() {
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(stream, F_GETFD) != -1) continue;
+        static_cast<void>(::open("/dev/null", O_RDONLY));  // the lowest number that is free
+    }
+}
+
 int run_job(int argc, char** argv, std::string_view verb, const Words& words) {
     // Before MPI begins, which takes a while: a signal stops a search in good order from the start.
     if (verb == "search") catch_stop_signals();
@@ -131,6 +141,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    occupy_closed_streams();
     // Closing everything at exit, HDF5 1.10 may loop over what a damaged file left behind.
     H5dont_atexit();
     // Beyond a limit of file sizes a write fails like one on a full disk; it does not end us.

@@ -23,6 +23,10 @@ void handle_stop_signals(void (*handler)(int)) {
     struct sigaction action {};
     action.sa_handler = handler;
     for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+    // Under nohup the end of a terminal is ignored.
+    struct sigaction before {};
+    ::sigaction(SIGHUP, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) ::sigaction(SIGHUP, &action, nullptr);
 }
 
 }  // namespace
@@ -42,6 +46,8 @@ std::optional<std::string> requested_stop() {
     switch (caught) {
         case SIGINT:
             return "interrupted (SIGINT)";
+        case SIGHUP:
+            return "the terminal is gone (SIGHUP)";
         case SIGTERM:
             return "asked to end (SIGTERM)";
         case SIGUSR1:

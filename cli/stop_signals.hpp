@@ -6,8 +6,8 @@
 
 namespace longrope::cli {
 
-/// From now on SIGINT, SIGTERM and SIGUSR1 ask for an early stop instead of ending the process; a
-/// second SIGINT ends it at once with status 130.
+/// From now on SIGINT, SIGTERM, SIGUSR1 and SIGHUP, unless it was ignored, ask for an early stop
+/// instead of ending the process; a second SIGINT ends it at once with status 130.
 void catch_stop_signals();
 
 /// From now on they end the process again, as one does that was caught before.

@@ -434,6 +434,21 @@ class Output(unittest.TestCase):
             self.assertEqual(run.state(), "complete")
             self.assertIn("the search is complete", (run.folder / "run" / "log.txt").read_text())
 
+    def test_closed_standard_streams_are_no_file_or_socket_of_the_search(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run = SearchRun(Path(folder) / "search", SYNTHETIC)
+            shell = 'exec "$0" "$@" <&- >&- 2>&-'
+            words = ["sh", "-c", shell, str(program()), *SEARCH]
+            ended = subprocess.run(
+                words, cwd=run.folder, env=job_environment(), timeout=PATIENCE_SECONDS, check=False
+            )
+            self.assertEqual(ended.returncode, EXIT_SYSTEM)  # its result was asked for, and lost
+            self.assertEqual(run.state(), "complete")
+            lines = (run.folder / "run" / "log.txt").read_text().splitlines()
+            self.assertEqual([line for line in lines if "attempt" in line], [])
+            self.assertEqual(sum("the search is complete" in line for line in lines), 1)
+            self.assertNotIn("Held-out", "\n".join(lines))
+
     def test_a_reader_that_goes_away_ends_no_search(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             run = SearchRun(Path(folder) / "search", SYNTHETIC)

@@ -74,7 +74,7 @@ class Stop(StopTest):
     def test_each_signal_ends_with_75_and_leaves_a_search_that_goes_on(self) -> None:
         run = self.new_endless_run(30)
         stored = 0
-        for number in SIGNALS:
+        for number in (*SIGNALS, signal.SIGHUP):
             with self.subTest(signal=number.name):
                 job = run.start()
                 run.wait_for_scores(stored + 10)
@@ -93,6 +93,17 @@ class Stop(StopTest):
         run.complete()
         self.assertEqual(run.attribute("stored_at_start"), stored)
         self.assert_ends_like_the_reference(run)
+
+    def test_under_nohup_the_end_of_the_terminal_ends_no_search(self) -> None:
+        run = self.new_endless_run(10)
+        run.launch_options = ["nohup"]
+        job = run.start()
+        run.wait_for_scores(1)
+        job.send_signal(signal.SIGHUP)
+        run.wait_for_scores(10)
+        job.send_signal(signal.SIGTERM)
+        self.assertEqual(run.finish(), EXIT_STOPPED_EARLY, run.said())
+        self.assertIn("SIGTERM", run.attribute("state_reason"))
 
     @needs_mpirun()
     def test_each_signal_to_mpirun_stops_the_ranks_and_leaves_a_search_that_goes_on(self) -> None:
