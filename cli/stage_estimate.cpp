@@ -26,8 +26,15 @@ void estimate_synthetic(StageEstimate& estimate, const coordinator::BackendSetti
         static_cast<double>(estimate.tasks_left) * settings.synthetic.duration_ms / 1000.0 / ranks;
 }
 
+/// Every evaluator reads the tokens of all documents.
+std::uint64_t bytes_of_tokens(const std::vector<coordinator::DocumentFacts>& documents) {
+    std::uint64_t tokens = 0;
+    for (const coordinator::DocumentFacts& document : documents) tokens += document.positions;
+    return sizeof(std::int32_t) * tokens;
+}
+
 void estimate_on_cpus(StageEstimate& estimate, const coordinator::Configuration& configuration,
-                      const EstimatedJob& job) {
+                      const coordinator::RunFacts& facts, const EstimatedJob& job) {
     const coordinator::BackendSettings& settings = configuration.evaluator;
     const bool own_model =
         !estimate.plan.settings.model.empty() && !estimate.plan.model_digest.empty();
@@ -54,8 +61,9 @@ void estimate_on_cpus(StageEstimate& estimate, const coordinator::Configuration&
         flop += chosen.flop.total() / static_cast<double>(estimate.plan.lengths.size());
         packed_weights = chosen.packed_weights;
         // Of the longest, which is the last.
-        memory.resident.bytes_per_evaluator = cost(WeightResidency::resident).peak_bytes;
-        memory.streamed.bytes_per_evaluator = cost(WeightResidency::streamed).peak_bytes;
+        const std::uint64_t tokens = bytes_of_tokens(facts.documents);
+        memory.resident.bytes_per_evaluator = tokens + cost(WeightResidency::resident).peak_bytes;
+        memory.streamed.bytes_per_evaluator = tokens + cost(WeightResidency::streamed).peak_bytes;
     }
     double cores = static_cast<double>(job.ranks) * threads;
     // Ranks beyond the cores share them.
@@ -88,7 +96,7 @@ std::vector<StageEstimate> estimate_stages(const coordinator::Configuration& con
         if (configuration.evaluator.backend == "synthetic") {
             estimate_synthetic(estimate, configuration.evaluator, job.ranks);
         } else {
-            estimate_on_cpus(estimate, configuration, job);
+            estimate_on_cpus(estimate, configuration, plan.facts(), job);
         }
         estimates.push_back(std::move(estimate));
     }

@@ -45,6 +45,7 @@ public:
     /// Whether all that is asked for is there already.
     [[nodiscard]] bool complete() const;
     [[nodiscard]] const Configuration& configuration() const noexcept { return configuration_; }
+    [[nodiscard]] const RunFacts& facts() const noexcept { return facts_; }
     /// The stages that have begun: the first ones of the configuration.
     [[nodiscard]] std::vector<StageRun>& stages() noexcept { return stages_; }
     [[nodiscard]] const std::vector<StageRun>& stages() const noexcept { return stages_; }

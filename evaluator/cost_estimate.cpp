@@ -80,9 +80,11 @@ CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, P
     } else {
         cost.weight_bytes += config.layers * layer_bytes + head_bytes;
     }
-    cost.document_bytes = positions * sizeof(float) * (hidden + config.rotary_dim + 3) +
-                          cpu::packed_layer_bytes({config.heads, config.kv_heads, config.head_dim},
-                                                  static_cast<std::int64_t>(positions), precision);
+    const std::uint64_t tokens_and_losses = 2 + 2;  // each held by the caller too
+    cost.document_bytes =
+        positions * sizeof(float) * (hidden + config.rotary_dim + tokens_and_losses) +
+        cpu::packed_layer_bytes({config.heads, config.kv_heads, config.head_dim},
+                                static_cast<std::int64_t>(positions), precision);
     const std::uint64_t products = layer.query + 2 * layer.key_value + 2 * inner;
     const std::uint64_t operands = hidden + layer.query + inner;
     cost.work_bytes =

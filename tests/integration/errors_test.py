@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import h5py
+import numpy
 from bad_input import (
     EXIT_CONFIGURATION,
     EXIT_SYSTEM,
@@ -46,6 +48,7 @@ from bad_inputs import (
     markdown,
 )
 from search_run import (
+    DEMO_DOCUMENTS,
     DEMO_MODEL,
     EXIT_DONE,
     PATIENCE_SECONDS,
@@ -261,6 +264,27 @@ class Json(unittest.TestCase):
         many = self.read(*check, "--ranks", "1000")["stages"][0]
         self.assertAlmostEqual(many["seconds"] * 1000, one["seconds"])
         self.assertEqual(many["bytes_per_evaluator"], one["bytes_per_evaluator"])
+
+    @needs_demo_documents()
+    def test_check_counts_the_tokens_that_every_evaluator_reads(self) -> None:
+        more = 1_000_000  # tokens
+        folder = self.run_directory.folder
+        with h5py.File(DEMO_DOCUMENTS) as demo, h5py.File(folder / "long.h5", "w") as longer:
+            longer.attrs.update(demo.attrs)
+            del longer.attrs["tokens_sha256"]
+            for name in ("titles", "split"):
+                longer[name] = demo[name][()]
+            tokens, offsets = demo["tokens"][()], demo["offsets"][()]
+            longer["tokens"] = numpy.append(tokens, numpy.ones(more, dtype=tokens.dtype))
+            offsets[-1] += more
+            longer["offsets"] = offsets
+        self.run_directory.configure(demo_search())
+        check = (*SEARCH, "--check", "--json")
+        short = self.read(*check)["stages"][0]
+        self.run_directory.configure(changed(demo_search(), documents={"path": "long.h5"}))
+        long = self.read(*check)["stages"][0]
+        grown = long["bytes_per_evaluator"] - short["bytes_per_evaluator"]
+        self.assertEqual(grown, 4 * more)
 
     def test_status_of_a_running_and_of_a_complete_search(self) -> None:
         search = synthetic_search(iterations=1)
