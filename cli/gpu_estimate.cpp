@@ -49,6 +49,7 @@ GpuStageEstimate estimate_on_gpu(const coordinator::StagePlan& plan,
                                  const evaluator::ModelConfig& model,
                                  const evaluator::GpuModel& gpu,
                                  std::span<const std::uint32_t> gpus) {
+    evaluator::cuda::require_served_heads(model);
     GpuStageEstimate estimate;
     estimate.stage = plan.settings.name;
     estimate.original_window = plan.original_window;

@@ -138,6 +138,14 @@ MemoryPlan plan_memory(const ModelConfig& config, std::uint64_t positions,
     return plan;
 }
 
+void require_served_heads(const ModelConfig& config) {
+    if (config.head_dim % 8 == 0 && config.head_dim <= 256) return;
+    throw EvaluatorError{
+        fmt::format("head_dim = {}: attention on GPUs serves heads of up to 256 components, a "
+                    "multiple of 8; evaluator.backend = \"cpu\" serves this model",
+                    config.head_dim)};
+}
+
 void require_fit(const MemoryPlan& plan) {
     if (plan.fits()) return;
     const auto gigabytes = [](std::uint64_t bytes) { return static_cast<double>(bytes) * 1e-9; };

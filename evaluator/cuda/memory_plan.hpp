@@ -83,6 +83,10 @@ struct MemoryPlan {
 [[nodiscard]] MemoryPlan plan_memory(const ModelConfig& config, std::uint64_t positions,
                                      const DeviceMemory& memory, const TilePlan& tiles = {});
 
+/// @throws EvaluatorError unless cuDNN's attention serves the model's heads: a multiple of 8
+///         components, at most 256 (128 on devices before sm_90, which it says itself)
+void require_served_heads(const ModelConfig& config);
+
 /// @throws EvaluatorError with the bytes needed, part by part, and had, unless the plan fits
 void require_fit(const MemoryPlan& plan);
 

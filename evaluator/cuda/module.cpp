@@ -30,6 +30,7 @@ public:
         settings.longest_positions = request.longest;
         settings.memory_limit = request.memory_limit;
         CudaDevice device;
+        require_served_heads(request.model);
         device.runtime = open_gpu_runtime(request.device);
         device.products = make_cublaslt_products(*device.runtime, settings.tiles.chunk_rows);
         device.attention = make_cudnn_attention(*device.runtime);

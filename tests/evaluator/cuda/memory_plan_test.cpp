@@ -34,6 +34,19 @@ double gigabytes(std::uint64_t bytes) {
     return static_cast<double>(bytes) * 1e-9;
 }
 
+TEST_CASE("cuda plan: heads that cuDNN does not serve are refused before anything runs") {
+    ModelConfig config = llama2_7b();
+    for (const std::uint32_t served : {8U, 64U, 80U, 256U}) {
+        config.head_dim = served;
+        CHECK_NOTHROW(require_served_heads(config));
+    }
+    for (const std::uint32_t refused : {2U, 66U, 257U, 264U}) {
+        config.head_dim = refused;
+        CHECK_THROWS_WITH_AS(require_served_heads(config), doctest::Contains("head_dim = "),
+                             EvaluatorError);
+    }
+}
+
 TEST_CASE("cuda plan: short documents keep all weights of a 7B model on an 80 GB card") {
     for (const ModelConfig& config : {llama2_7b(), mistral_7b()}) {
         for (const std::uint64_t positions : {2U, 4096U, 131072U, 262144U}) {
