@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <system_error>
 #include <thread>
 
 #include "evaluator/evaluator.hpp"
@@ -67,15 +68,21 @@ std::vector<float> float32_frequencies(const RotarySettings& settings, bool resc
 
 constexpr std::int64_t parallel_from = std::int64_t{1} << 16;  // values
 
-/// Calls work(first, last) for equal parts of [0, count), each on a thread of its own.
+/// Calls work(first, last) for equal parts of [0, count), each on a thread of its own, or on this
+/// one where the system gives no more threads.
 template <class Work>
 void in_parts(std::int64_t count, std::uint32_t parts, const Work& work) {
     const std::int64_t number = std::max<std::int64_t>(1, parts);
+    const auto begin = [&](std::int64_t part) { return count * part / number; };
     std::vector<std::jthread> others;
-    for (std::int64_t part = 1; part < number; ++part) {
-        others.emplace_back(work, count * part / number, count * (part + 1) / number);
+    others.reserve(static_cast<std::size_t>(number));
+    std::int64_t part = 1;
+    try {
+        for (; part < number; ++part) others.emplace_back(work, begin(part), begin(part + 1));
+    } catch (const std::system_error&) {
+        work(begin(part), count);
     }
-    work(0, count / number);
+    work(0, begin(1));
 }
 
 CosineSine from_double(std::int64_t position, double frequency, double scale) {

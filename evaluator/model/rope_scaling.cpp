@@ -38,6 +38,16 @@ double stretch(const ConfigKeys& section, const ModelConfig& config, std::uint32
                                                static_cast<double>(original));
 }
 
+/// As a candidate's may be, see AttentionScale.
+bool is_attention_scale(double value) {
+    return value >= 0.01 && value <= 100.0;
+}
+
+double attention_scale(const ConfigKeys& section, double inferred) {
+    return section.real("attention_factor", "a number from 0.01 to 100", is_attention_scale)
+        .value_or(inferred);
+}
+
 double yarn_attention_scale(const ConfigKeys& section, double factor) {
     const auto multiplier = [&](const char* key) {
         return section
@@ -51,7 +61,10 @@ double yarn_attention_scale(const ConfigKeys& section, double factor) {
     const double own = multiplier("mscale");
     const double all = multiplier("mscale_all_dim");
     const double inferred = own > 0.0 && all > 0.0 ? scale(own) / scale(all) : scale(1.0);
-    return section.positive("attention_factor").value_or(inferred);
+    if (!is_attention_scale(inferred)) {
+        section.refuse("mscale_all_dim", "with mscale, an attention scale from 0.01 to 100");
+    }
+    return attention_scale(section, inferred);
 }
 
 YarnScaling read_yarn(const ConfigKeys& top, const ConfigKeys& section, const ModelConfig& config) {
@@ -94,7 +107,7 @@ LongRopeScaling read_longrope(const ConfigKeys& top, const ConfigKeys& section,
             ? 1.0
             : std::sqrt(1.0 +
                         std::log(factor) / std::log(static_cast<double>(longrope.original_window)));
-    longrope.attention_scale = section.positive("attention_factor").value_or(inferred);
+    longrope.attention_scale = attention_scale(section, inferred);
     return longrope;
 }
 

@@ -48,6 +48,12 @@ class Entry {
 public:
     Entry(const std::filesystem::path& file, std::string_view name, const json::value& value)
         : where_{fmt::format("{}: tensor {}", file.string(), name)} {
+        if (std::ranges::any_of(name, [](unsigned char c) { return c < 0x20; })) {
+            throw EvaluatorError{
+                fmt::format("{}: header: found the tensor name {}, expected one "
+                            "without control characters",
+                            file.string(), shown(json::value(name)))};
+        }
         if (!value.is_object()) refuse(shown(value), "a JSON object");
         object_ = &value.get_object();
     }

@@ -53,6 +53,7 @@ TEST_CASE("a safetensors header that does not fit is refused, naming tensor and 
         {"{\"a\": ", "header: not valid JSON"},
         {"[]", "header: found [], expected a JSON object"},
         {R"({"a": 3})", "tensor a: found 3, expected a JSON object"},
+        {R"({"a\u001b[31m": 3})", "found the tensor name \"a\\u001b[31m\", expected one without"},
         {R"({"a": {"shape": [2], "data_offsets": [0, 8]}})", "tensor a: found no dtype"},
         {R"({"a": {"dtype": "I8", "shape": [8], "data_offsets": [0, 8]}})",
          "tensor a: found dtype \"I8\", expected \"F32\", \"F16\" or \"BF16\""},
