@@ -124,11 +124,13 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     same_documents(earlier_->start_token_sweep, history_.start_token_sweep, "start token sweep");
     same_documents(earlier_->heldout, history_.heldout, "heldout");
     drop_unscored_end(earlier_->evaluations, search_.total());
-    require(
-        earlier_->evaluations.rows.size() <= search_.total(), plan_.settings.name,
-        fmt::format("it holds {} individuals, but the configured iterations = {} end at {}: "
-                    "iterations may be raised, not lowered",
-                    earlier_->evaluations.rows.size(), plan_.settings.iterations, search_.total()));
+    const std::uint64_t held = earlier_->evaluations.rows.size();
+    const std::uint64_t children = plan_.search.mutations + plan_.search.crossovers;
+    require(held <= search_.total(), plan_.settings.name,
+            fmt::format("it holds {} individuals, but the configured iterations = {} end at {}: "
+                        "iterations may be raised, not lowered, here to {} or more",
+                        held, plan_.settings.iterations, search_.total(),
+                        (held - plan_.search.population + children - 1) / children));
     history_.failures = earlier_->failures;
     history_.task_seconds = earlier_->task_seconds;
     history_.budget_gpu_hours = earlier_->budget_gpu_hours;  // until a score goes beyond its end

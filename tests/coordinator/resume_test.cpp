@@ -118,7 +118,7 @@ TEST_CASE("raised iterations go on from what is there and keep the final rows of
     CHECK_THROWS_WITH_AS((RunPlan{small_configuration(3), small_facts(), long_run.snapshot()}),
                          "stage \"2048\" of the history: it holds 38 individuals, but the "
                          "configured iterations = 3 end at 26: iterations may be raised, not "
-                         "lowered",
+                         "lowered, here to 5 or more",
                          ReplayMismatch);
 }
 

@@ -204,7 +204,7 @@ TEST_CASE("rows that a start with more iterations only bred are no obstacle to f
     ScoreTable<EvaluationRow>& table = more.stages[0].evaluations;
     set_cell(table, table.rows.size() - 1, 0, 1.0);
     CHECK(contains(refusal<ReplayMismatch>(small_configuration(2), small_facts(), more),
-                   "iterations may be raised, not lowered"));
+                   "end at 20: iterations may be raised, not lowered, here to 3 or more"));
 }
 
 TEST_CASE("a history whose rows are not what the search breeds is refused, naming the row") {
