@@ -21,6 +21,7 @@ std::uint32_t PaperBreeder::seeds() const noexcept {
 }
 
 Candidate PaperBreeder::breed_seed() {
+    // Seeds are the first individuals.
     return keep(seeds_.at(genomes_.size())).value();
 }
 

@@ -6,11 +6,13 @@
 
 namespace longrope::genome {
 
+constexpr std::uint32_t every_position = std::numeric_limits<std::uint32_t>::max();
+
 Genome canonical(const Genome& genome, std::uint64_t positions, Multiplied multiplied) {
     const auto steps = genome.grid_steps();
     const std::vector<std::uint32_t> zeros(steps.size(), 0);
     if (multiplied == Multiplied::rescaled && genome.start_tokens() >= positions) {
-        return Genome{zeros, std::numeric_limits<std::uint32_t>::max()};
+        return Genome{zeros, every_position};
     }
     // Steps do not decrease, so that the last one tells whether all are 0.
     if (multiplied == Multiplied::unscaled &&

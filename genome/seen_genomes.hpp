@@ -15,8 +15,10 @@ enum class Multiplied { unscaled, rescaled };
 
 /// The representative of all genomes that rotate every evaluated position alike: 1 start token is
 /// 0 (position 0 has angle 0), and a genome that rescales nothing, because every factor is 1 or
-/// every position a start token, is "all factors 1, no start tokens". For comparison only: 0 start
-/// tokens may not be a choice of the search space.
+/// every position a start token, is "all factors 1, no start tokens". Where earlier factors are
+/// multiplied, a genome of start tokens alone undoes them: it is "every position a start token",
+/// and factors of 1 are like any others. For comparison only: 0 start tokens may not be a choice of
+/// the search space.
 /// @param positions   L', positions that are evaluated
 /// @param multiplied  what the factors of the genome multiply
 [[nodiscard]] Genome canonical(const Genome& genome, std::uint64_t positions,

@@ -17,7 +17,7 @@ struct SyntheticSettings {
     std::string variant{};                ///< of the imagined weights; empty: the untuned ones
     double duration_ms = 0.0;             ///< of a task
     double duration_spread = 0.0;    ///< relative, uniform in [-spread, +spread], by task content
-    std::string fault = "none";      ///< none, crash, hang, not_finite, garbage, start
+    std::string fault = "none";      ///< none, crash, hang, not_finite, garbage, start, error
     std::uint32_t fault_every = 0;   ///< each process faults on its N-th, 2N-th … task; 0: never
     std::uint32_t poison_every = 0;  ///< a factor vector whose hash is 0 modulo N always faults
 };

@@ -58,14 +58,16 @@ TEST_CASE("who logs does not wait for a file that takes nothing, and it has all 
         LogFile log{file};
         for (std::size_t i = 0; i < lines; ++i) log.append(line);
         std::array<char, 4096> block{};
-        while (read.size() < lines * bytes_of(line)) {
+        for (int idle = 0; read.size() < lines * bytes_of(line) && idle < 10000;) {
             const ssize_t count = ::read(reader.get(), block.data(), block.size());
             if (count > 0) {
                 read.append(block.data(), static_cast<std::size_t>(count));
-            } else {
-                std::this_thread::sleep_for(std::chrono::milliseconds{1});
+                continue;
             }
+            ++idle;
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
         }
+        REQUIRE(read.size() == lines * bytes_of(line));
         log.drain();
     }
     for (std::size_t i = 0; i < lines; ++i) {
@@ -87,7 +89,10 @@ TEST_CASE("a log that cannot be opened or written is an error with path and errn
     CHECK_THROWS_WITH_AS(log.drain(), expected.c_str(), LogError);
     CHECK_NOTHROW(log.drain());
     const auto append_until_told = [&log] {
-        while (true) log.append("another line");
+        for (int line = 0; line < 10000; ++line) {
+            log.append("another line");
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        }
     };
     CHECK_THROWS_WITH_AS(append_until_told(), expected.c_str(), LogError);
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <new>
 #include <random>
 #include <span>
@@ -87,6 +88,24 @@ TEST_CASE("packed weights multiply as plain ones do, whatever the shape (cpu bac
             // Some roundings of sums of at most 96 products below 1.
             CHECK(worst < 96 * 6e-8 * 8);
         }
+    }
+}
+
+TEST_CASE("a row that is not finite leaves the other rows of its tile as they are (cpu backend)") {
+    constexpr std::int64_t outputs = 65;
+    constexpr std::int64_t inputs = 33;
+    MatrixLibrary shared = library();
+    const std::vector<float> weights = random_values(outputs * inputs, 1);
+    PackedMatrix matrix{shared, outputs, inputs};
+    pack(matrix, weights, inputs, packing_steps(matrix), 0);
+    std::vector<float> in = random_values(tile_rows * inputs, 2);
+    const std::vector<float> before = product(matrix, in);
+    constexpr std::int64_t row = 2;
+    std::fill_n(in.begin() + row * inputs, inputs, std::numeric_limits<float>::quiet_NaN());
+    const std::vector<float> after = product(matrix, in);
+    for (std::int64_t i = 0; i < tile_rows * outputs; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        REQUIRE((i / outputs == row ? std::isnan(after[at]) : after[at] == before[at]));
     }
 }
 
