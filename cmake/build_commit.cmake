@@ -7,5 +7,12 @@ if(Git_FOUND)
                     RESULT_VARIABLE result)
     if(result EQUAL 0 AND described)
         set(LONGROPE_COMMIT ${described})
+        # Asked again when another commit is checked out.
+        execute_process(COMMAND ${GIT_EXECUTABLE} -C ${PROJECT_SOURCE_DIR} rev-parse --git-path logs/HEAD
+                        OUTPUT_VARIABLE head_log OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+        cmake_path(ABSOLUTE_PATH head_log BASE_DIRECTORY ${PROJECT_SOURCE_DIR})
+        if(EXISTS ${head_log})
+            set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${head_log})
+        endif()
     endif()
 endif()

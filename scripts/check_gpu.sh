@@ -171,6 +171,9 @@ fi
 "$build/longrope" devices --json >"$work/devices.json"
 if ! grep -q '"bf16":"cuda"' "$work/devices.json"; then
     cat "$work/devices.txt" >&2
+    # A backend that should be there, and is not, is no machine without a GPU.
+    ! grep -q 'GPU backend\|cannot be loaded\|another build' "$work/devices.txt" ||
+        fail "the GPU backend is not taken: the line \"cuda\" above says why"
     say "no GPU that can be taken: the line \"cuda\" above says why"
     exit 77
 fi

@@ -100,14 +100,18 @@ TEST_CASE("mutation moves the interior of a plateau") {
 TEST_CASE("a redrawn factor is uniform in its logarithm") {
     const SearchSpace space{1, 0.0001, 8.0, {0}};
     constexpr std::uint32_t draws = 4000;
-    double sum = 0.0;
+    constexpr std::size_t parts = 8;
+    std::array<int, parts> counts{};
     for (std::uint32_t seed = 0; seed < draws; ++seed) {
         RandomStream random{seed, "mutation test", 0};
-        sum += std::log(space.factors(mutate(Genome{{0}, 0}, space, 1.0, random)).front());
+        const double drawn = space.factors(mutate(Genome{{0}, 0}, space, 1.0, random)).front();
+        const auto part = static_cast<std::size_t>(parts * std::log(drawn) / std::log(8.0));
+        ++counts.at(std::min(part, parts - 1));
     }
-    // Mean of a uniform draw in [0, ln 8], within five standard deviations of the mean.
-    const double range = std::log(8.0);
-    CHECK(std::abs(sum / draws - range / 2) < 5 * range / std::sqrt(12.0 * draws));
+    // Equal parts of [0, ln 8] are hit alike, within five standard deviations of the binomial.
+    constexpr double expected = double{draws} / parts;
+    const double deviation = std::sqrt(expected * (1.0 - 1.0 / parts));
+    for (const int count : counts) CHECK(std::abs(count - expected) < 5.0 * deviation);
 }
 
 TEST_CASE("wide mutation reaches every genome of a small space, even without redraws") {

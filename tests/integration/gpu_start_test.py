@@ -25,6 +25,10 @@ EXIT_CONFIGURATION, EXIT_NOBODY_LEFT = 3, 5
 NO_MODULE = "this build has no GPU backend"
 
 
+def module_is_built() -> bool:
+    return bool(os.environ.get("CUDA_STUBS"))
+
+
 def fake_management() -> Path:
     return Path(os.environ["FAKE_MANAGEMENT"])
 
@@ -92,7 +96,7 @@ class WithoutGpu(unittest.TestCase):
     def test_without_a_driver_the_cpu_computes_and_says_why(self) -> None:
         report = self.require_no_gpu()
         reason = report["cuda"]["reason"]
-        self.assertTrue(NO_MODULE in reason or "no NVIDIA driver" in reason, reason)
+        self.assertIn("no NVIDIA driver" if module_is_built() else NO_MODULE, reason)
         self.assertEqual(report["backend"], {"f32": "cpu", "bf16": "cpu"})
         self.assertEqual(report["cuda"]["devices"], [])
         text = self.run_program("devices").stdout
@@ -117,8 +121,8 @@ class WithoutGpu(unittest.TestCase):
 
     def test_a_stub_of_the_driver_is_no_driver(self) -> None:
         stubs = os.environ.get("CUDA_STUBS", "")
-        report = self.require_no_gpu()
-        if not stubs or NO_MODULE in report["cuda"]["reason"]:
+        self.require_no_gpu()
+        if not stubs:
             raise unittest.SkipTest("no CUDA toolkit: its stub of the driver is not tried")
         environment = self.with_library(Path(stubs) / "libcuda.so", "libcuda.so.1")
         report = self.devices(**environment)

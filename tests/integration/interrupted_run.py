@@ -8,21 +8,32 @@ one in the folder of the program.
 
 from __future__ import annotations
 
+import atexit
 import errno
+import functools
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from search_run import SearchRun, program
 
 
+@functools.cache
 def library() -> Path:
-    """The shared module of interrupted_calls.c."""
+    """The shared module of interrupted_calls.c, by a name without spaces: the loader divides
+    LD_PRELOAD there."""
     built = program().parent / "tests" / "integration" / "libinterrupted_calls.so"
     path = Path(os.environ.get("INTERRUPTED_CALLS", built))
     if not path.is_file():
         raise AssertionError(f"{path} does not exist: build it, or name it in $INTERRUPTED_CALLS")
-    return path
+    if " " not in str(path):
+        return path
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    (folder / path.name).symlink_to(path)
+    return folder / path.name
 
 
 @dataclass(frozen=True)

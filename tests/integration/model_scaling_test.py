@@ -57,6 +57,7 @@ class ModelScaling(unittest.TestCase):
         answer = self.evaluate(FIXTURES / "models" / "tiny-qwen2", "--methods", "none")
         self.assertEqual(answer.stderr.count('the RoPE scaling "yarn", which is replaced'), 1)
         answer = self.evaluate(FIXTURES / "models" / "tiny-mistral", "--methods", "none,model")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
         # A machine with a GPU has a line on that.
         self.assertNotIn("RoPE scaling", answer.stderr, "this folder has nothing to replace")
 

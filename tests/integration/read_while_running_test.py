@@ -120,6 +120,7 @@ class ReadWhileRunning(unittest.TestCase):
             self.assertEqual(report["state"], "running")
             self.assertGreaterEqual(report["stages"][0]["document_scores"], scores)
             scores = report["stages"][0]["document_scores"]
+        self.assertGreater(scores, 0)
         self.stop()
 
     def test_a_file_held_open_neither_changes_nor_hinders_the_search(self) -> None:

@@ -73,12 +73,16 @@ class Verify(unittest.TestCase):
 
     def test_what_is_no_history_is_refused(self) -> None:
         (self.folder / "text").write_text("no history\n", encoding="utf-8")
-        for word in ("text", "nowhere", "nowhere.h5", "."):
+        for word, status, said in (
+            ("text", EXIT_CONFIGURATION, "text"),
+            ("nowhere", EXIT_BAD_FILE, "nowhere/search.h5 does not exist"),
+            ("nowhere.h5", EXIT_BAD_FILE, "nowhere.h5 does not exist"),
+            (".", EXIT_BAD_FILE, "search.h5 does not exist"),
+        ):
             with self.subTest(word):
                 ended = run_program("verify", word, folder=self.folder)
-                status = EXIT_CONFIGURATION if word == "text" else EXIT_BAD_FILE
                 self.assertEqual(ended.returncode, status, ended.stderr)
-                self.assertIn("nowhere" if "nowhere" in word else word, ended.stderr)
+                self.assertIn(said, ended.stderr)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -67,9 +68,9 @@ class CheckGpuTest(unittest.TestCase):
             file.add(packed, ".")
         return archive
 
-    def check(self, archive: Path, **settings: str) -> tuple[int, dict]:
+    def run_check(self, archive: Path, **settings: str) -> subprocess.CompletedProcess[str]:
         report = self.folder / "report.json"
-        done = subprocess.run(
+        return subprocess.run(
             [ROOT / "scripts" / "check_gpu.sh", "--packed", archive, "--output", report],
             env=os.environ
             | {"PATH": f"{self.bin}:{os.environ['PATH']}", "STAND_INS": str(self.folder), "SLOW": ""}
@@ -79,6 +80,10 @@ class CheckGpuTest(unittest.TestCase):
             timeout=300,
             check=False,
         )
+
+    def check(self, archive: Path, **settings: str) -> tuple[int, dict]:
+        done = self.run_check(archive, **settings)
+        report = self.folder / "report.json"
         self.assertTrue(report.exists(), done.stderr)
         return done.returncode, json.loads(report.read_text())
 
@@ -116,6 +121,23 @@ class CheckGpuTest(unittest.TestCase):
         self.assertTrue(report["measurements"]["attention_row"]["passed"], "found before it hung")
         self.assertEqual(report["measurements"]["throughput"], [])
         self.assertEqual(self.steps(report)["holder"], 0)
+
+    def test_a_backend_that_is_not_there_is_no_machine_without_a_gpu(self) -> None:
+        for reason, status in (
+            ("the GPU backend cannot be loaded: libcublas.so", 1),
+            ("this build has no GPU backend", 1),
+            ("no device of compute capability 8.0 or newer", 77),
+        ):
+            with self.subTest(reason):
+                archive = self.pack()
+                unpacked = self.folder / "packed"
+                self.add(unpacked, "longrope", f'echo \'cuda not taken: {reason} "bf16":"cpu"\'')
+                with tarfile.open(archive, "w:xz") as file:
+                    file.add(unpacked, ".")
+                shutil.rmtree(unpacked)
+                done = self.run_check(archive)
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertIn(reason, done.stderr)
 
     def test_a_holder_without_memory_is_not_enough(self) -> None:
         work = self.folder / "kept"

@@ -5,7 +5,10 @@
 
 #include <sys/resource.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <fstream>
+#include <mutex>
 #include <numeric>
 #include <stdexcept>
 
@@ -32,6 +35,20 @@ TEST_CASE("every item is worked on exactly once, in round after round") {
                     static_cast<int>(items));
         }
     }
+}
+
+TEST_CASE("items of one round are worked on at the same time by all threads") {
+    constexpr std::uint32_t threads = 3;
+    ThreadPool pool{threads};
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::uint32_t arrived = 0;
+    pool.run(threads, [&](std::int64_t, std::uint32_t) {
+        std::unique_lock lock{mutex};
+        ++arrived;
+        changed.notify_all();
+        CHECK(changed.wait_for(lock, std::chrono::minutes{1}, [&] { return arrived == threads; }));
+    });
 }
 
 TEST_CASE("an exception in a work item reaches the caller and the pool goes on") {
