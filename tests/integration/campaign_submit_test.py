@@ -380,6 +380,14 @@ class FinetuneJob(CampaignTest):
         self.assertEqual(start, "python scripts/finetune.py --output tuned --time-limit".split())
         self.assertTrue(3300 < int(seconds) <= 3420, seconds)
 
+    def test_a_training_that_is_refused_for_a_complete_model_fails(self) -> None:
+        complete = "mkdir -p tuned; touch tuned/fine_tuning.json"
+        self.assertEqual(self.job(f"{complete}; exit 1").returncode, 0)  # torchrun's word
+        done = self.job("exit 1")
+        self.assertEqual(done.returncode, FAILURE)
+        self.assertIn("not queued again: status 1", done.stderr)
+        self.assertEqual(self.job("exit 0").returncode, 0)
+
     def test_it_queues_itself_again_after_a_new_checkpoint_alone(self) -> None:
         done = self.job("mkdir -p tuned.training/step-000020; exit 75", "--output=tuned")
         self.assertEqual(done.returncode, 0, done.stderr)
