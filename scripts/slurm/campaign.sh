@@ -112,14 +112,16 @@ PYTHON
 ) || exit 3
 directory=$(head -n 1 <<<"$asked")
 [ ${#tunings[@]} -gt 0 ] || mapfile -t tunings < <(tail -n +2 <<<"$asked")
+# The same folder has the same name, for base and output: without slashes at the end.
+mapfile -t tunings < <([ ${#tunings[@]} -eq 0 ] || printf '%s\n' "${tunings[@]}" | sed -E 's:/+(\t|$):\1:g')
 # What a training would refuse only after the searches before it are paid for.
 made=$'\n'
 for tuning in "${tunings[@]}"; do
     IFS=$'\t' read -r _ settings base output _ <<<"$tuning"
     [ -f "$settings" ] || fail 3 "there is no settings file $settings"
-    [[ $made == *$'\n'"${base%/}"$'\n'* || -f $output/config.json ]] || compgen -G "$base/*.safetensors" >/dev/null ||
+    [[ $made == *$'\n'"$base"$'\n'* || -f $output/config.json ]] || compgen -G "$base/*.safetensors" >/dev/null ||
         fail 3 "$base has no *.safetensors file to tune: another folder by LONGROPE_MODEL_PATH or --tune"
-    made+=${output%/}$'\n'
+    made+=$output$'\n'
 done
 
 # --- The chain ------------------------------------------------------------------------------------

@@ -141,6 +141,16 @@ class Chain(CampaignTest):
         self.assertEqual(told[1], "job 2: fine-tuning of tuned, factors of stage first")
         self.assertEqual(len(told), 4)
 
+    def test_a_folder_is_the_same_with_a_slash_at_its_end(self) -> None:
+        tunings = "--tune first a.toml base/ tuned// --tune second b.toml tuned again/"
+        done = self.campaign("search.toml", *tunings.split())
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        folders = [
+            [job[job.index(name) + 1] for name in ("--model", "--output")]
+            for job in self.submitted()[1:3]
+        ]
+        self.assertEqual(folders, [["base", "tuned"], ["tuned", "again"]])
+
     def test_a_dry_run_prints_all_of_it_and_submits_nothing(self) -> None:
         done = self.campaign("--dry-run", "search.toml", *self.tunings)
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
@@ -389,10 +399,15 @@ class FinetuneJob(CampaignTest):
         self.assertEqual(self.job("exit 0").returncode, 0)
 
     def test_it_queues_itself_again_after_a_new_checkpoint_alone(self) -> None:
-        done = self.job("mkdir -p tuned.training/step-000020; exit 75", "--output=tuned")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.submitted()[-1], ["scontrol", "requeue", "17"])
-        self.calls.unlink()
+        for step, words in (
+            ("20", ("--output=tuned",)),
+            ("40", ("--output", "tuned/")),
+            ("60", ("--output=tuned//",)),
+        ):
+            done = self.job(f"mkdir -p tuned.training/step-0000{step}; exit 75", *words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(self.submitted()[-1], ["scontrol", "requeue", "17"])
+            self.calls.unlink()
         done = self.job("exit 1")
         self.assertEqual(done.returncode, FAILURE)
         self.assertIn("not queued again: status 1, and no checkpoint", done.stderr)
