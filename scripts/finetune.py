@@ -19,8 +19,10 @@ import sys
 import time
 from pathlib import Path
 
+import finetune_device
 import finetune_plan
 import finetune_state as state
+from finetune_device import DeviceError
 from finetune_plan import Plan
 from finetune_settings import SettingsError
 from finetune_stop import Stop
@@ -41,10 +43,11 @@ def train(plan: Plan, arguments: argparse.Namespace) -> int:
     plan.settings.accumulation(processes)  # before anything is loaded
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = finetune_device.choose_device(arguments.device, torch, os.environ)
+    if device.type == "cuda":
         torch.cuda.set_device(device)
+    if process == 0:
+        print(finetune_device.describe(device, torch, processes), file=sys.stderr, flush=True)
     if processes > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     stop = Stop(arguments.time_limit)
@@ -140,6 +143,13 @@ def argument_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="store a checkpoint and stop in good time before",
     )
+    parser.add_argument(
+        "--device",
+        choices=finetune_device.DEVICES,
+        default="auto",
+        help="auto: a GPU per process, or the CPU where there is none and none was granted "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--threads", type=positive, help="on the CPU (default: PyTorch's choice)")
     parser.add_argument(
         "--check", action="store_true", help="say what would be done, and compute nothing"
@@ -174,7 +184,14 @@ def main() -> int:
         if os.environ.get("RANK", "0") == "0":
             print(finetune_plan.describe(plan), file=sys.stderr, flush=True)
         return train(plan, arguments)
-    except (SettingsError, FactorsError, DocumentsError, state.StateError, OSError) as error:
+    except (
+        SettingsError,
+        FactorsError,
+        DocumentsError,
+        DeviceError,
+        state.StateError,
+        OSError,
+    ) as error:
         print(f"finetune: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
         print(

@@ -141,12 +141,14 @@ class Training(FinetuneTest):
             *words,
         ]
 
-    def run_script(self, output: Path, *words: str, status: int = 0, launcher=()) -> str:
+    def run_script(
+        self, output: Path, *words: str, status: int = 0, launcher=(), **environment: str
+    ) -> str:
         done = subprocess.run(
             [sys.executable, *launcher, *self.command(output, *words)],
             text=True,
             capture_output=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
             check=False,
         )
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
@@ -224,6 +226,14 @@ class Training(FinetuneTest):
         self.assertLess(far, 3e-3)
         moved = [float((ours[name] - theirs[name]).abs().mean()) for name in ours]
         self.assertLess(math.fsum(moved) / len(moved), 1e-5)
+
+    def test_granted_gpus_that_pytorch_does_not_see_are_an_error(self) -> None:
+        granted = {"SLURM_GPUS_ON_NODE": "1", "CUDA_VISIBLE_DEVICES": ""}
+        told = self.run_script(self.folder / "refused", status=1, **granted)
+        self.assertIn("finetune: SLURM_GPUS_ON_NODE=1, but PyTorch sees no GPU", told)
+        words = ("--set", "steps=1", "--device", "cpu")
+        told = self.run_script(self.folder / "tuned", *words, **granted)
+        self.assertIn("\ndevice:    CPU, 1 process\n", told)
 
     def test_a_loss_that_is_not_finite_ends_it(self) -> None:
         told = self.run_script(self.folder / "tuned", "--set", "learning_rate=10", status=1)
