@@ -25,14 +25,14 @@ import finetune_state as state
 from finetune_device import DeviceError
 from finetune_plan import Plan
 from finetune_settings import SettingsError
-from finetune_stop import Stop
+from finetune_stop import Stop, deadline
 from rescale_factors import FactorsError
 from tokenize_documents import DocumentsError
 
 STOPPED_EARLY = 75
 
 
-def train(plan: Plan, arguments: argparse.Namespace) -> int:
+def train(plan: Plan, arguments: argparse.Namespace, begun: float) -> int:
     import finetune_model
     import torch
     import torch.distributed as dist
@@ -50,7 +50,7 @@ def train(plan: Plan, arguments: argparse.Namespace) -> int:
         print(finetune_device.describe(device, torch, processes), file=sys.stderr, flush=True)
     if processes > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    stop = Stop(arguments.time_limit)
+    stop = Stop(deadline(begun, arguments.time_limit, arguments.end))
     lock = state.lock(state.training_folder(plan.output)) if process == 0 else None
     try:
         training = Training(plan, device, processes, process)
@@ -141,7 +141,13 @@ def argument_parser() -> argparse.ArgumentParser:
         "--time-limit",
         type=positive,
         metavar="SECONDS",
-        help="store a checkpoint and stop in good time before",
+        help="from the start of the program: store a checkpoint and stop in good time before",
+    )
+    parser.add_argument(
+        "--end",
+        type=positive,
+        metavar="TIME",
+        help="the same at a time of day, in seconds since 1970; the earlier of the two counts",
     )
     parser.add_argument(
         "--device",
@@ -172,6 +178,7 @@ def natural(text: str) -> int:
 
 
 def main() -> int:
+    begun = time.monotonic()
     arguments = argument_parser().parse_args()
     try:
         plan = finetune_plan.make_plan(arguments)
@@ -183,7 +190,7 @@ def main() -> int:
             return 0
         if os.environ.get("RANK", "0") == "0":
             print(finetune_plan.describe(plan), file=sys.stderr, flush=True)
-        return train(plan, arguments)
+        return train(plan, arguments, begun)
     except (
         SettingsError,
         FactorsError,

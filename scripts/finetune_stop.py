@@ -13,6 +13,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 SAME_WORD_SECONDS = 15
 
 
+def deadline(begun: float, time_limit: float | None, end: float | None) -> float | None:
+    """The earlier of the two, on the clock of time.monotonic().
+
+    @param begun       on that clock, when the program was started: `time_limit` counts from there
+    @param time_limit  seconds
+    @param end         seconds since 1970
+    """
+    limits = [] if time_limit is None else [begun + time_limit]
+    if end is not None:
+        limits.append(time.monotonic() + end - time.time())
+    return min(limits, default=None)
+
+
 class Stop:
     """Whether the run is to end at the next step: after a signal, or before its time is up.
 
@@ -21,9 +34,10 @@ class Stop:
     end the process at once.
     """
 
-    def __init__(self, time_limit: float | None) -> None:
+    def __init__(self, deadline: float | None) -> None:
+        """@param deadline  on the clock of time.monotonic(); None: none"""
         self._asked: float | None = None
-        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+        self._deadline = deadline
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
 

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from finetune_plan import Plan
+from finetune_stop import Stop
 from tokenize_documents import DocumentsError
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 

@@ -386,9 +386,9 @@ class FinetuneJob(CampaignTest):
     def test_a_complete_model_ends_it(self) -> None:
         done = self.job("mkdir tuned; touch tuned/fine_tuning.json")
         self.assertEqual(done.returncode, 0, done.stderr)
-        ((*start, seconds),) = self.submitted()
-        self.assertEqual(start, "python scripts/finetune.py --output tuned --time-limit".split())
-        self.assertTrue(3300 < int(seconds) <= 3420, seconds)
+        ((*start, end),) = self.submitted()
+        self.assertEqual(start, "python scripts/finetune.py --output tuned --end".split())
+        self.assertAlmostEqual(int(end), time.time() + 3420, delta=100)
 
     def test_a_training_that_is_refused_for_a_complete_model_fails(self) -> None:
         complete = "mkdir -p tuned; touch tuned/fine_tuning.json"
@@ -425,13 +425,13 @@ class FinetuneJob(CampaignTest):
         self.add("squeue", f'echo >>{asked}; [ "$(wc -l <{asked})" -gt 1 ] && date -d "1 hour"')
         done = self.job(complete, SLURM_JOB_END_TIME="")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.submitted()[-1][-2], "--time-limit")
+        self.assertEqual(self.submitted()[-1][-2], "--end")
         shutil.rmtree(self.work / "tuned")
         self.add("squeue", "exit 1")
         done = self.job(complete, SLURM_JOB_END_TIME="")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("the end of the job is not known", done.stderr)
-        self.assertNotIn("--time-limit", self.submitted()[-1])
+        self.assertNotIn("--end", self.submitted()[-1])
 
     def test_gpus_and_nodes_get_a_process_each(self) -> None:
         complete = "mkdir -p tuned; touch tuned/fine_tuning.json"

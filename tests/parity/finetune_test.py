@@ -180,6 +180,7 @@ class Training(FinetuneTest):
         self.assertIn("going on after step", self.run_script(killed))
         self.assertEqual(self.interrupt(stopped, signal.SIGTERM), STOPPED_EARLY)
         self.run_script(stopped, "--time-limit", "1", status=STOPPED_EARLY)
+        self.run_script(stopped, "--end", str(int(time.time())), status=STOPPED_EARLY)
         self.run_script(stopped)
         weights = (whole / "model.safetensors").read_bytes()
         for output in (killed, stopped):

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -67,13 +68,22 @@ class Signals(unittest.TestCase):
     def test_before_its_time_is_up_it_stops_with_three_steps_to_spare(self) -> None:
         handlers = {number: signal.getsignal(number) for number in finetune_stop.SIGNALS}
         try:
-            stop = finetune_stop.Stop(1000)
+            stop = finetune_stop.Stop(time.monotonic() + 1000)
             self.assertFalse(stop.wanted(300))
             self.assertTrue(stop.wanted(400))
             self.assertFalse(finetune_stop.Stop(None).wanted(1e9))
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+    def test_the_time_limit_counts_from_the_start_and_the_end_is_a_time_of_day(self) -> None:
+        now = time.monotonic()
+        self.assertEqual(finetune_stop.deadline(now - 100, 1000, None), now + 900)
+        end = time.time() + 500
+        self.assertAlmostEqual(finetune_stop.deadline(now - 100, None, end), now + 500, delta=5)
+        self.assertAlmostEqual(finetune_stop.deadline(now - 100, 1000, end), now + 500, delta=5)
+        self.assertEqual(finetune_stop.deadline(now - 100, 200, end), now + 100)
+        self.assertIsNone(finetune_stop.deadline(now, None, None))
 
 
 if __name__ == "__main__":
