@@ -318,7 +318,9 @@ class Asked(CampaignTest):
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
         self.assertIn("waits for the model tuned; nothing was submitted", done.stderr)
         told = [line.partition(": ")[2] for line in done.stdout.splitlines()]
-        self.assertEqual(told[:2], ["fine-tuning of tuned, factors of stage short", "search of search.toml"])
+        self.assertEqual(
+            told[:2], ["fine-tuning of tuned, factors of stage short", "search of search.toml"]
+        )
         self.assertEqual(len(told), 4)
         first = self.submitted()[0]
         self.assertFalse([word for word in first if word.startswith("--dependency")])
@@ -357,6 +359,9 @@ class Asked(CampaignTest):
 
 class FinetuneJob(CampaignTest):
     """finetune.sbatch where there is no Slurm."""
+
+    WAITS = "for i in {1..200}; do sleep 0.1; done"  # a signal is heard in between
+    STORES_AFTER_TERM = "trap 'mkdir -p tuned.training/step-000020; exit 75' TERM"
 
     def setUp(self) -> None:
         super().setUp()
@@ -414,9 +419,42 @@ class FinetuneJob(CampaignTest):
         self.assertEqual(len(self.submitted()), 1)
 
     def test_it_is_not_queued_again_after_scancel(self) -> None:
-        done = self.job("mkdir -p tuned.training/step-000020; kill -TERM $PPID; sleep 0.5; exit 75")
+        done = self.job(f"{self.STORES_AFTER_TERM}; kill -TERM $PPID; {self.WAITS}")
         self.assertEqual(done.returncode, FAILURE)
         self.assertIn("ended from outside", done.stderr)
+
+    def test_it_is_queued_again_after_usr1(self) -> None:
+        done = self.job(f"{self.STORES_AFTER_TERM}; kill -USR1 $PPID; {self.WAITS}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("queueing job 17 again, after step-000020", done.stderr)
+        self.assertEqual(self.submitted()[-1], ["scontrol", "requeue", "17"])
+
+    def test_without_a_checkpoint_it_is_queued_again_only_where_it_has_time(self) -> None:
+        for left, status in (("1:02:03", 0), ("4:59", FAILURE), ("", FAILURE)):
+            with self.subTest(left):
+                self.add("squeue", f"echo {left}")
+                done = self.job(f"kill -USR1 $PPID; {self.WAITS}")
+                self.assertEqual(done.returncode, status, done.stderr)
+                requeued = ["scontrol", "requeue", "17"] in self.submitted()
+                self.assertEqual(requeued, status == 0)
+                self.calls.unlink()
+        self.assertIn("not queued again: its time was over before a checkpoint", done.stderr)
+
+    def test_on_several_nodes_the_step_is_told_and_not_srun(self) -> None:
+        several = {"SLURM_GPUS_ON_NODE": "8", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "n[1-2]"}
+        training = self.folder / "training"
+        self.add("scancel", f'echo scancel "$@" >>{self.calls}; kill -TERM $(cat {training})')
+        # As srun does with TERM: what it has started is killed, and stores nothing.
+        self.add(
+            "srun",
+            "while [[ $1 == -* ]]; do shift; done\n"
+            '"$@" &\ntrap "kill -KILL $!" TERM\n'
+            f"while [ ! -s {training} ]; do sleep 0.1; done\nkill -USR1 $PPID\nwait",
+        )
+        done = self.job(f"{self.STORES_AFTER_TERM}; echo $$ >{training}; {self.WAITS}", **several)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(["scancel", "--signal=TERM", "17.0"], self.submitted())
+        self.assertIn("queueing job 17 again, after step-000020", done.stderr)
 
     def test_an_end_that_squeue_does_not_tell_at_once_is_asked_for_again(self) -> None:
         complete = "mkdir -p tuned; touch tuned/fine_tuning.json"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks searches as jobs of a real Slurm: requeued, warned, out of time, cancelled, wrong.
+"""Checks searches as jobs of a real Slurm: requeued, warned, out of time, cancelled, wrong; and the
+job of a fine-tuning, with a stand-in for what it starts.
 
 Usage: python tests/run_python_test.py tests/integration/slurm_test.py
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -32,6 +34,7 @@ from single_node_slurm import SingleNodeSlurm, missing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUBMIT = REPOSITORY / "scripts" / "slurm" / "submit.sh"
+FINETUNE = REPOSITORY / "scripts" / "slurm" / "finetune.sbatch"
 RANKS = 2
 SLOW_MILLISECONDS = 20
 # The job that runs out of time has a minute, which is Slurm's smallest limit, and needs more.
@@ -57,7 +60,7 @@ def lingering_launcher(folder: Path) -> str:
     """An mpirun that passes signals on and does not end, as where a rank stands still."""
     launcher = folder / "lingering_mpirun"
     launcher.write_text(
-        '#!/bin/bash\n'
+        "#!/bin/bash\n"
         'mpirun "$@" & ranks=$!\n'
         "trap 'kill -USR1 $ranks' USR1\n"
         "while kill -0 $ranks 2>/dev/null; do wait $ranks; done\n"
@@ -313,7 +316,9 @@ class SlurmTest(unittest.TestCase):
         log = (run.folder / "log").read_text()
         self.assertEqual(self.slurm.job(number)["JobState"], "FAILED", log)
         self.assertEqual(self.slurm.job(number)["Restarts"], "0", log)
-        self.assertEqual(log.count("the search did not begin (see above); once more in 1 s"), 2, log)
+        self.assertEqual(
+            log.count("the search did not begin (see above); once more in 1 s"), 2, log
+        )
         self.assertIn("not queued again: this job did not begin the search", log)
 
     def script(self, run: SearchRun, changes: dict[str, str], **settings: str) -> None:
@@ -447,6 +452,96 @@ class SlurmTest(unittest.TestCase):
         )
         self.assertNotIn("SIGUSR1", job.log())
         self.assertNotIn("DUE TO TIME LIMIT", job.log())  # Slurm's own words
+
+
+# Stores a checkpoint half a second after TERM, as after the step that runs; is complete from there.
+TRAINING = """\
+#!/bin/bash
+[ ! -d tuned.training/step-000020 ] || { mkdir tuned; touch tuned/fine_tuning.json; exit 0; }
+stop() { echo storing; sleep 0.5; mkdir -p tuned.training/step-000020; exit 75; }
+trap stop TERM
+touch begun
+while :; do sleep 0.1; done
+"""
+# The job, as on two nodes, and its srun, on the one that there is.
+TWO_NODES = """\
+#!/bin/bash
+export SLURM_NNODES=2 SLURM_GPUS_ON_NODE=1 PATH="$PWD:$PATH"
+exec bash {script} "$@"
+"""
+SRUN = """\
+#!/bin/bash
+unset SLURM_NNODES
+exec {srun} --nodes=1 --ntasks=1 "$@"
+"""
+
+
+@unittest.skipIf(missing(), missing())
+class FinetuneJob(unittest.TestCase):
+    """What finetune.sbatch makes of a warning, on one node and with a step of srun."""
+
+    slurm: SingleNodeSlurm
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.slurm = SingleNodeSlurm()
+        cls.addClassCleanup(cls.slurm.stop)
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+
+    def begun(self, name: str, script: str | None = None) -> tuple[Path, str]:
+        """Folder and number of a job whose training has begun."""
+        folder = self.folder / name
+        folder.mkdir()
+        srun = shutil.which("srun")
+        for program_, text in (
+            ("training", TRAINING),
+            ("job", script or ""),
+            ("srun", SRUN.format(srun=srun)),
+        ):
+            (folder / program_).write_text(text)
+            (folder / program_).chmod(0o755)
+        job = self.slurm.submit(
+            *("--output=log", "--open-mode=append", "--requeue", "--time=30", "--cpus-per-task=1"),
+            f"--export=ALL,TRAINING_PYTHON={folder}/training",
+            *(folder / "job" if script else FINETUNE, "--output", "tuned/"),
+            folder=folder,
+        )
+        self.slurm.wait_until((folder / "begun").exists, f"job {job} has begun")
+        return folder, job
+
+    def assert_queued_again_and_complete(self, folder: Path, job: str) -> None:
+        self.slurm.tell("scancel", "--batch", "--signal=USR1", job)
+        told = self.slurm.wait_for_state(job, "COMPLETED", "FAILED")
+        log = (folder / "log").read_text()
+        self.assertEqual((told["JobState"], told["Restarts"]), ("COMPLETED", "1"), log)
+        self.assertIn(f"queueing job {job} again, after step-000020", log)
+        self.assertTrue((folder / "tuned" / "fine_tuning.json").exists(), log)
+
+    def test_a_fine_tuning_warned_of_its_end_stores_and_queues_itself_again(self) -> None:
+        self.assert_queued_again_and_complete(*self.begun("warned"))
+
+    def test_a_step_of_several_nodes_has_the_time_to_store(self) -> None:
+        script = TWO_NODES.format(script=FINETUNE)
+        self.assert_queued_again_and_complete(*self.begun("step warned", script))
+
+    def test_a_cancelled_fine_tuning_stays_cancelled(self) -> None:
+        for name, script in (
+            ("cancelled", None),
+            ("step cancelled", TWO_NODES.format(script=FINETUNE)),
+        ):
+            with self.subTest(name):
+                folder, job = self.begun(name, script)
+                self.slurm.tell("scancel", job)
+                self.slurm.wait_for_state(job, "CANCELLED")
+                self.slurm.wait_until(
+                    lambda log=folder / "log": "ended from outside" in log.read_text(), "it ended"
+                )
+                log = (folder / "log").read_text()
+                self.assertIn("storing", log)
+                self.assertTrue((folder / "tuned.training" / "step-000020").exists(), log)
+                self.assertNotIn("queueing job", log)
 
 
 if __name__ == "__main__":
