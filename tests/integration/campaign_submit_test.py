@@ -367,7 +367,8 @@ class FinetuneJob(CampaignTest):
         super().setUp()
         self.work.mkdir()
         self.add("scontrol", f'echo scontrol "$@" >>{self.calls}; echo first')
-        self.add("srun", f'echo srun >>{self.calls}; [[ $1 == -* ]] && shift; exec "$@"')
+        shift = "while [[ $1 == -* ]]; do shift; done"
+        self.add("srun", f'echo srun "$@" >>{self.calls}; {shift}; exec "$@"')
 
     def job(self, python: str, *words: str, **environment: str):
         """Runs the job; `python` is the script that stands in for the interpreter."""
@@ -478,11 +479,11 @@ class FinetuneJob(CampaignTest):
         self.assertIn("-m torch.distributed.run --nnodes 1 --nproc-per-node 4", " ".join(words))
         self.calls.unlink()
         several = {"SLURM_GPUS_ON_NODE": "8", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "n[1-2]"}
-        done = self.job(complete, **several)
+        done = self.job(complete, **several, SLURM_CPUS_PER_TASK="32")
         self.assertEqual(done.returncode, 0, done.stderr)
         hostnames, srun, python = self.submitted()
         self.assertEqual(hostnames, ["scontrol", "show", "hostnames", "n[1-2]"])
-        self.assertEqual(srun, ["srun"])
+        self.assertEqual(srun[:3], ["srun", "--ntasks-per-node=1", "--cpus-per-task=32"])
         self.assertIn("--nnodes 2 --nproc-per-node 8 --rdzv-id 17", " ".join(python))
         self.assertIn("--rdzv-endpoint first:29400 scripts/finetune.py", " ".join(python))
 
