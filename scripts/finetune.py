@@ -160,6 +160,20 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--check", action="store_true", help="say what would be done, and compute nothing"
     )
+    parser.add_argument(
+        "--processes",
+        type=positive,
+        default=int(os.environ.get("WORLD_SIZE", "1")),
+        metavar="N",
+        help="with --check: over how many the batch is to be shared (default: those of torchrun)",
+    )
+    parser.add_argument(
+        "--ahead",
+        type=Path,
+        metavar="FOLDER",
+        help="with --check, before the jobs that come first: without factors while the stage is "
+        "not complete, and by FOLDER while --model, which is made from it, is not there",
+    )
     return parser
 
 
@@ -179,8 +193,15 @@ def natural(text: str) -> int:
 
 def main() -> int:
     begun = time.monotonic()
-    arguments = argument_parser().parse_args()
+    parser = argument_parser()
+    arguments = parser.parse_args()
+    if arguments.ahead and not arguments.check:
+        parser.error("--ahead goes with --check")
     try:
+        if arguments.ahead:
+            left = finetune_plan.check_ahead(arguments)
+            print(f"{arguments.output}: {left}; what is known of it so far is in order")
+            return 0
         plan = finetune_plan.make_plan(arguments)
         if arguments.check:
             print(finetune_plan.describe(plan))

@@ -7,7 +7,9 @@ Usage: not a program; scripts/finetune.py reads it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 from dataclasses import dataclass, replace
@@ -16,7 +18,14 @@ from typing import Any
 
 import finetune_state as state
 from finetune_settings import Settings, SettingsError, read_settings
-from rescale_factors import Rescaling, RotaryFacts, named_rescaling, read_facts, read_stage
+from rescale_factors import (
+    NotSearchedError,
+    Rescaling,
+    RotaryFacts,
+    named_rescaling,
+    read_facts,
+    read_stage,
+)
 from tokenize_documents import DocumentsError
 from training_documents import Segments, TrainingTokens
 
@@ -37,38 +46,88 @@ class Plan:
     identity: dict[str, Any]
 
 
-def make_plan(arguments: argparse.Namespace) -> Plan:
+@dataclass(frozen=True)
+class Inputs:
+    """What is read beside the factors, and checked."""
+
+    model: Path
+    config: dict[str, Any]
+    facts: RotaryFacts
+    settings: Settings
+    tokens: TrainingTokens
+
+    def segments(self, length: int) -> Segments:
+        eos = self.config.get("eos_token_id")
+        eos = eos[0] if isinstance(eos, list) else eos
+        return Segments(self.tokens, length, eos, self.settings.seed)
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "settings": self.settings.identity(),
+            "documents_tokens_sha256": self.tokens.digest,
+        }
+
+
+def read_inputs(arguments: argparse.Namespace, model: Path) -> Inputs:
     settings = read_settings(arguments.config, arguments.set)
-    facts = read_facts(arguments.model)
-    rescaling = find_rescaling(arguments, facts)
+    settings.accumulation(arguments.processes)
+    facts = read_facts(model)
     file = arguments.documents or (Path(settings.documents) if settings.documents else None)
     if file is None:
         raise SettingsError(
             f"no training documents: give --documents, or training.documents in {arguments.config}"
         )
     tokens = TrainingTokens(file)
-    config = state.read_record(arguments.model / "config.json")
-    check_tokenizer(arguments.model, tokens)
+    config = state.read_record(model / "config.json")
+    check_tokenizer(model, tokens)
+    return Inputs(model, config, facts, settings, tokens)
+
+
+def make_plan(arguments: argparse.Namespace) -> Plan:
+    inputs = read_inputs(arguments, arguments.model)
+    settings = inputs.settings
+    rescaling = find_rescaling(arguments, inputs.facts)
     segment_tokens = settings.segment_tokens or rescaling.target_tokens
-    eos = config.get("eos_token_id")
-    eos = eos[0] if isinstance(eos, list) else eos
     return Plan(
         arguments.model,
         arguments.output,
         settings,
-        facts,
+        inputs.facts,
         rescaling,
-        tokens,
-        Segments(tokens, segment_tokens, eos, settings.seed),
+        inputs.tokens,
+        inputs.segments(segment_tokens),
         segment_tokens,
-        vocabulary_of(arguments.model, config),
-        {
-            "settings": settings.identity(),
+        vocabulary_of(arguments.model, inputs.config),
+        inputs.identity()
+        | {
             "rescaling": rescaling.identity(),
             "base_digest": state.model_digest(arguments.model),
-            "documents_tokens_sha256": tokens.digest,
         },
     )
+
+
+def check_ahead(arguments: argparse.Namespace) -> str:
+    """What is known before the jobs that come first: all but the factors of a stage that is not
+    complete, and the weights of a model that is still to be made from arguments.ahead.
+
+    Raises what make_plan raises, and ModuleNotFoundError without the packages for training.
+    """
+    for package in ("torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"no {package}", name=package)
+    made = any(arguments.model.glob("*.safetensors"))
+    inputs = read_inputs(arguments, arguments.model if made else arguments.ahead)
+    vocabulary_of(inputs.model, inputs.config)
+    identity, segment_tokens = inputs.identity(), inputs.settings.segment_tokens
+    if made:
+        identity["base_digest"] = state.model_digest(arguments.model)
+    with contextlib.suppress(NotSearchedError):
+        rescaling = find_rescaling(arguments, inputs.facts)
+        identity["rescaling"] = rescaling.identity()
+        segment_tokens = segment_tokens or rescaling.target_tokens
+    if segment_tokens:
+        inputs.segments(segment_tokens)
+    return earlier_start(arguments.output, identity, part=True) or "new"
 
 
 def vocabulary_of(model: Path, config: dict[str, Any]) -> int:
@@ -128,29 +187,45 @@ def describe(plan: Plan) -> str:
     )
 
 
-def prepare_folders(plan: Plan) -> bool:
-    """Whether there is something to do; what an earlier start left must be of the same run.
+def earlier_start(output: Path, identity: dict[str, Any], part: bool = False) -> str:
+    """What an earlier start has left, which must be of the same run: "complete", "begun" or "".
 
-    Raises StateError if it is not.
+    Raises StateError if it is of another.
+
+    @param part  whether `identity` is but a part of it
+    """
+    if output.exists():
+        file, left = output / "fine_tuning.json", "complete"
+        if not file.is_file():
+            raise state.StateError(
+                f"{output} exists and was not written by this program: give another --output"
+            )
+        before = state.read_record(file).get("identity", {})
+        advice = f"Give another --output, or remove {output}."
+    else:
+        folder = state.training_folder(output)
+        file, left = folder / "identity.json", "begun"
+        if not file.is_file():
+            return ""
+        before = state.read_record(file)
+        advice = f"Use the same as before, or another --output, or remove {folder}."
+    if part:
+        before = {key: value for key, value in before.items() if key in identity}
+    state.refuse_other(file, before, identity, advice)
+    return left
+
+
+def prepare_folders(plan: Plan) -> bool:
+    """Whether there is something to do.
+
+    Raises StateError if what an earlier start left is of another run.
     """
     folder = state.training_folder(plan.output)
-    if plan.output.exists():
-        record = plan.output / "fine_tuning.json"
-        if not record.is_file():
-            raise state.StateError(
-                f"{plan.output} exists and was not written by this program: give another --output"
-            )
-        before = state.read_record(record).get("identity", {})
-        advice = f"Give another --output, or remove {plan.output}."
-        state.refuse_other(record, before, plan.identity, advice)
+    left = earlier_start(plan.output, plan.identity)
+    if left == "complete":
         state.remove(folder)  # of a start that ended between the two
         return False
-    identity = folder / "identity.json"
-    if identity.is_file():
-        before = state.read_record(identity)
-        advice = f"Use the same as before, or another --output, or remove {folder}."
-        state.refuse_other(identity, before, plan.identity, advice)
-    elif os.environ.get("RANK", "0") == "0":
+    if not left and os.environ.get("RANK", "0") == "0":
         folder.mkdir(parents=True, exist_ok=True)
-        state.write_text(identity, json.dumps(plan.identity, indent=2) + "\n")
+        state.write_text(folder / "identity.json", json.dumps(plan.identity, indent=2) + "\n")
     return True

@@ -28,6 +28,10 @@ class FactorsError(Exception):
     """Something the user can act on: what was read, what was found, what would be accepted."""
 
 
+class NotSearchedError(FactorsError):
+    """A result that is not there, or not yet."""
+
+
 @dataclass(frozen=True)
 class RotaryFacts:
     """What a model's config.json says of its positions, before any scaling."""
@@ -109,8 +113,8 @@ def read_stage(history: Path, stage: str, facts: RotaryFacts) -> Rescaling:
     """The result of a complete stage, whose window may be another than the model's
     (model.original_window).
 
-    Raises FactorsError if the history cannot be read, the stage is not there or not complete, or
-    was searched for a model with other positions.
+    Raises FactorsError if the history cannot be read or the stage was searched for a model with
+    other positions, NotSearchedError if one of them is not there or the stage is not complete.
     """
     import h5py
 
@@ -125,13 +129,16 @@ def read_stage(history: Path, stage: str, facts: RotaryFacts) -> Rescaling:
                 )
             stages = file["stages"]
             if stage not in stages:
-                raise FactorsError(
+                raise NotSearchedError(
                     f"{history} has no stage '{stage}'; it has {', '.join(stages) or 'none'}"
                 )
             return _result(history, stage, stages[stage], facts, _given_window(file))
     except OSError as error:
-        reason = "there is no such file" if not history.exists() else error
-        raise FactorsError(f"cannot read the history {history}: {reason}") from error
+        if not history.exists():
+            raise NotSearchedError(
+                f"cannot read the history {history}: there is no such file"
+            ) from error
+        raise FactorsError(f"cannot read the history {history}: {error}") from error
     except (KeyError, ValueError) as error:
         raise FactorsError(f"{history} is damaged or no history: {error}") from error
 
@@ -142,13 +149,11 @@ def _given_window(file) -> bool:
     return bool(configuration.get("model", {}).get("original_window", 0))
 
 
-def _result(
-    history: Path, name: str, stage, facts: RotaryFacts, given_window: bool
-) -> Rescaling:
+def _result(history: Path, name: str, stage, facts: RotaryFacts, given_window: bool) -> Rescaling:
     best = stage["best"]
     individual = int(best.attrs["individual"])
     if not stage.attrs["complete"] or individual < 0:
-        raise FactorsError(
+        raise NotSearchedError(
             f"stage '{name}' of {history} is not complete: run its search to the end first"
         )
     factors = best["factors"][:].astype(np.float64)

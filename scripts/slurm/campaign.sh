@@ -14,6 +14,7 @@ FINETUNE_PARTITION=${FINETUNE_PARTITION:-$PARTITION}
 ACCOUNT=${ACCOUNT:-}
 LONGROPE=${LONGROPE:-}                               # the program; empty: the repository's build, else the one in PATH
 PYTHON=${PYTHON:-python3}                            # any version; reads what the program says
+TRAINING_PYTHON=${TRAINING_PYTHON:-.venv/bin/python}  # with scripts/requirements-training.txt, for checks and jobs
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 if [ -z "$LONGROPE" ]; then
@@ -45,6 +46,7 @@ paths in CONFIG are relative to, the root of the repository; the jobs run there 
 Environment: FINETUNE_NODES=$FINETUNE_NODES FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE FINETUNE_CORES=$FINETUNE_CORES
   FINETUNE_MEMORY=$FINETUNE_MEMORY FINETUNE_TIME=$FINETUNE_TIME FINETUNE_PARTITION=$FINETUNE_PARTITION
   PARTITION=$PARTITION ACCOUNT=$ACCOUNT LONGROPE=$LONGROPE PYTHON=$PYTHON
+  TRAINING_PYTHON=$TRAINING_PYTHON
 HELP
 }
 
@@ -78,6 +80,8 @@ for setting in FINETUNE_NODES FINETUNE_CORES; do
 done
 [[ $FINETUNE_GPUS_PER_NODE =~ ^([A-Za-z][A-Za-z0-9_.-]*:)?[0-9]{1,4}$ ]] ||
     fail 2 "FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE: expected a number from 0, or a type and a number (a100:4)"
+tuning_gpus=$((10#${FINETUNE_GPUS_PER_NODE##*:}))
+[ "$FINETUNE_NODES" -eq 1 ] || [ $tuning_gpus -gt 0 ] || fail 2 "FINETUNE_NODES=$FINETUNE_NODES, but FINETUNE_GPUS_PER_NODE=0"
 if ! command -v sbatch >/dev/null && [ $dry_run = no ]; then
     fail 1 "sbatch is not in PATH: this is no machine of a Slurm cluster, or a module is missing.
 --dry-run prints what would be submitted"
@@ -89,11 +93,12 @@ fi
 check=$("$LONGROPE" search --check --json --ranks 1 "$config") ||
     fail $? "the search cannot run (above); nothing was submitted"
 
-# The run directory, then the tunings that CONFIG asks for, in the order of its stages.
+# The run directory, the names of the stages, then the tunings that CONFIG asks for, in the order of its stages.
 asked=$("$PYTHON" - "$check" "$config" "${#tunings[@]}" <<'PYTHON'
 import json, sys
 check = json.loads(sys.argv[1])
 print(check["directory"])
+print(*(stage["name"] for stage in check["stages"]), sep="\t")
 made = set()
 for stage in check["stages"]:
     if int(sys.argv[3]) > 0:  # --tune takes their place
@@ -111,17 +116,40 @@ for stage in check["stages"]:
 PYTHON
 ) || exit 3
 directory=$(head -n 1 <<<"$asked")
-[ ${#tunings[@]} -gt 0 ] || mapfile -t tunings < <(tail -n +2 <<<"$asked")
+stages=$(sed -n 2p <<<"$asked")
+[ ${#tunings[@]} -gt 0 ] || mapfile -t tunings < <(tail -n +3 <<<"$asked")
 # The same folder has the same name, for base and output: without slashes at the end.
 mapfile -t tunings < <([ ${#tunings[@]} -eq 0 ] || printf '%s\n' "${tunings[@]}" | sed -E 's:/+(\t|$):\1:g')
-# What a training would refuse only after the searches before it are paid for.
-made=$'\n'
+
+# Whether a training would be refused, as far as it can be known before the jobs that come first. ROOT is BASE,
+# or where that is still to be made, the folder that it is made from.
+check_tuning() {  # STAGE SETTINGS BASE OUTPUT ROOT
+    local said processes=$((FINETUNE_NODES * (tuning_gpus > 0 ? tuning_gpus : 1)))
+    [ -f scripts/finetune.py ] ||
+        fail 1 "there is no scripts/finetune.py (seen from $PWD), which a fine-tuning starts: go to the root of the repository"
+    command -v "$TRAINING_PYTHON" >/dev/null || fail 1 "no Python at $TRAINING_PYTHON (seen from $PWD): TRAINING_PYTHON=...,
+or load the modules that it is in first"
+    said=$("$TRAINING_PYTHON" scripts/finetune.py --check --ahead "$5" --processes "$processes" --model "$3" \
+        --history "$directory/search.h5" --stage "$1" --output "$4" --config "$2" 2>&1 >/dev/null) && return
+    if [ -f "$4/config.json" ] && [[ $said != *" is of another fine-tuning:"* ]]; then
+        say "$said
+$4 is there already and taken as it is: what it was tuned under cannot be compared (above)"
+        return
+    fi
+    fail 3 "$said
+the fine-tuning of $4 on $processes process(es) would be refused; nothing was submitted"
+}
+export TRAINING_PYTHON
+declare -A roots=()
 for tuning in "${tunings[@]}"; do
-    IFS=$'\t' read -r _ settings base output _ <<<"$tuning"
+    IFS=$'\t' read -r stage settings base output _ <<<"$tuning"
+    [[ $'\t'$stages$'\t' == *$'\t'"$stage"$'\t'* ]] || fail 3 "$config has no stage $stage; it has ${stages//$'\t'/, }"
     [ -f "$settings" ] || fail 3 "there is no settings file $settings"
-    [[ $made == *$'\n'"$base"$'\n'* || -f $output/config.json ]] || compgen -G "$base/*.safetensors" >/dev/null ||
-        fail 3 "$base has no *.safetensors file to tune: another folder by LONGROPE_MODEL_PATH or --tune"
-    made+=$output$'\n'
+    root=${roots[$base]:-$base}
+    roots[$output]=$root
+    [ -f "$output/config.json" ] || compgen -G "$root/*.safetensors" >/dev/null ||
+        fail 3 "$root has no *.safetensors file to tune: another folder by LONGROPE_MODEL_PATH or --tune"
+    check_tuning "$stage" "$settings" "$base" "$output" "$root"
 done
 
 # --- The chain ------------------------------------------------------------------------------------
@@ -150,7 +178,7 @@ submit_search() {
 }
 
 submit_tuning() {  # STAGE SETTINGS BASE OUTPUT
-    local gpus=${FINETUNE_GPUS_PER_NODE##*:} said
+    local said
     if [ -f "$4/config.json" ]; then
         say "$4 is there already: not tuned again"
         return
@@ -159,7 +187,7 @@ submit_tuning() {  # STAGE SETTINGS BASE OUTPUT
         --ntasks-per-node=1 --cpus-per-task="$FINETUNE_CORES" --time="$FINETUNE_TIME"
         --output="$directory/finetune-%j.log")
     [ -z "$FINETUNE_MEMORY" ] || command+=(--mem="$FINETUNE_MEMORY")
-    [ "$((10#$gpus))" -eq 0 ] || command+=(--gpus-per-node="$FINETUNE_GPUS_PER_NODE")
+    [ $tuning_gpus -eq 0 ] || command+=(--gpus-per-node="$FINETUNE_GPUS_PER_NODE")
     [ -z "$FINETUNE_PARTITION" ] || command+=(--partition="$FINETUNE_PARTITION")
     [ -z "$ACCOUNT" ] || command+=(--account="$ACCOUNT")
     [ -z "$job" ] || command+=("--dependency=afterok:$job")

@@ -8,15 +8,19 @@ sbatch, scontrol, squeue and torchrun are stand-ins that note what they are give
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from bad_input import EXIT_CONFIGURATION, EXIT_USAGE
 from llama2_search import llama2_search
@@ -32,7 +36,12 @@ from search_run import (
     to_toml,
 )
 
+sys.path.insert(0, str(REPOSITORY / "scripts"))
+import finetune  # noqa: E402
+import training_documents  # noqa: E402
+
 SLURM = REPOSITORY / "scripts" / "slurm"
+DEMO = REPOSITORY / "models" / "demo"
 FAILURE = 1
 # Stages with weights of their own, over a first one without.
 STAGES = (
@@ -85,7 +94,10 @@ class CampaignTest(unittest.TestCase):
         return subprocess.run(
             [SLURM / "campaign.sh", *words],
             cwd=self.work,
-            env=job_environment() | {"PATH": path, "LONGROPE": str(program())} | settings,
+            env=job_environment()
+            | {"PATH": path, "LONGROPE": str(program()), "TRAINING_PYTHON": sys.executable}
+            | {"PYTHONPATH": str(self.folder / "packages")}
+            | settings,
             stdin=subprocess.DEVNULL,
             text=True,
             capture_output=True,
@@ -97,9 +109,29 @@ class CampaignTest(unittest.TestCase):
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
         return [shlex.split(line) for line in lines]
 
+    def training(self, *settings: str) -> None:
+        """All that a training wants in the folder, but for the model: `settings` are its files."""
+        (self.work / "scripts").symlink_to(REPOSITORY / "scripts")
+        for package in ("torch", "transformers"):  # nothing is computed
+            (self.folder / "packages" / package).mkdir(parents=True)
+            (self.folder / "packages" / package / "__init__.py").touch()
+        self.documents("train.h5", DEMO / "tokenizer.json")
+        for name in settings:
+            self.settings(name)
+
+    def documents(self, name: str, tokenizer: Path) -> None:
+        text = training_documents.TrainingText("one", "Words of a text. " * 100)
+        training_documents.write_training_documents(self.work / name, tokenizer, iter([text]))
+
+    def settings(self, name: str, **changed: object) -> None:
+        values = {"documents": "train.h5", "batch": 16, "segment_tokens": 16} | changed
+        (self.work / name).write_text(to_toml({"training": values}))
+
     def weights(self, name: str) -> None:
         """A folder that can be tuned."""
         (self.work / name).mkdir()
+        for file in ("config.json", "tokenizer.json"):
+            shutil.copy(DEMO / file, self.work / name)
         (self.work / name / "model.safetensors").touch()
 
 
@@ -107,12 +139,11 @@ class Chain(CampaignTest):
     def setUp(self) -> None:
         super().setUp()
         self.search = SearchRun(self.work, synthetic_search())
-        (self.work / "a.toml").touch()
-        (self.work / "b.toml").touch()
+        self.training("a.toml", "b.toml")
         self.weights("base")
         self.tunings = (
-            *"--tune first a.toml base tuned".split(),
-            *"--tune second b.toml tuned again".split(),
+            *"--tune long a.toml base tuned".split(),
+            *"--tune long b.toml tuned again".split(),
         )
 
     def test_each_job_waits_for_the_one_before(self) -> None:
@@ -124,8 +155,8 @@ class Chain(CampaignTest):
         script = (self.work / "run" / "search.sbatch").read_text()
         self.assertIn("\n#SBATCH --dependency=afterok:3\n", script)
         for words, job, option in (
-            (tuned, 1, "--model base --stage first --output tuned --config a.toml"),
-            (again, 2, "--model tuned --stage second --output again --config b.toml"),
+            (tuned, 1, "--model base --stage long --output tuned --config a.toml"),
+            (again, 2, "--model tuned --stage long --output again --config b.toml"),
         ):
             self.assertIn(f"--dependency=afterok:{job}", words)
             for word in ("--nodes=2", "--gpus-per-node=8", "--ntasks-per-node=1", "--account=me"):
@@ -138,11 +169,11 @@ class Chain(CampaignTest):
                 self.assertEqual(options[options.index(name) + 1], value)
         told = done.stdout.splitlines()
         self.assertEqual(told[0], "job 1: search of search.toml")
-        self.assertEqual(told[1], "job 2: fine-tuning of tuned, factors of stage first")
+        self.assertEqual(told[1], "job 2: fine-tuning of tuned, factors of stage long")
         self.assertEqual(len(told), 4)
 
     def test_a_folder_is_the_same_with_a_slash_at_its_end(self) -> None:
-        tunings = "--tune first a.toml base/ tuned// --tune second b.toml tuned again/"
+        tunings = "--tune long a.toml base/ tuned// --tune long b.toml tuned again/"
         done = self.campaign("search.toml", *tunings.split())
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
         folders = [
@@ -166,7 +197,8 @@ class Chain(CampaignTest):
         for device, status in (("no-such-gpu", EXIT_USAGE), ("h100-80gb", EXIT_DONE)):
             self.assertEqual(self.submitted(), [])
             settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": device}
-            done = self.campaign("search.toml", *self.tunings, **settings)
+            tunings = [word.replace("long", "65536") for word in self.tunings]
+            done = self.campaign("search.toml", *tunings, **settings)
             self.assertEqual(done.returncode, status, done.stderr)
         self.assertEqual(len(self.submitted()), 4)
         script = (self.work / "run" / "search.sbatch").read_text()
@@ -178,10 +210,74 @@ class Chain(CampaignTest):
         (self.work / "tuned" / "config.json").touch()
         done = self.campaign("search.toml", *self.tunings, FINETUNE_GPUS_PER_NODE="0")
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
-        self.assertIn("tuned is there already", done.stderr)
+        self.assertIn("tuned exists and was not written by this program", done.stderr)
+        self.assertIn("tuned is there already and taken as it is", done.stderr)
         _, tuned, _ = self.submitted()
         self.assertIn("--dependency=afterok:1", tuned)
         self.assertFalse([word for word in tuned if "gpu" in word])
+
+    def test_a_model_that_is_of_another_fine_tuning_is_refused(self) -> None:
+        words = "finetune.py --model base --output tuned --config a.toml --documents train.h5"
+        with contextlib.chdir(self.work), mock.patch.object(sys, "argv", words.split()):
+            arguments = finetune.argument_parser().parse_args()
+            inputs = finetune.finetune_plan.read_inputs(arguments, arguments.model)
+        digest = finetune.state.model_digest(self.work / "base")
+        identity = inputs.identity() | {"base_digest": digest, "rescaling": {"of": "a stage"}}
+        self.weights("tuned")
+        record = self.work / "tuned" / "fine_tuning.json"
+        record.write_text(json.dumps({"identity": identity}))
+        done = self.campaign("--dry-run", "search.toml", *self.tunings)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertIn("campaign: tuned is there already: not tuned again\n", done.stderr)
+        self.assertNotIn("taken as it is", done.stderr)
+        for change, told in (
+            ({"settings": identity["settings"] | {"seed": 1}}, "settings.seed was 1, is now 42"),
+            ({"base_digest": "of another"}, "base_digest was"),
+        ):
+            record.write_text(json.dumps({"identity": identity | change}))
+            done = self.campaign("search.toml", *self.tunings)
+            self.assertEqual(done.returncode, EXIT_CONFIGURATION, done.stderr)
+            self.assertIn(told, done.stderr)
+            self.assertIn("the fine-tuning of tuned on 8 process(es) would be refused", done.stderr)
+        self.assertEqual(self.submitted(), [])
+
+    def test_what_a_training_would_refuse_is_refused_before_anything_is_submitted(self) -> None:
+        other = self.folder / "tokenizer.json"
+        other.write_text((DEMO / "tokenizer.json").read_text() + "\n")
+        self.documents("other.h5", other)
+        for file, settings, told in (
+            ("a.toml", {"step": 3}, "a.toml: training.step is unknown; did you mean steps?"),
+            ("b.toml", {"batch": 12}, "training.batch = 12 cannot be shared by 8 processes"),
+            ("a.toml", {"documents": "none.h5"}, "cannot read the training documents none.h5"),
+            ("b.toml", {"documents": "other.h5"}, "was made with another tokenizer than base"),
+            ("b.toml", {"segment_tokens": 9999}, "too few for segments of 9999"),
+        ):
+            with self.subTest(told):
+                self.settings(file, **settings)
+                done = self.campaign("search.toml", *self.tunings)
+                self.settings(file)
+                self.assertEqual(done.returncode, EXIT_CONFIGURATION, done.stderr)
+                self.assertIn(told, done.stderr)
+        for settings, status, told in (
+            ({"TRAINING_PYTHON": "/none"}, FAILURE, "no Python at /none"),
+            ({"FINETUNE_NODES": "3"}, EXIT_CONFIGURATION, "cannot be shared by 24 processes"),
+            (
+                {"FINETUNE_NODES": "2", "FINETUNE_GPUS_PER_NODE": "0"},
+                EXIT_USAGE,
+                "FINETUNE_NODES=2, but FINETUNE_GPUS_PER_NODE=0",
+            ),
+        ):
+            with self.subTest(told):
+                done = self.campaign("search.toml", *self.tunings, **settings)
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertIn(told, done.stderr)
+        done = self.campaign("search.toml", *"--tune none a.toml base tuned".split())
+        self.assertIn("search.toml has no stage none; it has long", done.stderr)
+        (self.work / "scripts").unlink()
+        done = self.campaign("search.toml", *self.tunings)
+        self.assertEqual(done.returncode, FAILURE)
+        self.assertIn("there is no scripts/finetune.py", done.stderr)
+        self.assertEqual(self.submitted(), [])
 
     def test_a_complete_search_is_no_job(self) -> None:
         self.search.complete()
@@ -198,13 +294,13 @@ class Chain(CampaignTest):
             (("none.toml",), {}, EXIT_CONFIGURATION, "cannot read the configuration none.toml"),
             (("a.toml",), {}, EXIT_CONFIGURATION, "the search cannot run (above)"),
             (
-                ("search.toml", *"--tune s a.toml none t".split()),
+                ("search.toml", *"--tune long a.toml none t".split()),
                 {},
                 EXIT_CONFIGURATION,
                 "none has no *.safetensors file to tune",
             ),
             (
-                ("search.toml", *"--tune s none.toml b t".split()),
+                ("search.toml", *"--tune long none.toml b t".split()),
                 {},
                 EXIT_CONFIGURATION,
                 "there is no settings file none.toml",
@@ -242,7 +338,7 @@ class Asked(CampaignTest):
         super().setUp()
         self.work.mkdir()
         self.weights("base")
-        (self.work / "tuning.toml").touch()
+        self.training("tuning.toml")
         self.configure(*STAGES)
 
     def configure(self, *stages: dict[str, object], duration_ms: int = 0) -> None:
@@ -291,7 +387,7 @@ class Asked(CampaignTest):
 
     def test_trainings_in_a_row_are_submitted_without_a_search_between(self) -> None:
         for name in ("first.toml", "second.toml"):
-            (self.work / name).touch()
+            self.settings(name)
         asked = {"model": "far", "finetune": "short=first.toml, long = second.toml"}
         self.configure(*STAGES[:3], STAGES[3] | asked)
         done = self.campaign("search.toml")

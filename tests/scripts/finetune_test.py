@@ -56,7 +56,9 @@ class FinetuneTest(unittest.TestCase):
         tokenizer = tokenizer or self.model / "tokenizer.json"
         training_documents.write_training_documents(self.documents, tokenizer, iter([text] * texts))
 
-    def run_script(self, *words_: object, **replaced: object) -> tuple[int, str, str]:
+    def run_script(
+        self, *words_: object, packages: dict[str, object] | None = None, **replaced: object
+    ) -> tuple[int, str, str]:
         """Exit status, stdout and stderr; an option that is None is left out."""
         options = {
             "model": self.model,
@@ -73,7 +75,7 @@ class FinetuneTest(unittest.TestCase):
         with (
             mock.patch.object(sys, "argv", [*argv, *map(str, words_)]),
             # As where PyTorch is not installed.
-            mock.patch.dict(sys.modules, {"torch": None, "finetune_model": None}),
+            mock.patch.dict(sys.modules, packages or {"torch": None, "finetune_model": None}),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
@@ -161,6 +163,42 @@ class Checked(FinetuneTest):
         self.write_documents()
         (self.model / "model.safetensors").unlink()
         self.assertIn("has no *.safetensors file", self.refusal())
+
+    def test_the_batch_must_be_shared_evenly(self) -> None:
+        self.check("--processes", 2)
+        status, _, err = self.run_script("--check", "--processes", 4)
+        self.assertEqual(status, 1)
+        self.assertIn("training.batch = 2 cannot be shared by 4 processes", err)
+
+    def test_ahead_of_other_jobs_what_is_known_is_checked(self) -> None:
+        packages = {"torch": mock.Mock(), "transformers": mock.Mock()}
+        for module in packages.values():
+            module.__spec__ = mock.Mock()
+
+        def ahead(**replaced: object) -> tuple[int, str, str]:
+            words = ("--check", "--ahead", self.model)
+            return self.run_script(*words, packages=packages, **replaced)
+
+        nothing_yet = {"model": self.folder / "later", "history": self.folder / "later.h5"}
+        for replaced in ({}, {"stage": "64"}, nothing_yet):
+            status, out, err = ahead(**replaced)
+            self.assertEqual((status, err), (0, ""))
+            self.assertEqual(out, f"{self.output}: new; what is known of it so far is in order\n")
+        for replaced, told in (
+            ({"set": "segment_tokens=10000"}, "too few for segments of 10000"),
+            ({"set": "segment_tokens=0"}, "too few for segments of 512"),  # of the stage
+            ({"documents": self.folder / "none.h5"}, "there is no such file"),
+            ({"history": self.documents}, "is no history that this program reads"),
+        ):
+            with self.subTest(told):
+                status, _, err = ahead(**replaced)
+                self.assertEqual(status, 1)
+                self.assertIn(told, err)
+        status, _, err = self.run_script("--check", "--ahead", self.model)
+        self.assertIn("install_dependencies.sh --training", err)
+        status, _, err = self.run_script("--ahead", self.model)
+        self.assertEqual(status, 2)
+        self.assertIn("--ahead goes with --check", err)
 
     def test_a_command_line_that_cannot_be_meant(self) -> None:
         for words_ in (("--target-tokens", "0"), ("--start-tokens", "-1"), ("--wrong",)):
