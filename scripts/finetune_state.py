@@ -13,7 +13,9 @@ All lies in `<output>.training`, so that the output folder itself is absent or c
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import fcntl
 import hashlib
 import itertools
@@ -21,10 +23,13 @@ import json
 import os
 import re
 import shutil
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
+# What flock says where a file system has no locks: Lustre without the option flock, some NFS.
+WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 SAMPLED_BYTES = 1 << 20  # of both ends of a weights file: enough to tell two checkpoints apart
 
 
@@ -51,7 +56,8 @@ def training_folder(output: Path) -> Path:
 def lock(folder: Path) -> TextIO:
     """The lock of a training folder, held until it is closed, or the process ends.
 
-    Raises StateError if another process has it.
+    Where the file system has no locks it says so, and nothing is held. Raises StateError if another
+    process has it.
     """
     file = (folder / "lock").open("w")
     try:
@@ -59,7 +65,27 @@ def lock(folder: Path) -> TextIO:
     except BlockingIOError as error:
         file.close()
         raise StateError(f"{folder} is in use by another fine-tuning") from error
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            file.close()
+            raise StateError(f"cannot lock {file.name}: {error.strerror}") from error
+        print(
+            f"finetune: note: {file.name} cannot be locked, as {file_system(folder)} has no flock: "
+            f"see to it that no second fine-tuning into {folder} is started meanwhile",
+            file=sys.stderr,
+        )
     return file
+
+
+def file_system(folder: Path) -> str:
+    """Type and mount point of the file system that a folder is on, as in "lustre at /scratch"."""
+    found = ("the file system", "/")
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            _, mount, kind, *_ = line.split(" ")
+            if folder.resolve().is_relative_to(mount) and len(mount) >= len(found[1]):
+                found = (kind, mount)
+    return f"{found[0]} at {found[1]}"
 
 
 # --- Identity -----------------------------------------------------------------------------------

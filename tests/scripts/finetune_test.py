@@ -6,8 +6,10 @@ is in tests/parity/finetune_test.py.
 """
 
 import contextlib
+import errno
 import io
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -289,6 +291,24 @@ class Kept(unittest.TestCase):
             with self.assertRaisesRegex(state.StateError, "in use by another fine-tuning"):
                 state.lock(self.folder)
         state.lock(self.folder).close()
+
+    def test_a_file_system_without_locks_is_told_and_no_obstacle(self) -> None:
+        for number in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+            said = io.StringIO()
+            error = OSError(number, os.strerror(number))
+            with (
+                mock.patch.object(state.fcntl, "flock", side_effect=error),
+                contextlib.redirect_stderr(said),
+            ):
+                state.lock(self.folder).close()
+            kind = state.file_system(self.folder)
+            self.assertRegex(kind, r"^\w+ at /")
+            self.assertIn(f"{self.folder}/lock cannot be locked, as {kind} has no", said.getvalue())
+        with (
+            mock.patch.object(state.fcntl, "flock", side_effect=OSError(errno.EIO, "I/O error")),
+            self.assertRaisesRegex(state.StateError, "cannot lock .*/lock: I/O error"),
+        ):
+            state.lock(self.folder)
 
 
 if __name__ == "__main__":
