@@ -44,6 +44,46 @@ LARGEST_DIFFERENCE = 1e-6  # relative, of a perplexity
 # --- Checks -------------------------------------------------------------------------------------
 
 
+# The shapes of a model in GGUF, after the architecture, and in config.json.
+SHAPES = {
+    "block_count": "num_hidden_layers",
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads",
+}
+
+
+def check_shapes(base: GgufModel, folder: Path) -> None:
+    """Whether the two are of one model, as far as shapes tell."""
+    architecture = base.required("general.architecture")
+    config = gguf_writing.read_json(folder / "config.json")
+    ours = {key: value for key, value in config.items() if value is not None}
+    ours.setdefault("num_key_value_heads", ours.get("num_attention_heads"))
+    found = {name: base.get(f"{architecture}.{name}") for name in SHAPES}
+    if found["attention.head_count_kv"] is None:
+        found["attention.head_count_kv"] = found["attention.head_count"]
+    rows = [(f"{architecture}.{name}", found[name], key) for name, key in SHAPES.items()]
+    rows.append(("the vocabulary", vocabulary_size(base, architecture), "vocab_size"))
+    different = [
+        f"{name} = {theirs}, but {key} = {ours.get(key)}"
+        for name, theirs, key in rows
+        if theirs != ours.get(key)
+    ]
+    if different:
+        raise GgufError(
+            f"{base.path} is another model than {folder / 'config.json'}:\n    "
+            + "\n    ".join(different)
+        )
+
+
+def vocabulary_size(base: GgufModel, architecture: str) -> int:
+    if "token_embd.weight" in base.tensors:
+        return int(base.tensors["token_embd.weight"].shape[1])
+    tokens = len(base.get("tokenizer.ggml.tokens", ()))
+    return base.get(f"{architecture}.vocab_size", tokens)
+
+
 def check_base(base: GgufModel, rope: LongRope) -> None:
     """Whether the two lists are for this model, and llama.cpp would take them."""
     architecture = base.required("general.architecture")
@@ -163,6 +203,7 @@ def export(arguments: argparse.Namespace) -> int:
         if arguments.base:
             base = GgufModel(arguments.base)
             check_base(base, rope)
+            check_shapes(base, arguments.folder)
             gguf_writing.copy_with_longrope(base, partial, rope)
             dropped = {gguf_writing.ROPE_FREQUENCIES, LONG_FACTORS, SHORT_FACTORS}
             tensors = {

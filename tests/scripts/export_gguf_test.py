@@ -38,6 +38,7 @@ class ExportGguf(unittest.TestCase):
         self.config = gguf_writing.read_config(self.model)
         self.pairs = self.config["head_dim"] // 2
         self.window = self.config["max_position_embeddings"]
+        self.tokens = [f"t{number}" for number in range(self.config["vocab_size"])]
         factors = {name: (values * self.pairs)[: self.pairs] for name, values in LISTS.items()}
         self.write_config(
             rope_scaling={"rope_type": "longrope", "attention_factor": SCALE, **factors}
@@ -101,14 +102,17 @@ class ExportGguf(unittest.TestCase):
         path = self.folder / "base.gguf"
         writer = gguf.GGUFWriter(path, architecture)
         writer.add_context_length(self.window)
-        writer.add_embedding_length(self.config["hidden_size"])
+        writer.add_embedding_length(keys.get("width", self.config["hidden_size"]))
+        writer.add_block_count(keys.get("layers", self.config["num_hidden_layers"]))
+        writer.add_feed_forward_length(self.config["intermediate_size"])
         writer.add_head_count(self.config["num_attention_heads"])
+        writer.add_head_count_kv(self.config["num_key_value_heads"])
         writer.add_key_length(self.config["head_dim"])
         writer.add_rope_dimension_count(keys.get("dimension", self.config["head_dim"]))
         writer.add_rope_freq_base(keys.get("theta", self.config.get("rope_theta", 10000.0)))
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(4.0)
-        writer.add_token_list(["<s>", "a", "b"])
+        writer.add_token_list(keys.get("tokens", self.tokens))
         if "alignment" in keys:
             writer.add_custom_alignment(keys["alignment"])
         if "parts" in keys:
@@ -128,7 +132,7 @@ class ExportGguf(unittest.TestCase):
                 base = gguf_model.GgufModel(self.base(architecture))
                 copy = self.exported("--base", str(base.path), "--force")
                 self.assert_lists(copy, architecture)
-                self.assertEqual(copy.get("tokenizer.ggml.tokens"), ["<s>", "a", "b"])
+                self.assertEqual(copy.get("tokenizer.ggml.tokens"), self.tokens)
                 self.assertEqual(copy.get("tokenizer.ggml.scores"), [0.0, -1.0, -2.5])
                 self.assertNotIn(gguf_writing.ROPE_FREQUENCIES, copy.tensors)
                 for name in ("blk.0.ffn_up.weight", "output_norm.weight"):
@@ -167,6 +171,9 @@ class ExportGguf(unittest.TestCase):
             (lambda: self.base(dimension=6), "3 rotary pairs, and the lists have"),
             (lambda: self.base(theta=20000.0), "rope.freq_base = 20000.0"),
             (lambda: self.base(parts=2), "one of 2 parts of a model"),
+            (lambda: self.base(width=128), "llama.embedding_length = 128, but hidden_size = "),
+            (lambda: self.base(layers=9), "llama.block_count = 9, but num_hidden_layers = "),
+            (lambda: self.base(tokens=["a"]), "the vocabulary = 1, but vocab_size = "),
             (lambda: self.folder / "none.gguf", "cannot read"),
         ):
             with self.subTest(told):
