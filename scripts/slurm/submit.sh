@@ -37,7 +37,8 @@ usage: scripts/slurm/submit.sh [--dry-run] CONFIG [SBATCH-OPTION...]
   --dry-run        print the job script and submit nothing
   SBATCH-OPTION    goes into the job script; --time, --mem, --nodes, --ntasks-per-node,
                    --cpus-per-task, --gpus-per-node, --partition and --account replace what would
-                   be asked for: --time=1-00:00:00 --qos=long
+                   be asked for, --mem-per-cpu and --mem-per-gpu take the place of --mem:
+                   --time=1-00:00:00 --qos=long
   --help           this text
 
 Run it in the folder that the paths in CONFIG are relative to; the job runs there too.
@@ -85,7 +86,7 @@ slurm_time() {  # of seconds
 
 # --- Command line ---------------------------------------------------------------------------------
 
-dry_run=no config="" time="" memory=""
+dry_run=no config="" time="" memory="" memory_per=""
 extra=()  # lines of further options
 while [ $# -gt 0 ]; do
     word=$1
@@ -119,9 +120,16 @@ while [ $# -gt 0 ]; do
                 --partition | -p) PARTITION=$value ;;
                 --account | -A) ACCOUNT=$value ;;
             esac ;;
+        --gpus | -G* | --gpus-per-task | --gpus-per-socket) wrong_usage "$word: use --gpus-per-node; a rank takes one of its node" ;;
+        --gres)
+            [[ $word == *=* ]] || { [ $# -gt 0 ] && word+="=$1" && shift; } || wrong_usage "$word needs a value"
+            [[ ! ${word#*=} =~ (^|,)(gres[:/])?gpu([:=,]|$) ]] || wrong_usage "$word: use --gpus-per-node"
+            extra+=("--gres=$(quoted "${word#*=}")") ;;
+        --array | -a*) wrong_usage "$word: a search is one job; each number of an array would start it anew" ;;
         --ntasks | -n) wrong_usage "$name: give --nodes and --ntasks-per-node; a rank is a task" ;;
         -[tNcpAn]?*) wrong_usage "$word: put a space after -${word:1:1}" ;;
         -*)
+            [[ $name != --mem-per-* ]] || memory_per=$name
             [[ $word != *=* ]] || word=$name=$(quoted "${word#*=}")
             extra+=("$word") ;;
         *)  # the value of the option before it
@@ -352,7 +360,7 @@ seconds=$(((work + busy - 1) / busy))
     fail 1 "$RANKS_PER_NODE ranks of $CORES_PER_RANK cores do not fit into the $node_cores cores of a node \
 of $PARTITION"
 
-if [ -z "$memory" ] && [ "${node_memory:-0}" -ne 1 ]; then
+if [ -z "$memory$memory_per" ] && [ "${node_memory:-0}" -ne 1 ]; then
     needed=$((rank_memory * RANKS_PER_NODE + shared_memory))
     needed_if_streamed=$(($(rank_mebibytes "$streamed_bytes") * RANKS_PER_NODE + $(shared_mebibytes "$streamed_shared")))
     [ -z "$node_memory" ] || [ "$needed" -le "$node_memory" ] ||
@@ -431,7 +439,7 @@ job=${job%%;*}
 cat <<REPORT
 job $job: $config in $directory
 asked for: $NODES node(s) x $RANKS_PER_NODE rank(s) x $CORES_PER_RANK core(s), $GPUS_PER_NODE GPU(s) and ${memory:-any} memory \
-per node, $(slurm_time "$asked_seconds")${PARTITION:+, partition $PARTITION}
+per node${memory_per:+ ($memory_per)}, $(slurm_time "$asked_seconds")${PARTITION:+, partition $PARTITION}
 estimated: $(slurm_time "$seconds") for $estimated_for$([ $parts -eq 1 ] || echo ", about $parts starts of the job")
 script:    $file
 log:       $directory/slurm-$job.log

@@ -238,6 +238,19 @@ class Asked(SubmitTest):
         for line in ('--mail-user "a b"', '--comment="x y"', "-q high", "-H"):
             self.assertIn(f"\n#SBATCH {line}\n", script)
 
+    def test_memory_per_core_or_gpu_takes_the_place_of_that_per_node(self) -> None:
+        for words in (("--mem-per-cpu=4G",), ("--mem-per-gpu", "40G")):
+            options = options_of(self.script(self.cluster(), *words))
+            self.assertNotIn("--mem", options)
+            self.assertEqual(options[words[0].partition("=")[0]], words[-1].rpartition("=")[2])
+        done = self.cluster().submit("search.toml", "--mem-per-cpu=4G")
+        self.assertIn("0 GPU(s) and any memory per node (--mem-per-cpu), 00:", done.stdout)
+
+    def test_other_generic_resources_are_passed_on(self) -> None:
+        for words in (("--gres=lscratch:100",), ("--gres", "lscratch:100")):
+            script = self.script(self.cluster(), *words)
+            self.assertIn("\n#SBATCH --gres=lscratch:100\n", script)
+
     def test_site_settings_come_from_the_environment(self) -> None:
         script = self.script(
             self.cluster(),
@@ -415,6 +428,14 @@ class Refused(SubmitTest):
             (("search.toml", "--time=1:2:3:4"), "--time=1:2:3:4: expected minutes"),
             (("search.toml", "--ntasks=4"), "--nodes and --ntasks-per-node"),
             (("search.toml", "-N2"), "put a space after -N"),
+            (("search.toml", "--gres=gpu:2"), "--gres=gpu:2: use --gpus-per-node"),
+            (("search.toml", "--gres", "lscratch:9,gpu"), "gpu: use --gpus-per-node"),
+            (("search.toml", "--gres"), "--gres needs a value"),
+            (("search.toml", "--gpus=4"), "--gpus=4: use --gpus-per-node"),
+            (("search.toml", "-G", "4"), "-G: use --gpus-per-node"),
+            (("search.toml", "--gpus-per-task=1"), "--gpus-per-task=1: use --gpus-per-node"),
+            (("search.toml", "--array=1-3"), "--array=1-3: a search is one job"),
+            (("search.toml", "-a", "1-3"), "-a: a search is one job"),
             (("search.toml", "--nodes=0"), "NODES=0: expected a number from 1"),
             (("search.toml", "--nodes=1-2"), "NODES=1-2: expected a number from 1"),
             (("search.toml", "--ntasks-per-node=x"), "RANKS_PER_NODE=x"),
