@@ -185,7 +185,7 @@ submit_tuning() {  # STAGE SETTINGS BASE OUTPUT
     fi
     local command=(sbatch --parsable --job-name="longrope-finetune-$1" --nodes="$FINETUNE_NODES"
         --ntasks-per-node=1 --cpus-per-task="$FINETUNE_CORES" --time="$FINETUNE_TIME"
-        --output="$directory/finetune-%j.log")
+        --output="${directory//%/%%}/finetune-%j.log")  # % begins a replacement there
     [ -z "$FINETUNE_MEMORY" ] || command+=(--mem="$FINETUNE_MEMORY")
     [ $tuning_gpus -eq 0 ] || command+=(--gpus-per-node="$FINETUNE_GPUS_PER_NODE")
     [ -z "$FINETUNE_PARTITION" ] || command+=(--partition="$FINETUNE_PARTITION")

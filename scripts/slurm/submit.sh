@@ -61,7 +61,19 @@ HELP
 say() { printf 'submit: %s\n' "$*" >&2; }
 fail() { local status=$1; shift; say "$@"; exit "$status"; }
 wrong_usage() { usage >&2; fail 2 "$@"; }
-quoted() { if [[ $1 == *[[:space:]]* ]]; then printf '"%s"' "$1"; else printf '%s' "$1"; fi; }
+
+# A value as Slurm reads it in an #SBATCH line: what is quoted may have blanks, # and ', escaped \ and ".
+quoted() {
+    local value=$1
+    if [[ $value == *[[:space:]#\'\"\\]* ]]; then
+        value=${value//\\/\\\\}
+        value=\"${value//\"/\\\"}\"
+    fi
+    printf '%s' "$value"
+}
+# A folder in a pattern for file names, where % begins a replacement; a \ would end them all.
+in_pattern() { printf '%s' "${1//%/%%}"; }
+refuse_newline() { [[ $1 != *$'\n'* ]] || fail 2 "${1//$'\n'/\\n}: a job script cannot hold a line break in it"; }
 
 # --- Times, as Slurm writes them ------------------------------------------------------------------
 
@@ -91,6 +103,7 @@ extra=()  # lines of further options
 while [ $# -gt 0 ]; do
     word=$1
     shift
+    refuse_newline "$word"
     case $word in
         --help | -h) usage; exit 0 ;;
         --dry-run) dry_run=yes; continue ;;  # wherever it stands
@@ -319,6 +332,8 @@ shared_mebibytes() { echo $((($1 + 1048575) / 1048576)); }
 smaller() { echo $(($1 < $2 ? $1 : $2)); }
 
 estimate_on_cpus
+[[ $directory != *\\* ]] ||
+    fail 2 "the run directory $directory has a backslash, with which Slurm cannot name the log of the job: take another"
 if [ "$complete" = yes ]; then
     say "the search in $directory is complete; nothing was submitted"
     exit 0
@@ -412,7 +427,7 @@ settings() {
     local lines=("--job-name=$(quoted "longrope-$(basename "$config" .toml)")"
         "--time=$(slurm_time "$asked_seconds")" "--nodes=$NODES" "--ntasks-per-node=$RANKS_PER_NODE"
         "--cpus-per-task=$CORES_PER_RANK" ${memory:+"--mem=$memory"}
-        "--output=$(quoted "$directory/slurm-%j.log")")
+        "--output=$(quoted "$(in_pattern "$directory")/slurm-%j.log")")
     [ $gpus -eq 0 ] || lines+=("--gpus-per-node=$GPUS_PER_NODE")
     lines+=(${PARTITION:+"--partition=$PARTITION"} ${ACCOUNT:+"--account=$ACCOUNT"} "${extra[@]}")
     printf '#SBATCH %s\n' "${lines[@]}"

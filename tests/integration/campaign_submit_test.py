@@ -371,12 +371,13 @@ class Asked(CampaignTest):
 
     def test_the_environment_names_models_and_run_directory(self) -> None:
         self.weights("elsewhere")
-        names = {"LONGROPE_MODEL_PATH": "elsewhere", "LONGROPE_RUN_DIRECTORY": "other"}
+        names = {"LONGROPE_MODEL_PATH": "elsewhere", "LONGROPE_RUN_DIRECTORY": "50%"}
         done = self.campaign("search.toml", **names)
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
         tuned = self.submitted()[1]
         self.assertEqual(tuned[tuned.index("--model") + 1], "elsewhere")
-        self.assertEqual(tuned[tuned.index("--history") + 1], "other/search.h5")
+        self.assertEqual(tuned[tuned.index("--history") + 1], "50%/search.h5")
+        self.assertIn("--output=50%%/finetune-%j.log", tuned)
 
     def test_weights_that_are_missing_are_named_before_anything_is_submitted(self) -> None:
         (self.work / "base" / "model.safetensors").unlink()

@@ -429,6 +429,22 @@ class SlurmTest(unittest.TestCase):
         self.slurm.wait_until(lambda: self.slurm.job(number)["Restarts"] == "1", "it is requeued")
         self.slurm.tell("scancel", number)
 
+    def test_names_and_values_reach_slurm_as_they_are(self) -> None:
+        odd = 'it\'s #1 of "100%j"'
+        folder = self.folder / "odd"
+        run = SearchRun(folder, synthetic_search())
+        run.configure(changed(synthetic_search(), run={"directory": odd.replace('"', "")}))
+        (folder / "search.toml").rename(folder / f"{odd}.toml")
+        comment = f"a\\b {odd}"
+        submit_script(self.slurm, f"{odd}.toml", f"--comment={comment}", folder=folder)
+        number = self.slurm.ask("squeue", "-h", "-o", "%i", "--sort=-i").split()[0]
+        told = self.slurm.ask("scontrol", "show", "job", number)
+        self.assertIn(f"JobName=longrope-{odd}\n", told)
+        self.assertIn(f"Comment={comment}", told)
+        self.slurm.wait_for_state(number, "COMPLETED")
+        log = folder / odd.replace('"', "") / f"slurm-{number}.log"
+        self.assertIn("search.sbatch: ", log.read_text())
+
     # --- devices ---
 
     def test_every_rank_sees_the_gpus_of_its_node_and_uses_the_cores_asked_for(self) -> None:

@@ -238,6 +238,21 @@ class Asked(SubmitTest):
         for line in ('--mail-user "a b"', '--comment="x y"', "-q high", "-H"):
             self.assertIn(f"\n#SBATCH {line}\n", script)
 
+    def test_names_and_values_are_written_as_slurm_reads_them(self) -> None:
+        cluster = self.cluster()
+        (cluster.run.folder / "search.toml").rename(cluster.run.folder / "it's #1.toml")
+        words = ("--comment=50%j", "--wckey", 'a"b\\c')
+        place = {"LONGROPE_RUN_DIRECTORY": "50% #1"}
+        done = cluster.submit("--dry-run", "it's #1.toml", *words, **place)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        for line in (
+            '--job-name="longrope-it\'s #1"',
+            '--output="50%% #1/slurm-%j.log"',
+            "--comment=50%j",
+            '--wckey "a\\"b\\\\c"',
+        ):
+            self.assertIn(f"\n#SBATCH {line}\n", done.stdout)
+
     def test_memory_per_core_or_gpu_takes_the_place_of_that_per_node(self) -> None:
         for words in (("--mem-per-cpu=4G",), ("--mem-per-gpu", "40G")):
             options = options_of(self.script(self.cluster(), *words))
@@ -416,6 +431,13 @@ class Refused(SubmitTest):
         said = self.refusal(FAILURE, cluster, "search.toml", "--qos=none")
         self.assertIn("sbatch refused run/search.sbatch and said", said)
         self.assertIn("Invalid qos specification", said)
+
+    def test_names_that_a_job_script_cannot_hold(self) -> None:
+        place = {"LONGROPE_RUN_DIRECTORY": "a\\b"}
+        said = self.refusal(EXIT_USAGE, self.cluster(), "search.toml", **place)
+        self.assertIn("a\\b has a backslash", said)
+        said = self.refusal(EXIT_USAGE, self.cluster(), "search.toml", "--comment=a\n#SBATCH -H")
+        self.assertIn("--comment=a\\n#SBATCH -H: a job script cannot hold a line break", said)
 
     def test_a_command_line_that_cannot_be_meant(self) -> None:
         cluster = self.cluster()
