@@ -13,6 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import finetune_state as state
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -29,16 +30,6 @@ from transformers.utils import logging as transformers_logging
 
 SAVED_DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 DTYPE_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in SAVED_DTYPES.values()}
-# What a model folder needs beside its weights; config.json is the base's own.
-COMPANIONS = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "generation_config.json",
-    "vocab.json",
-    "merges.txt",
-)
 
 
 # --- Positions ----------------------------------------------------------------------------------
@@ -226,20 +217,21 @@ def save_model(
 
     config.json stays the base's, unscaled: which factors the weights were tuned under is in
     `fine_tuning.json` and in the history of the search. The folder appears whole or not at all.
-    All processes take part. `notes` are further files by name.
+    All processes take part; the first must have the lock of the training folder. `notes` are
+    further files by name.
     """
-    state = get_model_state_dict(
+    tensors = get_model_state_dict(
         loss, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
     )
     if not dist.is_initialized() or dist.get_rank() == 0:
         dtype = SAVED_DTYPES.get(saved_precision) or base_dtype(base)
         weights = {
             name.removeprefix("model."): tensor.to(dtype)
-            for name, tensor in state.items()
+            for name, tensor in tensors.items()
             if name.startswith("model.")
         }
-        temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
+        state.remove_unfinished(output)
+        temporary = state.unfinished(output)
         temporary.mkdir(parents=True)
         if loss.model.config.tie_word_embeddings:
             weights.pop("lm_head.weight", None)
@@ -248,9 +240,8 @@ def save_model(
         config.pop("dtype", None)
         config["torch_dtype"] = DTYPE_NAMES[dtype]
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        for name in COMPANIONS:
-            if (base / name).is_file():
-                shutil.copyfile(base / name, temporary / name)
+        for file in state.companions(base):
+            shutil.copyfile(file, temporary / file.name)
         for name, note in notes.items():
             text = note if isinstance(note, str) else json.dumps(note, indent=2) + "\n"
             (temporary / name).write_text(text, encoding="utf-8")

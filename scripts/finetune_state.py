@@ -17,6 +17,7 @@ import contextlib
 import csv
 import errno
 import fcntl
+import glob
 import hashlib
 import itertools
 import json
@@ -211,6 +212,40 @@ def publish_checkpoint(unfinished: Path, folder: Path, step: int) -> None:
     unfinished.replace(target)
     for path in [*folder.glob("step-*"), *folder.glob(".step-*")]:
         if path != target:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+# --- The output folder --------------------------------------------------------------------------
+
+WEIGHTS = {
+    *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5"),
+    *(".msgpack", ".npz", ".onnx", ".ot"),
+}
+
+
+def companions(base: Path) -> list[Path]:
+    """The files of a model folder that belong to a tuned model too: all but its weights, their
+    index, config.json and what is hidden."""
+    return [
+        file
+        for file in sorted(base.iterdir())
+        if file.is_file()
+        and file.suffix not in WEIGHTS
+        and not file.name.endswith(".index.json")
+        and not file.name.startswith(".")
+        and file.name != "config.json"
+    ]
+
+
+def unfinished(output: Path) -> Path:
+    """Where this process writes the output folder before it gets its name."""
+    return output.with_name(f".{output.name}.{os.getpid()}.tmp")
+
+
+def remove_unfinished(output: Path) -> None:
+    """What starts that were killed while they wrote the output folder have left."""
+    for path in output.parent.glob(f".{glob.escape(output.name)}.*.tmp"):
+        if re.fullmatch(rf"\.{re.escape(output.name)}\.\d+\.tmp", path.name):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -286,6 +286,33 @@ class Kept(unittest.TestCase):
         self.assertEqual(state.last_checkpoint(self.folder), 40)
         self.assertFalse((self.folder / "step-000020").exists())
 
+    def test_a_tuned_model_has_all_of_its_base_but_weights_and_configuration(self) -> None:
+        kept = [
+            "LICENSE",
+            "added_tokens.json",
+            "chat_template.jinja",
+            "tokenizer.model",
+            "vocab.json",
+        ]
+        for name in (
+            *(*kept, "config.json", "model-00001-of-00002.safetensors", "pytorch_model.bin"),
+            *("model.safetensors.index.json", "pytorch_model.bin.index.json", ".gitattributes"),
+        ):
+            (self.folder / name).touch()
+        (self.folder / "original").mkdir()
+        self.assertEqual([file.name for file in state.companions(self.folder)], kept)
+
+    def test_what_an_interrupted_save_left_is_removed(self) -> None:
+        output = self.folder / "tuned"
+        for path in (
+            *(state.unfinished(output), self.folder / ".tuned.17.tmp"),
+            *(self.folder / ".tuned.b.17.tmp", self.folder / ".tuned.17.tmp2"),
+        ):
+            path.mkdir()
+        state.remove_unfinished(output)
+        left = sorted(path.name for path in self.folder.iterdir())
+        self.assertEqual(left, [".tuned.17.tmp2", ".tuned.b.17.tmp"])
+
     def test_a_second_start_is_kept_out(self) -> None:
         with state.lock(self.folder):
             with self.assertRaisesRegex(state.StateError, "in use by another fine-tuning"):
