@@ -271,7 +271,7 @@ def _umask() -> int:
 
 def read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # a byte-order mark is no text
     except OSError as error:
         raise DocumentsError(f"cannot read the text {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

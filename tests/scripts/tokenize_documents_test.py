@@ -208,6 +208,16 @@ class TokenizeDocumentsTest(unittest.TestCase):
         done = self.run_script("--target-tokens", "11", "--search", text, "--bos", "<other>")
         self.assert_refused(done, "<other>", "no such token")
 
+    def test_a_byte_order_mark_is_no_text(self) -> None:
+        path = Path(self.text("a.txt", 1, 40))
+        contents = []
+        for mark in (b"", b"\xef\xbb\xbf"):
+            path.write_bytes(mark + words(1, 40).encode())
+            done = self.run_script("--target-tokens", "11", "--search", str(path), "--force")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            contents.append(self.output.read_bytes())
+        self.assertEqual(contents[0], contents[1])
+
     def test_a_text_given_twice_is_refused(self) -> None:
         first, second = self.text("a.txt", 1, 40), self.text("b.txt", 1, 40)
         done = self.run_script("--target-tokens", "11", "--search", first, "--heldout", second)
