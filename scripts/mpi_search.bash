@@ -14,8 +14,9 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy
 
 # It counts cores, not hardware threads, and refuses more ranks than it counts.
 mpirun_options() {
-    mpi=("$MPIRUN" --bind-to none --enable-recovery -n "$RANKS")
-    local said
+    local said launcher
+    read -r -a launcher <<<"$MPIRUN"  # with options that the site needs, as in submit.sh
+    mpi=("${launcher[@]}" --bind-to none --enable-recovery -n "$RANKS")
     said=$("${mpi[@]}" true 2>&1 </dev/null) && return
     mpi+=(--oversubscribe)
     "${mpi[@]}" true >/dev/null 2>&1 </dev/null && return

@@ -24,17 +24,17 @@ class ImaginedSystem:
         self, folder: Path, installed: str = "*", uid: int = 1000, apt: bool = True
     ) -> None:
         self.root = folder / "checkout"
-        self._bin = folder / "bin"
+        self.bin = folder / "bin"
         self._calls = folder / "calls"
         (self.root / "scripts").mkdir(parents=True)
         for name in ("", ".txt", "-training.txt", "-cuda.txt"):
             name = f"requirements{name}" if name else "install_dependencies.sh"
             shutil.copy(ROOT / "scripts" / name, self.root / "scripts")
-        self._bin.mkdir()
+        self.bin.mkdir()
         for tool in TOOLS:
             found = shutil.which(tool)
             assert found is not None, tool
-            (self._bin / tool).symlink_to(found)
+            (self.bin / tool).symlink_to(found)
         self.add("id", f"echo {uid}")
         (self.root / ".venv" / "bin").mkdir(parents=True)
         self.add("python", "exit 0", self.root / ".venv" / "bin")
@@ -45,7 +45,7 @@ class ImaginedSystem:
             self.add("dpkg-query", f'case "$3" in {installed}) printf installed;; *) exit 1;; esac')
 
     def add(self, name: str, script: str, folder: Path | None = None) -> None:
-        file = (folder or self._bin) / name
+        file = (folder or self.bin) / name
         file.write_text(f'#!/bin/sh\necho "{name} $*" >>{self._calls}\n{script}\n')
         file.chmod(0o755)
 
@@ -56,12 +56,31 @@ class ImaginedSystem:
     def install(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", self.root / "scripts" / "install_dependencies.sh", *arguments],
-            env={"PATH": str(self._bin), "TMPDIR": str(self._bin.parent), "APT_LOCK_SECONDS": "1"},
+            env={"PATH": str(self.bin), "TMPDIR": str(self.bin.parent), "APT_LOCK_SECONDS": "1"},
             stdin=subprocess.DEVNULL,
             text=True,
             capture_output=True,
             timeout=60,
         )
+
+
+class MpiSearch(unittest.TestCase):
+    def test_the_launcher_may_have_options(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            system = ImaginedSystem(Path(folder))
+            system.add("launcher", "exit 0")
+            done = subprocess.run(
+                ["bash", "-euc", '. scripts/mpi_search.bash; mpirun_options; echo "${mpi[*]}"'],
+                cwd=ROOT,
+                env={"PATH": str(system.bin), "MPIRUN": "launcher --mca btl ^openib", "RANKS": "2"},
+                text=True,
+                capture_output=True,
+                timeout=60,
+            )
+            self.assertEqual(done.returncode, 0, done.stderr)
+            command = "launcher --mca btl ^openib --bind-to none --enable-recovery -n 2"
+            self.assertEqual(done.stdout, f"{command}\n")
+            self.assertEqual(system.calls("launcher"), [f"{command} true"])
 
 
 class InstallDependencies(unittest.TestCase):
