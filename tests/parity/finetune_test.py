@@ -162,10 +162,10 @@ class Training(FinetuneTest):
             self.assertIsNone(process.poll(), "it ended before it could be interrupted")
             time.sleep(0.005)
 
-    def interrupt(self, output: Path, number: signal.Signals) -> int:
+    def interrupt(self, output: Path, number: signal.Signals, launcher=()) -> int:
         """Starts a run, sends the signal after the first checkpoint; the exit status."""
         process = subprocess.Popen(
-            [sys.executable, *self.command(output)], stderr=subprocess.DEVNULL
+            [sys.executable, *launcher, *self.command(output)], stderr=subprocess.DEVNULL
         )
         self.addCleanup(process.kill)
         self.wait_for_checkpoint(process, output, 2)
@@ -235,6 +235,17 @@ class Training(FinetuneTest):
         words = ("--set", "steps=1", "--device", "cpu")
         told = self.run_script(self.folder / "tuned", *words, **granted)
         self.assertIn("\ndevice:    CPU, 1 process\n", told)
+
+    def test_two_processes_that_torchrun_is_told_to_end_store_and_go_on_as_one(self) -> None:
+        output = self.folder / "stopped"
+        launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
+        self.settings.write_text(self.settings.read_text().replace("steps = 6", "steps = 50", 1))
+        self.assertEqual(self.interrupt(output, signal.SIGTERM, launcher), 1)
+        stored = state.last_checkpoint(state.training_folder(output))
+        self.assertGreater(stored, 2)
+        end = ("--end", str(int(time.time())))
+        told = self.run_script(output, *end, status=STOPPED_EARLY)
+        self.assertIn(f"going on after step {stored}", told)
 
     def test_a_loss_that_is_not_finite_ends_it(self) -> None:
         told = self.run_script(self.folder / "tuned", "--set", "learning_rate=10", status=1)
