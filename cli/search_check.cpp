@@ -17,11 +17,11 @@
 #include "cli/machine.hpp"
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
+#include "cli/seen_run.hpp"
 #include "cli/stage_estimate.hpp"
 #include "cli/waiting_stage.hpp"
 #include "coordinator/coordinate.hpp"
 #include "coordinator/history_file.hpp"
-#include "coordinator/run_lock.hpp"
 #include "coordinator/run_plan.hpp"
 #include "evaluator/cpu/instruction_set.hpp"
 #include "evaluator/evaluator.hpp"
@@ -56,21 +56,6 @@ bool is_model_missing(const coordinator::StagePlan& stage) {
 boost::json::object as_json(const EvaluatorMemory& memory) {
     return {{"bytes_per_evaluator", memory.bytes_per_evaluator},
             {"shared_bytes", memory.shared_bytes}};
-}
-
-/// Who has the run directory, as far as this host can see; empty: nobody.
-std::string holder_of(const fs::path& directory) {
-    const auto owner = coordinator::lock_owner(directory);
-    if (!owner) return "";
-    switch (coordinator::holder_state(*owner, coordinator::this_process())) {
-        case coordinator::Holder::gone:
-            return "";
-        case coordinator::Holder::alive:
-            return coordinator::describe(*owner);
-        case coordinator::Holder::unknown:
-            break;
-    }
-    return coordinator::describe(*owner) + ", unless that has ended";
 }
 
 std::string state_text(const coordinator::RunPlan& plan) {

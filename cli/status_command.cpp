@@ -16,8 +16,8 @@
 
 #include "cli/history_argument.hpp"
 #include "cli/search_result.hpp"
+#include "cli/seen_run.hpp"
 #include "cli/waiting_stage.hpp"
-#include "coordinator/run_lock.hpp"
 #include "coordinator/score_table.hpp"
 
 namespace longrope::cli {
@@ -30,35 +30,6 @@ using coordinator::StageHistory;
 using coordinator::Status;
 
 constexpr std::chrono::seconds watch_interval{2};
-
-std::uint64_t scored(const RunHistory& history) {
-    std::uint64_t count = 0;
-    for (const StageHistory& stage : history.stages) count += coordinator::scores_in(stage);
-    return count;
-}
-
-/// Whether a coordinator is at work, as far as this host can see.
-bool owner_lives(const fs::path& directory) {
-    const auto owner = coordinator::lock_owner(directory);
-    return owner && coordinator::holder_state(*owner, coordinator::this_process()) !=
-                        coordinator::Holder::gone;
-}
-
-std::string state_name(const RunHistory& history, bool lives) {
-    switch (history.state) {
-        case RunState::running:
-            return lives ? "running" : "interrupted";
-        case RunState::complete:
-            return "complete";
-        case RunState::stopped_early:
-            return "stopped early";
-        case RunState::failed:
-            return "failed";
-        case RunState::waiting:
-            return "waiting";
-    }
-    return "unknown";
-}
 
 std::uint32_t finished_individuals(const StageHistory& stage) {
     std::uint32_t count = 0;
@@ -97,12 +68,6 @@ std::string counted(std::uint64_t number, std::string_view what) {
     return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
 }
 
-/// What the state is due to. That of a killed run says what it did before.
-std::string reason_of(const RunHistory& history, bool lives) {
-    if (history.state != RunState::running || lives) return history.state_reason;
-    return "no coordinator is at work; the same command goes on";
-}
-
 /// @param lives  whether the run is at work; what was busy when it ended is not any more
 std::string worker_line(const coordinator::WorkerRow& worker, bool lives) {
     // Until its evaluator is ready a worker has told neither host nor device.
@@ -114,10 +79,11 @@ std::string worker_line(const coordinator::WorkerRow& worker, bool lives) {
                        worker.busy_seconds);
 }
 
-void print_text(const RunHistory& history, bool lives, const fs::path& file) {
+void print_text(const SeenRun& run, const fs::path& file) {
+    const RunHistory& history = run.history;
     std::cout << fmt::format("{}: {}\nbegun {}, stored {}, starts {}, numerics {}\n",
-                             state_name(history, lives), reason_of(history, lives), history.created,
-                             history.updated, history.starts, history.numerics_class);
+                             state_name(run), state_reason(run), history.created, history.updated,
+                             history.starts, history.numerics_class);
     for (const StageHistory& stage : history.stages) {
         std::cout << fmt::format("stage \"{}\" ({:.0f} -> {:.0f} tokens): {}, {} finished, {}, {}",
                                  stage.name, stage.original_window, stage.target_tokens,
@@ -139,7 +105,9 @@ void print_text(const RunHistory& history, bool lives, const fs::path& file) {
         }
         std::cout << "\n";
     }
-    for (const auto& worker : history.workers) std::cout << worker_line(worker, lives);
+    for (const auto& worker : history.workers) {
+        std::cout << worker_line(worker, !run.holder.empty());
+    }
     for (const StageHistory& stage : history.stages) {
         if (stage.complete) std::cout << stage_result_text(stage);
     }
@@ -149,7 +117,8 @@ void print_text(const RunHistory& history, bool lives, const fs::path& file) {
     std::cout.flush();
 }
 
-void print_json(const RunHistory& history, bool lives, const fs::path& file) {
+void print_json(const SeenRun& run, const fs::path& file) {
+    const RunHistory& history = run.history;
     boost::json::array stages;
     for (const StageHistory& stage : history.stages) {
         boost::json::object entry{{"name", stage.name},
@@ -185,16 +154,12 @@ void print_json(const RunHistory& history, bool lives, const fs::path& file) {
                            {"faults", worker.faults},
                            {"busy_seconds", worker.busy_seconds}});
     }
-    boost::json::object report{{"state", state_name(history, lives)},
-                               {"reason", history.state_reason},
-                               {"run_uuid", history.run_uuid},
-                               {"created", history.created},
-                               {"updated", history.updated},
-                               {"starts", history.starts},
-                               {"seed", history.seed},
-                               {"numerics_class", history.numerics_class},
-                               {"stages", std::move(stages)},
-                               {"workers", std::move(workers)}};
+    boost::json::object report{
+        {"state", state_name(run)},     {"reason", history.state_reason},
+        {"run_uuid", history.run_uuid}, {"created", history.created},
+        {"updated", history.updated},   {"starts", history.starts},
+        {"seed", history.seed},         {"numerics_class", history.numerics_class},
+        {"stages", std::move(stages)},  {"workers", std::move(workers)}};
     if (const auto waiting = waiting_of(history, file)) {
         const coordinator::StageSettings& stage = waiting->configuration.stages[waiting->stage];
         report["waiting_for"] = {
@@ -203,17 +168,6 @@ void print_json(const RunHistory& history, bool lives, const fs::path& file) {
             {"command", finetune_command(waiting->configuration, waiting->stage, file)}};
     }
     std::cout << boost::json::serialize(report) << "\n" << std::flush;
-}
-
-constexpr std::uint64_t most_idle_starts = 2;
-
-/// After an early stop or a kill, if the last start stored anything new. Twice in a row it may not
-/// have, for bad luck; a job that gets nowhere must not be requeued for ever.
-bool should_requeue(const RunHistory& history, bool lives) {
-    const bool interrupted =
-        history.state == RunState::stopped_early || (history.state == RunState::running && !lives);
-    const bool idle = scored(history) <= history.stored_at_start;
-    return interrupted && (!idle || history.idle_starts < most_idle_starts);
 }
 
 }  // namespace
@@ -234,17 +188,12 @@ ExitCode run_status(const Words& words) {
     if (!parsed) return ExitCode::done;
     const fs::path file = history_argument(positional(*parsed, "DIRECTORY", "status"), *parsed);
     while (true) {
-        const RunHistory history = read_present_history(file);
-        const bool lives = owner_lives(file.parent_path());
+        const SeenRun run = look_at_run(file);
         if (parsed->count("should-requeue") > 0) {
-            return should_requeue(history, lives) ? ExitCode::done : ExitCode::system_error;
+            return should_requeue(run) ? ExitCode::done : ExitCode::system_error;
         }
-        if (parsed->count("json") > 0) {
-            print_json(history, lives, file);
-        } else {
-            print_text(history, lives, file);
-        }
-        if (parsed->count("watch") == 0 || !lives) return ExitCode::done;
+        (parsed->count("json") > 0 ? print_json : print_text)(run, file);
+        if (parsed->count("watch") == 0 || run.holder.empty()) return ExitCode::done;
         std::this_thread::sleep_for(watch_interval);
         std::cout << "\n";
     }

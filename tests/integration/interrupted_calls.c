@@ -7,6 +7,7 @@
    CALLS_LIST    a file to which every counted call is appended: "<number> <time> <name> <path>"
    CALLS_KEEP    a folder in which every file that was renamed within CALLS_FOLDER gets a second
                  name, "<nanoseconds since 1970> <name>", before the rename returns
+   CALLS_READS   if set, an open that only reads is counted too
    CALLS_AT      number of the call that something is done to, from 1
    CALLS_ACTION  kill        the process is killed instead of the call
                  kill_after  the call is made, then the process is killed
@@ -150,7 +151,8 @@ static size_t share(enum fate fate, size_t count) {
 }
 
 static enum fate fate_of_open(const char* path, int flags) {
-    return (flags & (O_CREAT | O_TRUNC)) ? fate_of("open", path) : GO_ON;
+    const bool counted = (flags & (O_CREAT | O_TRUNC)) || getenv("CALLS_READS");
+    return counted ? fate_of("open", path) : GO_ON;
 }
 
 #define OPEN_FUNCTION(name)                                                    \

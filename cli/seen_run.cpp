@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/seen_run.hpp"
+
+#include <cstdint>
+
+#include "cli/history_argument.hpp"
+#include "coordinator/run_lock.hpp"
+#include "coordinator/score_table.hpp"
+
+namespace longrope::cli {
+namespace {
+
+using coordinator::RunState;
+
+constexpr std::uint64_t most_idle_starts = 2;
+
+SeenRun look_once(const std::filesystem::path& history_file) {
+    coordinator::RunHistory history = read_present_history(history_file);
+    return {std::move(history), holder_of(history_file.parent_path())};
+}
+
+bool is_interrupted(const SeenRun& run) {
+    return run.history.state == RunState::running && run.holder.empty();
+}
+
+std::uint64_t scored(const coordinator::RunHistory& history) {
+    std::uint64_t count = 0;
+    for (const auto& stage : history.stages) count += coordinator::scores_in(stage);
+    return count;
+}
+
+}  // namespace
+
+std::string holder_of(const std::filesystem::path& run_directory) {
+    const auto owner = coordinator::lock_owner(run_directory);
+    if (!owner) return "";
+    switch (coordinator::holder_state(*owner, coordinator::this_process())) {
+        case coordinator::Holder::gone:
+            return "";
+        case coordinator::Holder::alive:
+            return coordinator::describe(*owner);
+        case coordinator::Holder::unknown:
+            break;
+    }
+    return coordinator::describe(*owner) + ", unless that has ended";
+}
+
+SeenRun look_at_run(const std::filesystem::path& history_file) {
+    SeenRun run = look_once(history_file);
+    // It may have ended between the two looks: its last snapshot was stored before its lock went.
+    if (is_interrupted(run)) run = look_once(history_file);
+    return run;
+}
+
+std::string state_name(const SeenRun& run) {
+    switch (run.history.state) {
+        case RunState::running:
+            return is_interrupted(run) ? "interrupted" : "running";
+        case RunState::complete:
+            return "complete";
+        case RunState::stopped_early:
+            return "stopped early";
+        case RunState::failed:
+            return "failed";
+        case RunState::waiting:
+            return "waiting";
+    }
+    return "unknown";
+}
+
+std::string state_reason(const SeenRun& run) {
+    if (!is_interrupted(run)) return run.history.state_reason;
+    return "no coordinator is at work; the same command goes on";
+}
+
+bool should_requeue(const SeenRun& run) {
+    const bool ended_early = run.history.state == RunState::stopped_early || is_interrupted(run);
+    const bool idle = scored(run.history) <= run.history.stored_at_start;
+    return ended_early && (!idle || run.history.idle_starts < most_idle_starts);
+}
+
+}  // namespace longrope::cli
