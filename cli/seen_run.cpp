@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/seen_run.hpp"
 
+#include <fmt/format.h>
+
 #include <cstdint>
+#include <utility>
 
 #include "cli/history_argument.hpp"
 #include "coordinator/run_lock.hpp"
@@ -21,6 +24,27 @@ SeenRun look_once(const std::filesystem::path& history_file) {
 
 bool is_interrupted(const SeenRun& run) {
     return run.history.state == RunState::running && run.holder.empty();
+}
+
+/// A start reads and replays what there is before it stores its first snapshot.
+bool is_starting(const SeenRun& run) {
+    return run.history.state != RunState::running && !run.holder.empty();
+}
+
+std::string stored_state(const coordinator::RunHistory& history) {
+    switch (history.state) {
+        case RunState::running:
+            return "running";
+        case RunState::complete:
+            return "complete";
+        case RunState::stopped_early:
+            return "stopped early";
+        case RunState::failed:
+            return "failed";
+        case RunState::waiting:
+            return "waiting";
+    }
+    return "unknown";
 }
 
 std::uint64_t scored(const coordinator::RunHistory& history) {
@@ -53,27 +77,22 @@ SeenRun look_at_run(const std::filesystem::path& history_file) {
 }
 
 std::string state_name(const SeenRun& run) {
-    switch (run.history.state) {
-        case RunState::running:
-            return is_interrupted(run) ? "interrupted" : "running";
-        case RunState::complete:
-            return "complete";
-        case RunState::stopped_early:
-            return "stopped early";
-        case RunState::failed:
-            return "failed";
-        case RunState::waiting:
-            return "waiting";
-    }
-    return "unknown";
+    if (is_starting(run)) return "starting";
+    return is_interrupted(run) ? "interrupted" : stored_state(run.history);
 }
 
 std::string state_reason(const SeenRun& run) {
-    if (!is_interrupted(run)) return run.history.state_reason;
+    const coordinator::RunHistory& history = run.history;
+    if (is_starting(run)) {
+        return fmt::format("{} begins, or ends just now; stored is: {}, {}", run.holder,
+                           stored_state(history), history.state_reason);
+    }
+    if (!is_interrupted(run)) return history.state_reason;
     return "no coordinator is at work; the same command goes on";
 }
 
 bool should_requeue(const SeenRun& run) {
+    if (!run.holder.empty()) return false;
     const bool ended_early = run.history.state == RunState::stopped_early || is_interrupted(run);
     const bool idle = scored(run.history) <= run.history.stored_at_start;
     return ended_early && (!idle || run.history.idle_starts < most_idle_starts);

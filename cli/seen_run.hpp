@@ -20,7 +20,8 @@ struct SeenRun {
 /// @throws coordinator::HistoryError if there is no history, or it cannot be read
 [[nodiscard]] SeenRun look_at_run(const std::filesystem::path& history_file);
 
-/// The state in a word or two: that of the history, unless its coordinator has vanished.
+/// The state in a word or two: that of the history, unless its coordinator has vanished, or another
+/// has come that has stored nothing yet.
 [[nodiscard]] std::string state_name(const SeenRun& run);
 
 /// What the state is due to, in a sentence.

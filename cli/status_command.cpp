@@ -43,8 +43,9 @@ struct Waiting {
     std::size_t stage = 0;
 };
 
-std::optional<Waiting> waiting_of(const RunHistory& history, const fs::path& file) {
-    if (history.state != RunState::waiting) return std::nullopt;
+std::optional<Waiting> waiting_of(const SeenRun& run, const fs::path& file) {
+    const RunHistory& history = run.history;
+    if (history.state != RunState::waiting || !run.holder.empty()) return std::nullopt;
     Waiting waiting{configuration_of(history, file, {}), 0};
     const auto& stages = waiting.configuration.stages;
     const auto finished = [&history](const coordinator::StageSettings& stage) {
@@ -111,7 +112,7 @@ void print_text(const SeenRun& run, const fs::path& file) {
     for (const StageHistory& stage : history.stages) {
         if (stage.complete) std::cout << stage_result_text(stage);
     }
-    if (const auto waiting = waiting_of(history, file)) {
+    if (const auto waiting = waiting_of(run, file)) {
         std::cout << waiting_text(waiting->configuration, waiting->stage, file);
     }
     std::cout.flush();
@@ -155,12 +156,12 @@ void print_json(const SeenRun& run, const fs::path& file) {
                            {"busy_seconds", worker.busy_seconds}});
     }
     boost::json::object report{
-        {"state", state_name(run)},     {"reason", history.state_reason},
+        {"state", state_name(run)},     {"reason", state_reason(run)},
         {"run_uuid", history.run_uuid}, {"created", history.created},
         {"updated", history.updated},   {"starts", history.starts},
         {"seed", history.seed},         {"numerics_class", history.numerics_class},
         {"stages", std::move(stages)},  {"workers", std::move(workers)}};
-    if (const auto waiting = waiting_of(history, file)) {
+    if (const auto waiting = waiting_of(run, file)) {
         const coordinator::StageSettings& stage = waiting->configuration.stages[waiting->stage];
         report["waiting_for"] = {
             {"stage", stage.name},
