@@ -9,24 +9,30 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "cli/history_argument.hpp"
 #include "cli/search_result.hpp"
 #include "cli/seen_run.hpp"
 #include "cli/waiting_stage.hpp"
 #include "coordinator/score_table.hpp"
+#include "coordinator/stage_plan.hpp"
 
 namespace longrope::cli {
 namespace {
 
 namespace fs = std::filesystem;
+using coordinator::Configuration;
 using coordinator::RunHistory;
 using coordinator::RunState;
 using coordinator::StageHistory;
+using coordinator::StageSettings;
 using coordinator::Status;
 
 constexpr std::chrono::seconds watch_interval{2};
@@ -37,25 +43,59 @@ std::uint32_t finished_individuals(const StageHistory& stage) {
     return count;
 }
 
-/// The stage that a waiting run waits for; nothing for other runs.
-struct Waiting {
-    coordinator::Configuration configuration;
-    std::size_t stage = 0;
-};
+/// What the run was last started with; nothing where this build does not accept all of it.
+std::optional<Configuration> known_configuration(const RunHistory& history, const fs::path& file) {
+    try {
+        return configuration_of(history, file, {});
+    } catch (const coordinator::ConfigurationError&) {
+        return std::nullopt;  // of another version: what was found can be told all the same
+    }
+}
 
-std::optional<Waiting> waiting_of(const SeenRun& run, const fs::path& file) {
+/// @returns null where the configuration does not have the stage, or is not known
+const StageSettings* settings_of(const std::optional<Configuration>& configuration,
+                                 const StageHistory& stage) {
+    if (!configuration) return nullptr;
+    const auto found = std::ranges::find(configuration->stages, stage.name, &StageSettings::name);
+    return found == configuration->stages.end() ? nullptr : &*found;
+}
+
+/// How far the evolution goes; an earlier start may have gone beyond what is asked for now.
+/// @param settings  null: zeros, for not known
+coordinator::EvolutionSize size_of(const StageSettings* settings, const StageHistory& stage) {
+    if (settings == nullptr) return {};
+    const coordinator::EvolutionSize size = coordinator::evolution_size(*settings);
+    return {std::max<std::uint64_t>(size.generations, stage.generations.size()),
+            std::max<std::uint64_t>(size.individuals, stage.evaluations.rows.size())};
+}
+
+std::vector<StageSettings> stages_to_come(const std::optional<Configuration>& configuration,
+                                          const RunHistory& history) {
+    std::vector<StageSettings> to_come;
+    if (!configuration) return to_come;
+    std::ranges::copy_if(
+        configuration->stages, std::back_inserter(to_come), [&history](const StageSettings& stage) {
+            return std::ranges::find(history.stages, stage.name, &StageHistory::name) ==
+                   history.stages.end();
+        });
+    return to_come;
+}
+
+/// Index of the stage that a waiting run waits for; nothing for other runs.
+std::optional<std::size_t> waiting_stage(const SeenRun& run,
+                                         const std::optional<Configuration>& configuration) {
     const RunHistory& history = run.history;
-    if (history.state != RunState::waiting || !run.holder.empty()) return std::nullopt;
-    Waiting waiting{configuration_of(history, file, {}), 0};
-    const auto& stages = waiting.configuration.stages;
-    const auto finished = [&history](const coordinator::StageSettings& stage) {
+    if (history.state != RunState::waiting || !run.holder.empty() || !configuration) {
+        return std::nullopt;
+    }
+    const auto& stages = configuration->stages;
+    const auto finished = [&history](const StageSettings& stage) {
         const auto found = std::ranges::find(history.stages, stage.name, &StageHistory::name);
         return found != history.stages.end() && found->complete;
     };
-    waiting.stage =
-        static_cast<std::size_t>(std::ranges::find_if_not(stages, finished) - stages.begin());
-    if (waiting.stage == stages.size()) return std::nullopt;
-    return waiting;
+    const auto waits = std::ranges::find_if_not(stages, finished);
+    if (waits == stages.end()) return std::nullopt;
+    return static_cast<std::size_t>(waits - stages.begin());
 }
 
 /// Lengths are whole numbers; JSON is to show them as such.
@@ -64,9 +104,12 @@ boost::json::value tokens(double length) {
     return whole ? boost::json::value(static_cast<std::int64_t>(length)) : length;
 }
 
-/// "1 fault", "2 faults"
-std::string counted(std::uint64_t number, std::string_view what) {
-    return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+/// "1 fault", "2 faults", "3 of 41 generations"
+/// @param total  0: not known
+std::string counted(std::uint64_t number, std::string_view what, std::uint64_t total = 0) {
+    const std::string of = total > 0 ? fmt::format("{} of ", number) : "";
+    const std::uint64_t last = total > 0 ? total : number;
+    return fmt::format("{}{} {}{}", of, last, what, last == 1 ? "" : "s");
 }
 
 /// @param lives  whether the run is at work; what was busy when it ended is not any more
@@ -80,31 +123,42 @@ std::string worker_line(const coordinator::WorkerRow& worker, bool lives) {
                        worker.busy_seconds);
 }
 
+std::string stage_line(const StageHistory& stage, const StageSettings* settings) {
+    const coordinator::EvolutionSize size = size_of(settings, stage);
+    std::string line =
+        fmt::format("stage \"{}\" ({:.0f} -> {:.0f} tokens): {}, {} finished, {}, {}", stage.name,
+                    stage.original_window, stage.target_tokens,
+                    counted(stage.generations.size(), "generation", size.generations),
+                    counted(finished_individuals(stage), "individual", size.individuals),
+                    counted(coordinator::scores_in(stage), "document score"),
+                    counted(stage.failures.size(), "fault"));
+    if (const std::uint64_t others = coordinator::other_numerics_in(stage); others > 0) {
+        line += fmt::format(", {} in another numerics class", counted(others, "document score"));
+    }
+    if (!stage.ended_by.empty()) {
+        line += fmt::format("; evolution ended by stage.{}", stage.ended_by);
+    }
+    if (stage.best.individual >= 0) {
+        line += fmt::format("; best individual {} with perplexity {:.4f} (chosen by {})",
+                            stage.best.individual, stage.best.perplexity, stage.best.chosen_by);
+    }
+    return line + "\n";
+}
+
 void print_text(const SeenRun& run, const fs::path& file) {
     const RunHistory& history = run.history;
+    const auto configuration = known_configuration(history, file);
     std::cout << fmt::format("{}: {}\nbegun {}, stored {}, starts {}, numerics {}\n",
                              state_name(run), state_reason(run), history.created, history.updated,
                              history.starts, history.numerics_class);
     for (const StageHistory& stage : history.stages) {
-        std::cout << fmt::format("stage \"{}\" ({:.0f} -> {:.0f} tokens): {}, {} finished, {}, {}",
-                                 stage.name, stage.original_window, stage.target_tokens,
-                                 counted(stage.generations.size(), "generation"),
-                                 counted(finished_individuals(stage), "individual"),
-                                 counted(coordinator::scores_in(stage), "document score"),
-                                 counted(stage.failures.size(), "fault"));
-        if (const std::uint64_t others = coordinator::other_numerics_in(stage); others > 0) {
-            std::cout << fmt::format(", {} in another numerics class",
-                                     counted(others, "document score"));
-        }
-        if (!stage.ended_by.empty()) {
-            std::cout << fmt::format("; evolution ended by stage.{}", stage.ended_by);
-        }
-        if (stage.best.individual >= 0) {
-            std::cout << fmt::format("; best individual {} with perplexity {:.4f} (chosen by {})",
-                                     stage.best.individual, stage.best.perplexity,
-                                     stage.best.chosen_by);
-        }
-        std::cout << "\n";
+        std::cout << stage_line(stage, settings_of(configuration, stage));
+    }
+    for (const StageSettings& stage : stages_to_come(configuration, history)) {
+        const coordinator::EvolutionSize size = coordinator::evolution_size(stage);
+        std::cout << fmt::format("stage \"{}\" ({} tokens): not begun; {}, {}\n", stage.name,
+                                 stage.target_tokens, counted(size.generations, "generation"),
+                                 counted(size.individuals, "individual"));
     }
     for (const auto& worker : history.workers) {
         std::cout << worker_line(worker, !run.holder.empty());
@@ -112,14 +166,24 @@ void print_text(const SeenRun& run, const fs::path& file) {
     for (const StageHistory& stage : history.stages) {
         if (stage.complete) std::cout << stage_result_text(stage);
     }
-    if (const auto waiting = waiting_of(run, file)) {
-        std::cout << waiting_text(waiting->configuration, waiting->stage, file);
+    if (const auto stage = waiting_stage(run, configuration)) {
+        std::cout << waiting_text(*configuration, *stage, file);
     }
     std::cout.flush();
 }
 
+/// What is planned of a stage.
+void add_sizes(boost::json::object& entry, const StageSettings& settings,
+               const coordinator::EvolutionSize& size) {
+    entry["iterations"] = settings.iterations;
+    entry["population"] = settings.population;
+    entry["generations_total"] = size.generations;
+    entry["individuals_total"] = size.individuals;
+}
+
 void print_json(const SeenRun& run, const fs::path& file) {
     const RunHistory& history = run.history;
+    const auto configuration = known_configuration(history, file);
     boost::json::array stages;
     for (const StageHistory& stage : history.stages) {
         boost::json::object entry{{"name", stage.name},
@@ -135,6 +199,9 @@ void print_json(const SeenRun& run, const fs::path& file) {
                                   {"document_scores", coordinator::scores_in(stage)},
                                   {"other_numerics", coordinator::other_numerics_in(stage)},
                                   {"faults", stage.failures.size()}};
+        if (const StageSettings* settings = settings_of(configuration, stage)) {
+            add_sizes(entry, *settings, size_of(settings, stage));
+        }
         if (stage.best.individual >= 0) {
             entry["best"] = {{"individual", stage.best.individual},
                              {"chosen_by", stage.best.chosen_by},
@@ -144,6 +211,16 @@ void print_json(const SeenRun& run, const fs::path& file) {
                              {"factors", boost::json::value_from(stage.best.factors)}};
         }
         stages.push_back(std::move(entry));
+    }
+    boost::json::array to_come;
+    for (const StageSettings& stage : stages_to_come(configuration, history)) {
+        boost::json::object entry{{"name", stage.name},
+                                  {"kind", stage.kind},
+                                  {"base", stage.base},
+                                  {"model", stage.model},
+                                  {"target_tokens", stage.target_tokens}};
+        add_sizes(entry, stage, coordinator::evolution_size(stage));
+        to_come.push_back(std::move(entry));
     }
     boost::json::array workers;
     for (const auto& worker : history.workers) {
@@ -160,13 +237,13 @@ void print_json(const SeenRun& run, const fs::path& file) {
         {"run_uuid", history.run_uuid}, {"created", history.created},
         {"updated", history.updated},   {"starts", history.starts},
         {"seed", history.seed},         {"numerics_class", history.numerics_class},
-        {"stages", std::move(stages)},  {"workers", std::move(workers)}};
-    if (const auto waiting = waiting_of(run, file)) {
-        const coordinator::StageSettings& stage = waiting->configuration.stages[waiting->stage];
-        report["waiting_for"] = {
-            {"stage", stage.name},
-            {"model", stage.model},
-            {"command", finetune_command(waiting->configuration, waiting->stage, file)}};
+        {"stages", std::move(stages)},  {"stages_to_come", std::move(to_come)},
+        {"workers", std::move(workers)}};
+    if (const auto index = waiting_stage(run, configuration)) {
+        const StageSettings& stage = configuration->stages[*index];
+        report["waiting_for"] = {{"stage", stage.name},
+                                 {"model", stage.model},
+                                 {"command", finetune_command(*configuration, *index, file)}};
     }
     std::cout << boost::json::serialize(report) << "\n" << std::flush;
 }

@@ -284,13 +284,18 @@ const std::string& RunFacts::model_digest_of(const std::string& stage) const {
     return own == stage_model_digests.end() ? model_digest : own->second;
 }
 
-std::uint64_t StagePlan::individuals() const noexcept {
-    const std::uint64_t children = search.mutations + search.crossovers;
-    std::uint64_t bred = std::uint64_t{search.iterations} * children;
-    if (settings.max_evaluations > 0) {
-        bred = std::min(bred, (settings.max_evaluations - search.population) / children * children);
+EvolutionSize evolution_size(const StageSettings& stage) noexcept {
+    const std::uint64_t children = std::uint64_t{stage.mutations} + stage.crossovers;
+    std::uint64_t iterations = stage.iterations;
+    if (stage.max_evaluations > 0) {
+        iterations = std::min(iterations,
+                              (std::uint64_t{stage.max_evaluations} - stage.population) / children);
     }
-    return search.population + bred;
+    return {1 + iterations, stage.population + iterations * children};
+}
+
+std::uint64_t StagePlan::individuals() const noexcept {
+    return evolution_size(settings).individuals;
 }
 
 std::uint64_t StagePlan::heldout_rows() const noexcept {

@@ -52,6 +52,14 @@ struct NamedVector {
     bool heldout = false;  ///< a row of the held-out table
 };
 
+/// How far the evolution of a stage goes unless a stop rule other than max_evaluations ends it.
+struct EvolutionSize {
+    std::uint64_t generations = 0;  ///< the first population among them
+    std::uint64_t individuals = 0;  ///< skipped ones included, an upper bound
+};
+
+[[nodiscard]] EvolutionSize evolution_size(const StageSettings& stage) noexcept;
+
 /// Everything that one stage will do, worked out before anything runs.
 struct StagePlan {
     StageSettings settings;

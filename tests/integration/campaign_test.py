@@ -95,6 +95,7 @@ class Campaign(unittest.TestCase):
         self.assertEqual(report["state"], "waiting")
         self.assertEqual(report["waiting_for"]["stage"], "longer")
         self.assertEqual([stage["name"] for stage in report["stages"]], ["long"])
+        self.assertEqual([stage["name"] for stage in report["stages_to_come"]], [*LATER_STAGES])
         self.assertEqual(self.program(run, "verify", "run")[0], 0)
         words = ("evaluate", "search.toml", "--stage", "longer", "--methods", "none")
         evaluated, said = self.program(run, *words)

@@ -6,6 +6,7 @@ Usage: python tests/run_python_test.py tests/integration/status_test.py
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,10 +20,12 @@ from search_run import (
     PATIENCE_SECONDS,
     Configuration,
     SearchRun,
+    hanging,
     job_environment,
     program,
     run_program,
     synthetic_search,
+    to_toml,
 )
 
 NO = 1  # of `status --should-requeue`
@@ -76,6 +79,38 @@ class Moment(StatusTest):
         printed, _ = status.communicate(timeout=PATIENCE_SECONDS)
         self.assertIn(said, printed)
         self.assertEqual(status.returncode, answer)
+
+
+class Progress(StatusTest):
+    """How far of what."""
+
+    def test_generations_and_individuals_are_told_with_those_that_there_will_be(self) -> None:
+        run = self.new_run(hanging(synthetic_search(documents=1), 40))
+        later = {"name": "later", "target_tokens": 4096, "base": "long", "max_evaluations": 100}
+        with (run.folder / "search.toml").open("a") as file:
+            file.write(to_toml({"stage": later}))
+        run.start()
+        run.wait_for_scores(10)
+        said = run_program("status", "run", folder=run.folder).stdout
+        self.assertRegex(said, r"\d of 6 generations, \d+ of 96 individuals finished")
+        self.assertIn('"later" (4096 tokens): not begun; 2 generations, 96 individuals\n', said)
+        report = json.loads(run_program("status", "run", "--json", folder=run.folder).stdout)
+        stage, (to_come,) = report["stages"][0], report["stages_to_come"]
+        sizes = ("iterations", "population", "generations_total", "individuals_total")
+        self.assertEqual([stage[key] for key in sizes], [5, 16, 6, 96])
+        self.assertEqual([to_come[key] for key in sizes], [40, 64, 2, 96])
+
+    def test_a_history_with_settings_of_another_version_is_told_without_them(self) -> None:
+        write = os.environ.get("WRITE_SAMPLE_HISTORY")
+        if write is None:
+            self.skipTest("$WRITE_SAMPLE_HISTORY is not set")
+        file = self.folder / "sample.h5"
+        subprocess.run([write, str(file)], check=True)
+        said = run_program("status", str(file), folder=self.folder)
+        self.assertEqual(said.returncode, EXIT_DONE, said.stderr)
+        self.assertIn(": 2 generations, ", said.stdout)
+        report = run_program("status", "--json", str(file), folder=self.folder).stdout
+        self.assertNotIn("generations_total", report)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ class Stop(StopTest):
         run.complete()
         self.assertIn("the evolution ends after 1 iterations, by stage.max_evaluations", run.said())
         said = run_program("status", "run", folder=run.folder).stdout
-        self.assertIn("2 generations, 32 individuals finished", said)
+        self.assertIn("2 of 2 generations, 32 of 32 individuals finished", said)
         self.assertIn("evolution ended by stage.max_evaluations", said)
         self.assertIn(
             "is complete; nothing is left to do",
