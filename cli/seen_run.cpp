@@ -3,12 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <fstream>
+#include <ios>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "cli/history_argument.hpp"
 #include "coordinator/run_lock.hpp"
 #include "coordinator/score_table.hpp"
+#include "coordinator/utf8_text.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -19,7 +25,7 @@ constexpr std::uint64_t most_idle_starts = 2;
 
 SeenRun look_once(const std::filesystem::path& history_file) {
     coordinator::RunHistory history = read_present_history(history_file);
-    return {std::move(history), holder_of(history_file.parent_path())};
+    return {std::move(history), holder_of(history_file.parent_path()), ""};
 }
 
 bool is_interrupted(const SeenRun& run) {
@@ -47,6 +53,35 @@ std::string stored_state(const coordinator::RunHistory& history) {
     return "unknown";
 }
 
+/// Whether a line of a log begins an entry, by the time that it begins with: messages may have
+/// several lines.
+bool begins_entry(std::string_view line) {
+    constexpr std::string_view pattern = "0000-00-00T00:00:00Z  ";
+    return line.size() > pattern.size() &&
+           std::equal(pattern.begin(), pattern.end(), line.begin(), [](char wanted, char found) {
+               return wanted == '0' ? found >= '0' && found <= '9' : found == wanted;
+           });
+}
+
+/// @returns text that JSON can hold
+std::string last_entry(const std::filesystem::path& log) {
+    constexpr std::streamoff most = 64 << 10;
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(log, error)) return "";  // a pipe would let us wait
+    std::ifstream file{log, std::ios::binary | std::ios::ate};
+    const std::streamoff size = file.tellg();
+    file.seekg(std::max<std::streamoff>(size - most, 0));
+    std::string entry;
+    for (std::string line; std::getline(file, line);) {
+        if (begins_entry(line)) {
+            entry = line;
+        } else if (!entry.empty()) {
+            entry += "\n" + line;
+        }
+    }
+    return coordinator::storable_text(entry);
+}
+
 std::uint64_t scored(const coordinator::RunHistory& history) {
     std::uint64_t count = 0;
     for (const auto& stage : history.stages) count += coordinator::scores_in(stage);
@@ -69,10 +104,15 @@ std::string holder_of(const std::filesystem::path& run_directory) {
     return coordinator::describe(*owner) + ", unless that has ended";
 }
 
+std::filesystem::path log_beside(const std::filesystem::path& history_file) {
+    return history_file.parent_path() / "log.txt";
+}
+
 SeenRun look_at_run(const std::filesystem::path& history_file) {
     SeenRun run = look_once(history_file);
     // It may have ended between the two looks: its last snapshot was stored before its lock went.
     if (is_interrupted(run)) run = look_once(history_file);
+    if (is_interrupted(run)) run.last_logged = last_entry(log_beside(history_file));
     return run;
 }
 

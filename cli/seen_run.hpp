@@ -15,10 +15,16 @@ namespace longrope::cli {
 struct SeenRun {
     coordinator::RunHistory history;
     std::string holder;  ///< as holder_of
+    /// Where the coordinator has vanished: the last entry of its log, which tells of a disk that
+    /// was too full to store why. Empty: there is none, or it cannot be read.
+    std::string last_logged;
 };
 
 /// @throws coordinator::HistoryError if there is no history, or it cannot be read
 [[nodiscard]] SeenRun look_at_run(const std::filesystem::path& history_file);
+
+/// Where the search tells what it does.
+[[nodiscard]] std::filesystem::path log_beside(const std::filesystem::path& history_file);
 
 /// The state in a word or two: that of the history, unless its coordinator has vanished, or another
 /// has come that has stored nothing yet.

@@ -151,6 +151,9 @@ void print_text(const SeenRun& run, const fs::path& file) {
     std::cout << fmt::format("{}: {}\nbegun {}, stored {}, starts {}, numerics {}\n",
                              state_name(run), state_reason(run), history.created, history.updated,
                              history.starts, history.numerics_class);
+    if (!run.last_logged.empty()) {
+        std::cout << fmt::format("{} ends with: {}\n", log_beside(file).string(), run.last_logged);
+    }
     for (const StageHistory& stage : history.stages) {
         std::cout << stage_line(stage, settings_of(configuration, stage));
     }

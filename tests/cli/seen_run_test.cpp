@@ -58,4 +58,28 @@ TEST_CASE("a coordinator that lives is starting or running, whatever the history
     }
 }
 
+TEST_CASE("of a search whose coordinator has vanished the last entry of the log is told") {
+    const tests::TemporaryFolder folder;
+    const auto file = folder.path() / "search.h5";
+    coordinator::RunHistory history;
+    coordinator::write_history(file, history);
+    CHECK(look_at_run(file).last_logged.empty());
+    const std::string first = "2026-11-29T14:18:19Z  starting a new search\n";
+    const std::string last =
+        "2026-11-29T14:18:42Z  error: cannot write run/search.h5\nin two lines";
+    folder.write("log.txt", first + last + "\n");
+    CHECK(look_at_run(file).last_logged == last);
+    folder.write("log.txt", last + "\n" + std::string(100'000, ' ') + "\n" + first);
+    CHECK(look_at_run(file).last_logged + "\n" == first);
+    folder.write("log.txt", "2026-11-29T14:18:42Z  \xff\n");
+    CHECK(look_at_run(file).last_logged == "2026-11-29T14:18:42Z  \uFFFD");
+    folder.write("log.txt", "no entry\n");
+    CHECK(look_at_run(file).last_logged.empty());
+
+    folder.write("log.txt", first);
+    history.state = RunState::complete;
+    coordinator::write_history(file, history);
+    CHECK(look_at_run(file).last_logged.empty());
+}
+
 }  // namespace longrope::cli

@@ -6,6 +6,7 @@ Usage: python tests/run_python_test.py tests/integration/status_test.py
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ from search_run import (
     to_toml,
 )
 
+EXIT_SYSTEM_ERROR = 1
 NO = 1  # of `status --should-requeue`
 
 
@@ -79,6 +81,20 @@ class Moment(StatusTest):
         printed, _ = status.communicate(timeout=PATIENCE_SECONDS)
         self.assertIn(said, printed)
         self.assertEqual(status.returncode, answer)
+
+
+class FullDisk(StatusTest):
+    def test_a_search_that_could_not_store_its_end_is_told_by_its_log(self) -> None:
+        run = self.new_run(synthetic_search(documents=1))
+        full = Interruption(20, "fail_on", errno.ENOSPC).environment(run)
+        # The log lies on another disk, which is not full.
+        run.history.parent.mkdir()
+        (self.folder / "log.txt").touch()
+        run.history.with_name("log.txt").symlink_to(self.folder / "log.txt")
+        self.assertEqual(run.run(environment=full), EXIT_SYSTEM_ERROR, run.said())
+        said = run_program("status", "run", folder=run.folder).stdout
+        self.assertIn("interrupted: no coordinator is at work", said)
+        self.assertRegex(said, r"run/log.txt ends with: \S+  error: .*No space left on device")
 
 
 class Progress(StatusTest):
