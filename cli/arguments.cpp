@@ -130,7 +130,11 @@ std::string positional(const cxxopts::ParseResult& parsed, const std::string& na
         const auto given = parsed[name].as<std::vector<std::string>>();
         words.insert(words.begin(), given.begin(), given.end());
     }
-    if (words.size() == 1) return words.front();
+    if (words.size() == 1 && !words.front().empty()) return words.front();
+    if (words.size() == 1) {
+        throw UsageError{fmt::format(
+            "longrope {}: the {} is an empty word, as of a variable that is not set", verb, name)};
+    }
     throw UsageError{fmt::format("longrope {} takes one {}, found {}; see longrope {} --help", verb,
                                  name, words.empty() ? "none" : fmt::format("{}", words.size()),
                                  verb)};

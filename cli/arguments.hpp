@@ -44,6 +44,8 @@ void add_setting_flags(cxxopts::Options& options);
                                                         const Words& words);
 
 /// The single positional word of a verb, called `name` in messages.
+/// @throws UsageError if there is none, or more, or it is empty, which as a path is the folder we
+/// are in
 [[nodiscard]] std::string positional(const cxxopts::ParseResult& parsed, const std::string& name,
                                      const std::string& verb);
 

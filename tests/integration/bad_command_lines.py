@@ -108,6 +108,23 @@ USAGE = [
         "name the run directory",
         words=("status",),
     ),
+    *(
+        Case(
+            f"`{verb}` of an empty word",
+            EXIT_USAGE,
+            (f"longrope {verb}: the {name} is an empty word, as of a variable that is not set",),
+            "set the variable",
+            words=(verb, "", *flags),
+        )
+        for verb, name, *flags in (
+            ("search", "CONFIG"),
+            ("status", "DIRECTORY"),
+            ("verify", "DIRECTORY"),
+            ("evaluate", "RUN"),
+            ("export", "RUN", "--format", "json", "--output", "made"),
+            ("estimate", "CONFIG"),
+        )
+    ),
     Case(
         "`--stage` for nothing",
         EXIT_USAGE,
