@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cli/gpu_devices.hpp"
+#include "cli/json_text.hpp"
 #include "cli/machine.hpp"
 
 namespace longrope::cli {
@@ -46,7 +47,7 @@ void print_json(const Machine& machine, const GpuDevices& gpus) {
                                        {"runtime_version", gpus.runtime_version},
                                        {"driver_version", gpus.driver_version},
                                        {"devices", std::move(devices)}}}};
-    std::cout << boost::json::serialize(report) << "\n";
+    std::cout << json_line(report);
 }
 
 /// "13.0"

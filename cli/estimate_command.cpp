@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/gpu_estimate.hpp"
+#include "cli/json_text.hpp"
 #include "cli/machine.hpp"
 #include "cli/run_inputs.hpp"
 #include "cli/stage_estimate.hpp"
@@ -114,14 +115,12 @@ ExitCode print_gpu_estimate(const coordinator::Configuration& configuration,
         "GPU;\nno weights were read and nothing was computed.\n",
         100.0 * evaluator::assumed_lowest_share, 100.0 * evaluator::assumed_highest_share);
     if (json) {
-        text = boost::json::serialize(
-                   boost::json::object{{"model", configuration.model.path},
-                                       {"parameters", evaluator::count_parameters(model)},
-                                       {"device", gpu.name},
-                                       {"memory_bytes", gpu.memory_bytes},
-                                       {"peak_flops", gpu.peak_flops},
-                                       {"stages", std::move(stages)}}) +
-               "\n";
+        text = json_line(boost::json::object{{"model", configuration.model.path},
+                                             {"parameters", evaluator::count_parameters(model)},
+                                             {"device", gpu.name},
+                                             {"memory_bytes", gpu.memory_bytes},
+                                             {"peak_flops", gpu.peak_flops},
+                                             {"stages", std::move(stages)}});
     }
     std::cout << text << std::flush;
     if (too_large.empty()) return ExitCode::done;

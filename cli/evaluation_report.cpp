@@ -7,6 +7,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "cli/json_text.hpp"
+
 namespace longrope::cli {
 namespace {
 
@@ -182,7 +184,7 @@ std::string report_json(const EvaluationPlan& plan, const EvaluationReport& repo
                               {"documents_digest", plan.facts.documents_digest},
                               {"stride", plan.stride},
                               {"results", std::move(rows)}};
-    return boost::json::serialize(whole) + "\n";
+    return json_line(whole);
 }
 
 std::string report_csv(const EvaluationPlan& plan, const EvaluationReport& report) {

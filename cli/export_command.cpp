@@ -15,6 +15,7 @@
 #include "cli/export_plan.hpp"
 #include "cli/export_verification.hpp"
 #include "cli/history_argument.hpp"
+#include "cli/json_text.hpp"
 #include "cli/output_files.hpp"
 #include "cli/rank_scores.hpp"
 #include "cli/standard_error.hpp"
@@ -82,7 +83,7 @@ std::string report_json(const ExportPlan& plan, const std::vector<ExportedRow>& 
         {"short_origin", rope.short_list.origin},
         {"dropped_start_tokens", {plan.dropped_long, plan.dropped_short}},
         {"scores", std::move(scores)}};
-    return boost::json::serialize(report) + "\n";
+    return json_line(report);
 }
 
 /// @throws std::runtime_error for the first row that is not finite, or differs from what is stored

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <utility>
 
+#include "coordinator/utf8_text.hpp"
+
 namespace longrope::cli {
 namespace {
 
@@ -111,6 +113,10 @@ std::string json_text(const boost::json::value& value) {
     Printer printer;
     printer.print(value, 0);
     return printer.text + "\n";
+}
+
+std::string json_line(const boost::json::value& value) {
+    return coordinator::storable_text(json::serialize(value)) + "\n";
 }
 
 }  // namespace longrope::cli

@@ -10,4 +10,8 @@ namespace longrope::cli {
 /// with the fewest digits that give it back exactly, a line break at the end.
 [[nodiscard]] std::string json_text(const boost::json::value& value);
 
+/// JSON for programs: one line, with its break. What is not UTF-8, in the path of a file say, is
+/// U+FFFD there.
+[[nodiscard]] std::string json_line(const boost::json::value& value);
+
 }  // namespace longrope::cli

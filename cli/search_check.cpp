@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/json_text.hpp"
 #include "cli/machine.hpp"
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
@@ -208,7 +209,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
                                          {"rotary_pairs", facts.rotary_pairs},
                                          {"original_window", facts.original_window},
                                          {"stages", std::move(stages)}};
-        std::cout << boost::json::serialize(report) << "\n";
+        std::cout << json_line(report);
     } else {
         std::cout << run_text(facts, plan, directory, holder);
         for (const StageEstimate& estimate : estimates) {

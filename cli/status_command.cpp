@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "cli/history_argument.hpp"
+#include "cli/json_text.hpp"
 #include "cli/search_result.hpp"
 #include "cli/seen_run.hpp"
 #include "cli/waiting_stage.hpp"
@@ -248,7 +249,7 @@ void print_json(const SeenRun& run, const fs::path& file) {
                                  {"model", stage.model},
                                  {"command", finetune_command(*configuration, *index, file)}};
     }
-    std::cout << boost::json::serialize(report) << "\n" << std::flush;
+    std::cout << json_line(report) << std::flush;
 }
 
 }  // namespace

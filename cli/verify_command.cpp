@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/history_argument.hpp"
+#include "cli/json_text.hpp"
 #include "coordinator/history.hpp"
 #include "coordinator/verification.hpp"
 
@@ -38,12 +39,9 @@ void print_json(const std::string& file, std::uint64_t seed,
                            {"document_scores", stage.scores},
                            {"complete", stage.complete}});
     }
-    std::cout << boost::json::serialize(boost::json::object{{"file", file},
-                                                            {"verified", true},
-                                                            {"seed", seed},
-                                                            {"stages", std::move(entries)}})
-              << "\n"
-              << std::flush;
+    const boost::json::object report{
+        {"file", file}, {"verified", true}, {"seed", seed}, {"stages", std::move(entries)}};
+    std::cout << json_line(report) << std::flush;
 }
 
 }  // namespace
@@ -77,12 +75,11 @@ ExitCode run_verify(const Words& words) {
                             "it, or search anew in another run directory.",
                             file.string(), error.what())};
         }
-        std::cout << boost::json::serialize(boost::json::object{{"file", file.string()},
-                                                                {"verified", false},
-                                                                {"seed", history.seed},
-                                                                {"reason", error.what()}})
-                  << "\n"
-                  << std::flush;
+        const boost::json::object report{{"file", file.string()},
+                                         {"verified", false},
+                                         {"seed", history.seed},
+                                         {"reason", error.what()}};
+        std::cout << json_line(report) << std::flush;
         return ExitCode::bad_file;
     }
 }

@@ -301,6 +301,16 @@ class Json(unittest.TestCase):
         self.assertEqual(complete["state"], "complete")
         self.assertEqual(len(complete["stages"][0]["best"]["factors"]), 16)
 
+    def test_paths_that_are_no_utf_8(self) -> None:
+        self.run_directory.complete()
+        name, printed = os.fsdecode(b"r\xff"), "r\N{REPLACEMENT CHARACTER}"
+        (self.run_directory.folder / "run").rename(self.run_directory.folder / name)
+        verified = self.read("verify", name, "--json")
+        self.assertEqual(verified["file"], f"{printed}/search.h5")
+        words = ("--format", "csv", "--drop-start-tokens", "--json", "--output", f"{name}.csv")
+        exported = self.read("export", name, *words)
+        self.assertEqual(exported["output"], f"{printed}.csv")
+
     def test_evaluate(self) -> None:
         self.run_directory.complete()
         report = self.read("evaluate", "search.toml", "--tokens", "256,2048", "--json")
