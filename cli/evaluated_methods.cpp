@@ -28,6 +28,7 @@ std::optional<std::vector<double>> baseline_of(const std::string& name,
 }
 
 /// The factors that a stage has chosen, if it got that far, with the scale they were searched with.
+/// @throws UsageError if the model has another number of rotary pairs
 std::optional<EvaluatedMethod> searched_method(
     const std::optional<coordinator::RunHistory>& history, const coordinator::StageSettings* stage,
     const coordinator::RunFacts& facts) {
@@ -35,6 +36,13 @@ std::optional<EvaluatedMethod> searched_method(
     const auto stored =
         std::ranges::find(history->stages, stage->name, &coordinator::StageHistory::name);
     if (stored == history->stages.end() || stored->best.individual < 0) return std::nullopt;
+    const coordinator::BestRecord& best = stored->best;
+    if (best.factors.size() != facts.rotary_pairs) {
+        throw UsageError{fmt::format(
+            "--methods searched: stage \"{}\" has {} factors; the model has {} rotary pairs: "
+            "evaluate the model of the run, or name other --methods",
+            stage->name, best.factors.size(), facts.rotary_pairs)};
+    }
     const std::string& model =
         stored->model_digest.empty() ? history->model_digest : stored->model_digest;
     if (model != facts.model_digest) {
@@ -48,7 +56,6 @@ std::optional<EvaluatedMethod> searched_method(
             "stage \"{}\" is not complete: its factors are the best so far, and may change\n",
             stage->name);
     }
-    const coordinator::BestRecord& best = stored->best;
     return EvaluatedMethod{"searched", best.factors, best.start_tokens, best.attention_scale};
 }
 

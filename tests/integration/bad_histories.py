@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from bad_input import (
     AS_BEGUN,
+    EVALUATE,
     EXIT_BAD_FILE,
     EXIT_CONFIGURATION,
     EXIT_IN_USE,
     EXIT_SYSTEM,
+    EXIT_USAGE,
     NEW_HISTORY,
     SEARCH,
     Case,
@@ -286,5 +288,13 @@ STATUS = [
         NEW_HISTORY,
         flipped_score,
         ("status", "run", "--json"),
+    ),
+    Case(
+        "`evaluate` of a run on a model with other rotary pairs",
+        EXIT_USAGE,
+        ('--methods searched: stage "long" has 16 factors; the model has 8 rotary pairs',),
+        "evaluate the run's model, or give `--methods` without `searched`",
+        words=EVALUATE,
+        environment={"LONGROPE_EVALUATOR_SYNTHETIC_DIMENSIONS": "8"},
     ),
 ]
