@@ -18,6 +18,7 @@
 #include "cli/standard_error.hpp"
 #include "cli/waiting_stage.hpp"
 #include "coordinator/history_file.hpp"
+#include "evaluator/evaluator.hpp"
 #include "evaluator/model/model_config.hpp"
 #include "genome/attention_scale.hpp"
 #include "genome/named_baselines.hpp"
@@ -48,6 +49,7 @@ struct Source {
     coordinator::Configuration configuration;
     std::optional<coordinator::RunHistory> history;
     std::filesystem::path history_file;  ///< there or not; empty: no run
+    std::string missing_inputs{};        ///< as the function of that name says
 };
 
 /// Refuses to write over what is read, or over a file that is there without --force.
@@ -78,7 +80,8 @@ Source source_of_history(const std::filesystem::path& file,
     coordinator::RunHistory history = read_present_history(file);
     coordinator::Configuration configuration = configuration_of(history, file, overrides);
     configuration.run.directory = file.has_parent_path() ? file.parent_path().string() : ".";
-    return {std::move(configuration), std::move(history), file};
+    std::string missing = missing_inputs(history, file, configuration);
+    return {std::move(configuration), std::move(history), file, std::move(missing)};
 }
 
 /// The settings of a run's configuration file or history, or defaults; flags win either way.
@@ -125,12 +128,21 @@ const coordinator::StageSettings* evaluated_stage(const cxxopts::ParseResult& pa
 }
 
 /// @throws StageWaits, as a search ends, if the model of the stage is still to be made
+/// @throws EvaluatorError if the stage has begun, so that its model is somewhere
 void require_stage_model(const coordinator::Configuration& configuration,
-                         const coordinator::StageSettings& stage,
-                         const std::filesystem::path& history) {
+                         const coordinator::StageSettings& stage, const Source& source) {
     if (is_model_there(stage.model)) return;
+    const auto& history = source.history;
+    if (history && std::ranges::find(history->stages, stage.name,
+                                     &coordinator::StageHistory::name) != history->stages.end()) {
+        throw evaluator::EvaluatorError{fmt::format(
+            "{} has no config.json, and stage \"{}\" began with this model: from another "
+            "folder, say with --model where it is",
+            stage.model, stage.name)};
+    }
     const auto index = static_cast<std::size_t>(&stage - configuration.stages.data());
-    throw StageWaits{waiting_text(configuration, index, history).substr(1)};  // begins a line
+    throw StageWaits{
+        waiting_text(configuration, index, source.history_file).substr(1)};  // begins a line
 }
 
 /// Takes the weights of the stage; the window stays that of the run's model.
@@ -304,14 +316,16 @@ std::uint64_t EvaluationPlan::tokens_read(std::size_t column) const {
     return read - (facts.begin_with_bos ? 1 : 0);
 }
 
-EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
+namespace {
+
+/// Reads model and documents.
+EvaluationPlan plan_of(const cxxopts::ParseResult& parsed, const Source& source) {
     EvaluationPlan plan;
-    auto [configuration, history, history_file] = source_of(parsed);
-    plan.configuration = std::move(configuration);
+    plan.configuration = source.configuration;
     check_outputs(parsed, plan.configuration);
     const coordinator::StageSettings* stage = evaluated_stage(parsed, plan.configuration);
     if (stage != nullptr && !stage->model.empty() && parsed.count("model") == 0) {
-        require_stage_model(plan.configuration, *stage, history_file);
+        require_stage_model(plan.configuration, *stage, source);
         plan.stage_model = stage->model;
         take_stage_model(plan.configuration, stage->model);
     }
@@ -344,9 +358,20 @@ EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
         throw UsageError{
             "--per-token: losses per token are of whole documents; leave out --window"};
     }
-    plan.methods = evaluated_methods(parsed, plan, history, stage);
+    plan.methods = evaluated_methods(parsed, plan, source.history, stage);
     choose_documents(plan, document_limit(parsed));
     return plan;
+}
+
+}  // namespace
+
+EvaluationPlan plan_evaluation(const cxxopts::ParseResult& parsed) {
+    const Source source = source_of(parsed);
+    try {
+        return plan_of(parsed, source);
+    } catch (const evaluator::EvaluatorError& error) {
+        throw evaluator::EvaluatorError{error.what() + source.missing_inputs};
+    }
 }
 
 }  // namespace longrope::cli

@@ -225,6 +225,31 @@ void add_export_flags(cxxopts::Options& options) {
     input("original-window", "tokens (default or 0: of the model)", text());
 }
 
+namespace {
+
+/// Reads the model and the facts of the documents, for lists that are known.
+void read_inputs(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
+    if (plan.configuration.evaluator.backend != "synthetic") {
+        plan.model = evaluator::read_model_config(plan.configuration.model.path);
+    } else if (plan.format == ExportFormat::hugging_face || plan.format == ExportFormat::vllm) {
+        throw UsageError{fmt::format("--format {}: the synthetic backend has no model folder",
+                                     parsed["format"].as<std::string>())};
+    }
+    if (plan.format == ExportFormat::csv && !plan.rope.short_list.is_ones) {
+        throw UsageError{
+            fmt::format("--format csv: a file holds one list; leave out the short one ({}), or "
+                        "export it by itself",
+                        plan.rope.short_list.origin)};
+    }
+    settle_list_for_short_texts(plan, parsed.count("factors") > 0);
+    check_model(plan);
+    settle_start_tokens(parsed, plan);
+    tell_other_weights(plan);
+    choose_documents(parsed, plan);
+}
+
+}  // namespace
+
 ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
     ExportPlan plan;
     plan.format = format_of(parsed);
@@ -261,23 +286,11 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
         if (parsed.count("repair") > 0) throw UsageError{"--repair goes with --factors"};
         export_from_run(parsed, plan);
     }
-    if (plan.configuration.evaluator.backend != "synthetic") {
-        plan.model = evaluator::read_model_config(plan.configuration.model.path);
-    } else if (plan.format == ExportFormat::hugging_face || plan.format == ExportFormat::vllm) {
-        throw UsageError{fmt::format("--format {}: the synthetic backend has no model folder",
-                                     parsed["format"].as<std::string>())};
+    try {
+        read_inputs(parsed, plan);
+    } catch (const evaluator::EvaluatorError& error) {
+        throw evaluator::EvaluatorError{error.what() + plan.missing_inputs};
     }
-    if (plan.format == ExportFormat::csv && !plan.rope.short_list.is_ones) {
-        throw UsageError{
-            fmt::format("--format csv: a file holds one list; leave out the short one ({}), or "
-                        "export it by itself",
-                        plan.rope.short_list.origin)};
-    }
-    settle_list_for_short_texts(plan, imported);
-    check_model(plan);
-    settle_start_tokens(parsed, plan);
-    tell_other_weights(plan);
-    choose_documents(parsed, plan);
     return plan;
 }
 

@@ -24,6 +24,7 @@ struct ExportPlan {
     bool replace = false;                         ///< a file that exists
     coordinator::Configuration configuration;     ///< model, documents and evaluator settings
     std::string stage_model;                      ///< weights of the stage's own; empty: the run's
+    std::string missing_inputs;                   ///< as the function of that name says
     std::optional<evaluator::ModelConfig> model;  ///< none: the synthetic backend
     RopeExport rope;
     std::uint32_t dropped_long = 0;  ///< start tokens that the lists had and the export has not

@@ -113,6 +113,7 @@ void export_from_run(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
             stage.name);
     }
     if (parsed.count("model") == 0) take_stage_weights(plan, stage.name);
+    plan.missing_inputs = missing_inputs(history, file, plan.configuration);
     RopeExport& rope = plan.rope;
     rope.objective = objective_of(plan.configuration, stage.name);
     plan.configuration.stages.clear();  // the weights of the others do not matter

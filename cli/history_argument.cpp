@@ -3,13 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "cli/arguments.hpp"
+#include "cli/run_inputs.hpp"
 #include "coordinator/history_file.hpp"
+#include "evaluator/input_file.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -65,6 +68,32 @@ coordinator::Configuration configuration_of(const coordinator::RunHistory& histo
     return coordinator::parse_configuration(
         history.configuration, fmt::format("{}, attribute configuration", file.string()),
         overrides);
+}
+
+std::string missing_inputs(const coordinator::RunHistory& history,
+                           const std::filesystem::path& file,
+                           const coordinator::Configuration& configuration) {
+    if (configuration.evaluator.backend == "synthetic") return "";
+    const coordinator::Configuration own = configuration_of(history, file, {});
+    const std::string& model = configuration.model.path;
+    const bool is_own_model =
+        model == own.model.path ||
+        std::ranges::find(own.stages, model, &coordinator::StageSettings::model) !=
+            own.stages.end();
+    std::string text;
+    if (is_own_model && !is_model_there(model)) {
+        text += fmt::format(
+            "\n{} names the model as \"{}\": from another folder, say with --model where it is",
+            file.string(), model);
+    }
+    const std::string& documents = configuration.documents.path;
+    if (documents == own.documents.path && !evaluator::is_there(documents)) {
+        text += fmt::format(
+            "\n{} names the documents as \"{}\": from another folder, say with --documents where "
+            "they are",
+            file.string(), documents);
+    }
+    return text;
 }
 
 coordinator::RunHistory read_present_history(const std::filesystem::path& file) {

@@ -29,6 +29,14 @@ namespace longrope::cli {
     const coordinator::RunHistory& history, const std::filesystem::path& file,
     const std::vector<coordinator::Override>& overrides);
 
+/// What to add to an error about model or documents: of those that the history names and that are
+/// not there, the flag that names them anew. Its paths count from where the search was started.
+/// @param configuration  what is used, with all overrides
+/// @returns lines, each after a line break; nothing if nothing of the history's is missing
+[[nodiscard]] std::string missing_inputs(const coordinator::RunHistory& history,
+                                         const std::filesystem::path& file,
+                                         const coordinator::Configuration& configuration);
+
 /// @throws coordinator::HistoryError if there is none, or it cannot be read
 [[nodiscard]] coordinator::RunHistory read_present_history(const std::filesystem::path& file);
 

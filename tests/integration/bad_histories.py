@@ -32,6 +32,7 @@ from spoiled_files import (
     link_to_itself,
     newer_history,
     pipe_instead,
+    removed,
     replaced,
     truncated,
     value,
@@ -207,6 +208,24 @@ MODEL_HISTORY = [
         words=(*SEARCH, "--iterations", "1", "--backend", "reference"),
         checked=False,
         begun=True,
+    ),
+    *(
+        Case(
+            f"`{words[0]}` of a run whose {what} in the history is not there",
+            EXIT_BAD_FILE,
+            (f'run/search.h5 names the {what} as "{name}"', f"say with {flag} where"),
+            f"give `{flag}`, or run it where the search was started",
+            removed(name),
+            words=words,
+        )
+        for what, name, flag in (
+            ("model", "model", "--model"),
+            ("documents", "documents.h5", "--documents"),
+        )
+        for words in (
+            ("evaluate", "run"),
+            ("export", "run", "--format", "json", "--output", "made"),
+        )
     ),
 ]
 
