@@ -19,6 +19,7 @@
 
 #include "cli/history_argument.hpp"
 #include "cli/json_text.hpp"
+#include "cli/run_inputs.hpp"
 #include "cli/search_result.hpp"
 #include "cli/seen_run.hpp"
 #include "cli/waiting_stage.hpp"
@@ -99,6 +100,13 @@ std::optional<std::size_t> waiting_stage(const SeenRun& run,
     return static_cast<std::size_t>(waits - stages.begin());
 }
 
+/// What the state is due to, as far as can be seen from here and now.
+std::string reason_now(const SeenRun& run, const std::optional<Configuration>& configuration) {
+    const auto index = waiting_stage(run, configuration);
+    if (!index || !is_model_there(configuration->stages[*index].model)) return state_reason(run);
+    return arrived_text(configuration->stages[*index]);
+}
+
 /// Lengths are whole numbers; JSON is to show them as such.
 boost::json::value tokens(double length) {
     const bool whole = length == std::floor(length) && std::abs(length) < 0x1p53;
@@ -150,8 +158,8 @@ void print_text(const SeenRun& run, const fs::path& file) {
     const RunHistory& history = run.history;
     const auto configuration = known_configuration(history, file);
     std::cout << fmt::format("{}: {}\nbegun {}, stored {}, starts {}, numerics {}\n",
-                             state_name(run), state_reason(run), history.created, history.updated,
-                             history.starts, history.numerics_class);
+                             state_name(run), reason_now(run, configuration), history.created,
+                             history.updated, history.starts, history.numerics_class);
     if (!run.last_logged.empty()) {
         std::cout << fmt::format("{} ends with: {}\n", log_beside(file).string(), run.last_logged);
     }
@@ -170,8 +178,9 @@ void print_text(const SeenRun& run, const fs::path& file) {
     for (const StageHistory& stage : history.stages) {
         if (stage.complete) std::cout << stage_result_text(stage);
     }
-    if (const auto stage = waiting_stage(run, configuration)) {
-        std::cout << waiting_text(*configuration, *stage, file);
+    const auto waiting = waiting_stage(run, configuration);
+    if (waiting && !is_model_there(configuration->stages[*waiting].model)) {
+        std::cout << waiting_text(*configuration, *waiting, file);
     }
     std::cout.flush();
 }
@@ -236,17 +245,23 @@ void print_json(const SeenRun& run, const fs::path& file) {
                            {"faults", worker.faults},
                            {"busy_seconds", worker.busy_seconds}});
     }
-    boost::json::object report{
-        {"state", state_name(run)},     {"reason", state_reason(run)},
-        {"run_uuid", history.run_uuid}, {"created", history.created},
-        {"updated", history.updated},   {"starts", history.starts},
-        {"seed", history.seed},         {"numerics_class", history.numerics_class},
-        {"stages", std::move(stages)},  {"stages_to_come", std::move(to_come)},
-        {"workers", std::move(workers)}};
+    boost::json::object report{{"state", state_name(run)},
+                               {"reason", reason_now(run, configuration)},
+                               {"last_logged", run.last_logged},
+                               {"run_uuid", history.run_uuid},
+                               {"created", history.created},
+                               {"updated", history.updated},
+                               {"starts", history.starts},
+                               {"seed", history.seed},
+                               {"numerics_class", history.numerics_class},
+                               {"stages", std::move(stages)},
+                               {"stages_to_come", std::move(to_come)},
+                               {"workers", std::move(workers)}};
     if (const auto index = waiting_stage(run, configuration)) {
         const StageSettings& stage = configuration->stages[*index];
         report["waiting_for"] = {{"stage", stage.name},
                                  {"model", stage.model},
+                                 {"model_is_there", is_model_there(stage.model)},
                                  {"command", finetune_command(*configuration, *index, file)}};
     }
     std::cout << json_line(report) << std::flush;

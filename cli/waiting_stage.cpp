@@ -59,6 +59,13 @@ std::string finetune_command(const coordinator::Configuration& configuration, st
     return command;
 }
 
+std::string arrived_text(const coordinator::StageSettings& stage) {
+    return fmt::format(
+        "stage \"{}\" waited for its model {}, which is there now: start the same "
+        "command again",
+        stage.name, stage.model);
+}
+
 std::string waiting_text(const coordinator::Configuration& configuration, std::size_t stage,
                          const std::filesystem::path& history) {
     const coordinator::StageSettings& settings = configuration.stages.at(stage);

@@ -38,6 +38,9 @@ struct TrainingStep {
 [[nodiscard]] std::string finetune_command(const coordinator::Configuration& configuration,
                                            std::size_t stage, const std::filesystem::path& history);
 
+/// What to do about a stage whose model has come since the search waits for it, in a sentence.
+[[nodiscard]] std::string arrived_text(const coordinator::StageSettings& stage);
+
 /// What to do about a stage whose model does not exist yet.
 [[nodiscard]] std::string waiting_text(const coordinator::Configuration& configuration,
                                        std::size_t stage, const std::filesystem::path& history);

@@ -104,6 +104,14 @@ class Campaign(unittest.TestCase):
         self.assertIn(f"Make it with\n  {command}\n", said)
 
         run.make_model()
+        status, said = self.program(run, "status", "run")
+        arrived = 'stage "longer" waited for its model tuned, which is there now: start the same'
+        self.assertIn(f"waiting: {arrived} command again\n", said)
+        self.assertNotIn("finetune.py", said)
+        report = json.loads(self.program(run, "status", "--json", "run")[1])
+        self.assertEqual(report["state"], "waiting")
+        self.assertIn(arrived, report["reason"])
+        self.assertIs(report["waiting_for"]["model_is_there"], True)
         run.complete()
         reference = self.finished()
         places = {"/@state_reason", "/@program_commit"}

@@ -95,6 +95,9 @@ class FullDisk(StatusTest):
         said = run_program("status", "run", folder=run.folder).stdout
         self.assertIn("interrupted: no coordinator is at work", said)
         self.assertRegex(said, r"run/log.txt ends with: \S+  error: .*No space left on device")
+        report = json.loads(run_program("status", "run", "--json", folder=run.folder).stdout)
+        self.assertIn(report["last_logged"], said)
+        self.assertIn("No space left on device", report["last_logged"])
 
 
 class Progress(StatusTest):
