@@ -9,16 +9,20 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 
 from interrupted_run import Interruption, calls, watched
 from search_run import (
     EXIT_DONE,
+    EXIT_WAITING,
     PATIENCE_SECONDS,
+    REPOSITORY,
     Configuration,
     SearchRun,
     hanging,
@@ -130,6 +134,45 @@ class Progress(StatusTest):
         self.assertIn(": 2 generations, ", said.stdout)
         report = run_program("status", "--json", str(file), folder=self.folder).stdout
         self.assertNotIn("generations_total", report)
+
+
+class Keys(StatusTest):
+    """The pages have every key that --json prints, and no other."""
+
+    def test_the_pages_have_the_keys_that_are_printed(self) -> None:
+        run = self.new_run(synthetic_search(documents=1, iterations=1))
+        later = {"name": "later", "target_tokens": 4096, "base": "long", "model": "tuned"}
+        with (run.folder / "search.toml").open("a") as file:
+            file.write(to_toml({"stage": later}))
+        self.assertEqual(run.run(), EXIT_WAITING, run.said())
+        for page, words in (
+            ("status.md", ("status", "run", "--json")),
+            ("search.md", ("search", "search.toml", "--check", "--json")),
+        ):
+            with self.subTest(page):
+                printed = run_program(*words, folder=run.folder)
+                self.assertEqual(printed.returncode, EXIT_DONE, printed.stderr)
+                self.assertEqual(documented_keys(page), keys_of(json.loads(printed.stdout)))
+
+
+def documented_keys(page: str) -> set[str]:
+    """The words between backticks in the first column of the table of keys."""
+    _, _, table = (REPOSITORY / "docs" / page).read_text(encoding="utf-8").partition("| key |")
+    rows = re.findall(r"^\| (`.*?) \|", table.partition("\n\n")[0], re.MULTILINE)
+    return {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
+
+
+def keys_of(value: Any, place: str = "") -> set[str]:
+    """stages[].name, say, of everything beneath a value."""
+    keys: set[str] = set()
+    if isinstance(value, dict):
+        for key, beneath in value.items():
+            inner = f"{place}.{key}".lstrip(".")
+            keys |= {inner} | keys_of(beneath, inner)
+    elif isinstance(value, list):
+        for entry in value:
+            keys |= keys_of(entry, f"{place}[]")
+    return keys
 
 
 if __name__ == "__main__":
