@@ -168,7 +168,8 @@ void check_run_directory(const fs::path& directory) {
     std::error_code error;
     fs::path existing = fs::absolute(directory, error).lexically_normal();
     fs::file_status status = fs::status(existing, error);
-    while (status.type() == fs::file_type::not_found && existing.has_relative_path()) {
+    while (status.type() == fs::file_type::not_found && !fs::is_symlink(existing) &&
+           existing.has_relative_path()) {
         existing = existing.parent_path();
         status = fs::status(existing, error);
     }
@@ -177,6 +178,10 @@ void check_run_directory(const fs::path& directory) {
             fmt::format("run.directory = \"{}\": {} {}: use another --run-directory",
                         directory.string(), existing.string(), found)};
     };
+    if (status.type() == fs::file_type::not_found && fs::is_symlink(existing)) {
+        refuse(fmt::format("is a link to {}, which does not exist",
+                           fs::read_symlink(existing).string()));
+    }
     if (error) refuse("cannot be a folder: " + error.message());
     if (!fs::is_directory(status)) refuse("is not a folder");
     if (::access(existing.c_str(), W_OK | X_OK) != 0) refuse("cannot be written by this user");

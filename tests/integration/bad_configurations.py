@@ -10,6 +10,7 @@ from spoiled_files import (
     edit,
     folder_instead,
     link_to_itself,
+    link_to_nothing,
     next_stage,
     pipe_instead,
     replaced,
@@ -359,6 +360,13 @@ CONFIGURATION = [
         ('run.directory = "run": ', "run is not a folder: use another --run-directory"),
         "take another `--run-directory`",
         content("run", b""),
+    ),
+    Case(
+        "a run directory that is a link to nothing",
+        EXIT_CONFIGURATION,
+        ('run.directory = "run": ', "run is a link to scratch, which does not exist: use another"),
+        "make the folder it leads to, or take another `--run-directory`",
+        link_to_nothing("run", "scratch"),
     ),
     Case(
         "a run directory that is a link to itself",

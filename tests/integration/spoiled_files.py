@@ -112,6 +112,13 @@ def pipe_instead(name: str) -> Spoil:
     return replace
 
 
+def link_to_nothing(name: str, target: str) -> Spoil:
+    def link(folder: Path) -> None:
+        (folder / name).symlink_to(target)
+
+    return link
+
+
 def link_to_itself(name: str) -> Spoil:
     """A link that leads to itself: a file that nobody can read, root neither."""
 
