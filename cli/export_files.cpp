@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/export_files.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "cli/arguments.hpp"
 #include "cli/factors_file.hpp"
@@ -15,6 +21,7 @@
 #include "cli/standard_error.hpp"
 #include "cli/stop_signals.hpp"
 #include "coordinator/atomic_file.hpp"
+#include "coordinator/file_descriptor.hpp"
 #include "evaluator/model/json_file.hpp"
 
 namespace longrope::cli {
@@ -23,6 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uintmax_t largest_config_bytes = 16U << 20U;
+constexpr std::size_t copied_at_once = 4U << 20U;
 
 void write_text(const fs::path& file, const std::string& text) {
     coordinator::write_file_atomically(file, std::as_bytes(std::span{text}));
@@ -31,6 +39,29 @@ void write_text(const fs::path& file, const std::string& text) {
 boost::json::object read_json(const fs::path& file) {
     return evaluator::parse_json_object(evaluator::read_text_file(file, largest_config_bytes),
                                         file.string());
+}
+
+/// Unlike the library's function it has the system's reason of a write that fails.
+void write_copy(const fs::path& from, const fs::path& to) {
+    const coordinator::FileDescriptor source{::open(from.c_str(), O_RDONLY | O_CLOEXEC),
+                                             fmt::format("open {}", from.string())};
+    struct stat status {};
+    if (::fstat(source.get(), &status) != 0) {
+        coordinator::throw_errno(fmt::format("stat {}", from.string()));
+    }
+    const std::string writing = fmt::format("write {}", to.string());
+    coordinator::FileDescriptor target{
+        ::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, status.st_mode & 0777U),
+        writing};
+    std::vector<std::byte> block(copied_at_once);
+    while (true) {
+        const ssize_t count = ::read(source.get(), block.data(), block.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) coordinator::throw_errno(fmt::format("read {}", from.string()));
+        if (count == 0) break;
+        target.write_all(std::span{block}.first(static_cast<std::size_t>(count)), writing);
+    }
+    target.close(writing);
 }
 
 constexpr const char* tokenizer_file = "tokenizer_config.json";
@@ -60,7 +91,7 @@ std::string write_folder(const ExportPlan& plan) {
         if (tokenizer && name == tokenizer_file) continue;
         if (requested_stop()) return "";  // the caller takes it away
         if (plan.copy_weights) {
-            fs::copy_file(entry.path(), plan.output / name);
+            write_copy(entry.path(), plan.output / name);
         } else {
             // A file that is a link itself may stand for one in a cache: the link leads to that.
             fs::create_symlink(fs::canonical(entry.path()), plan.output / name);

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from bad_input import EVALUATE, EVALUATE_MODEL, EXIT_USAGE, Case
+from bad_input import EVALUATE, EVALUATE_MODEL, EXIT_SYSTEM, EXIT_USAGE, Case
+from bad_surroundings import no_file_longer_than_a_log
 from spoiled_files import content
 
 FACTORS = content("factors.csv", b"1\n" * 16)
 OWN = content("own.csv", b"mine\n")
 EXPORT_FILE = ("export", "run", "--drop-start-tokens", "--format", "csv", "--force", "--output")
+IMPORT = ("export", "--model", "model", "--factors", "factors.csv", "--target-tokens", "512")
 IMPORT_FILE = (
-    *("export", "--model", "model", "--factors", "factors.csv", "--target-tokens", "512"),
+    *IMPORT,
     *("--documents", "documents.h5", "--format", "json", "--force", "--output"),
 )
 ANOTHER_NAME = "give another name"
@@ -126,6 +128,15 @@ OUTPUTS = [
         FACTORS,
         (*IMPORT_FILE, "model/config.json"),
         kept=("model/config.json",),
+    ),
+    Case(
+        "`export --copy` where the weights do not fit",
+        EXIT_SYSTEM,
+        ("cannot write made/", ": File too large (errno 27)"),
+        "do what the system's message says",
+        FACTORS,
+        (*IMPORT, "--copy", "--output", "made"),
+        surroundings=no_file_longer_than_a_log,
     ),
 ]
 
