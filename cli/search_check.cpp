@@ -185,6 +185,10 @@ void check_run_directory(const fs::path& directory) {
     if (error) refuse("cannot be a folder: " + error.message());
     if (!fs::is_directory(status)) refuse("is not a folder");
     if (::access(existing.c_str(), W_OK | X_OK) != 0) refuse("cannot be written by this user");
+    existing = directory / "search.h5";
+    if (fs::is_symlink(existing, error)) {
+        refuse("is a link, which a snapshot would replace by a file; the folder may be one");
+    }
 }
 
 ExitCode check_search(const coordinator::Configuration& configuration, const EstimatedJob& job,

@@ -369,6 +369,17 @@ CONFIGURATION = [
         link_to_nothing("run", "scratch"),
     ),
     Case(
+        "a history that is a link",
+        EXIT_CONFIGURATION,
+        (
+            'run.directory = "run": run/search.h5 is a link, which a snapshot would replace by a file',
+        ),
+        "put the history into the run directory, or make that the link",
+        all_of(
+            lambda folder: (folder / "run").mkdir(), link_to_nothing("run/search.h5", "elsewhere")
+        ),
+    ),
+    Case(
         "a run directory that is a link to itself",
         EXIT_CONFIGURATION,
         ('run.directory = "run": ', "run cannot be a folder: Too many levels of symbolic links"),

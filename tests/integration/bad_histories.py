@@ -85,6 +85,7 @@ HISTORY = [
         ("cannot open run/search.h5: ", "errno"),
         "do what the system's message says",
         link_to_itself("run/search.h5"),
+        words=("status", "run"),
     ),
     Case(
         "an HDF5 file of another kind",

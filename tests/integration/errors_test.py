@@ -396,7 +396,10 @@ class Json(unittest.TestCase):
         cores = self.read("devices", "--json")["cores"]
         self.assertEqual(cores, len(os.sched_getaffinity(0)))
         # Where OpenMP's run time would bind the program to one core before it begins.
-        for settings in ({"OMP_PROC_BIND": "true"}, {"OMP_PLACES": "cores", "OMP_PROC_BIND": "spread"}):
+        for settings in (
+            {"OMP_PROC_BIND": "true"},
+            {"OMP_PLACES": "cores", "OMP_PROC_BIND": "spread"},
+        ):
             with mock.patch.dict(os.environ, settings):
                 self.assertEqual(self.read("devices", "--json")["cores"], cores, settings)
 
@@ -442,7 +445,6 @@ class Output(unittest.TestCase):
                     )
                     self.assertEqual(ended.returncode, EXIT_SYSTEM, ended.stderr)
                     self.assertIn("longrope: cannot write standard output: ", ended.stderr)
-
 
     def ended(self, run: SearchRun, *words: str, stderr: Any) -> int:
         """Exit status of the program, whose words go where they are lost."""

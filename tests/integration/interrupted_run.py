@@ -96,9 +96,7 @@ def calls(run: SearchRun) -> list[Call]:
     if not call_list(run).exists():
         return []
     words = [line.split(" ", 3) for line in call_list(run).read_text().splitlines()]
-    return [
-        Call(int(number), float(time), name, Path(path)) for number, time, name, path in words
-    ]
+    return [Call(int(number), float(time), name, Path(path)) for number, time, name, path in words]
 
 
 def call_at(run: SearchRun, number: int) -> Call | None:

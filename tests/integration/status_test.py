@@ -31,6 +31,7 @@ from search_run import (
     run_program,
     synthetic_search,
     to_toml,
+    wait_until,
 )
 
 EXIT_SYSTEM_ERROR = 1
@@ -134,6 +135,30 @@ class Progress(StatusTest):
         self.assertIn(": 2 generations, ", said.stdout)
         report = run_program("status", "--json", str(file), folder=self.folder).stdout
         self.assertNotIn("generations_total", report)
+
+
+class Watching(StatusTest):
+    def test_status_is_printed_again_until_the_search_ends(self) -> None:
+        run = self.new_run(hanging(synthetic_search(documents=1), 20))
+        run.start()
+        run.wait_for_scores(5)
+        printed = self.folder / "printed"
+        with printed.open("w") as out:
+            watch = subprocess.Popen(
+                [str(program()), "status", "run", "--watch"],
+                cwd=run.folder,
+                env=job_environment(),
+                stdout=out,
+            )
+        self.addCleanup(watch.kill)
+        states = re.compile(r"^(running|stopped early): ", re.MULTILINE)
+        wait_until(lambda: len(states.findall(printed.read_text())) >= 2, "it is printed twice")
+        assert run.job is not None
+        run.job.terminate()
+        run.finish()
+        self.assertEqual(watch.wait(PATIENCE_SECONDS), EXIT_DONE)
+        self.assertEqual(set(states.findall(printed.read_text())[:2]), {"running"})
+        self.assertEqual(states.findall(printed.read_text())[-1], "stopped early")
 
 
 class Keys(StatusTest):

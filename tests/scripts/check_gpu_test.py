@@ -73,7 +73,11 @@ class CheckGpuTest(unittest.TestCase):
         return subprocess.run(
             [ROOT / "scripts" / "check_gpu.sh", "--packed", archive, "--output", report],
             env=os.environ
-            | {"PATH": f"{self.bin}:{os.environ['PATH']}", "STAND_INS": str(self.folder), "SLOW": ""}
+            | {
+                "PATH": f"{self.bin}:{os.environ['PATH']}",
+                "STAND_INS": str(self.folder),
+                "SLOW": "",
+            }
             | settings,
             capture_output=True,
             text=True,
