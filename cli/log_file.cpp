@@ -41,13 +41,11 @@ LogFile::~LogFile() {
 }
 
 void LogFile::append(const std::string& line) {
-    {
-        const std::lock_guard lock{mutex_};
-        waiting_ +=
-            fmt::format("{}  {}\n", coordinator::iso_8601(coordinator::utc_nanoseconds()), line);
-        tell_failure();
-    }
+    const std::lock_guard lock{mutex_};
+    waiting_ +=
+        fmt::format("{}  {}\n", coordinator::iso_8601(coordinator::utc_nanoseconds()), line);
     changed_.notify_all();
+    tell_failure();
 }
 
 void LogFile::drain() {

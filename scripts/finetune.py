@@ -38,7 +38,7 @@ def train(plan: Plan, arguments: argparse.Namespace, begun: float) -> int:
     import torch.distributed as dist
     from finetune_training import Training, duration, say
 
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = finetune_plan.processes_of_job()
     process = int(os.environ.get("RANK", "0"))
     plan.settings.accumulation(processes)  # before anything is loaded
     if arguments.threads:
@@ -163,7 +163,6 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--processes",
         type=positive,
-        default=int(os.environ.get("WORLD_SIZE", "1")),
         metavar="N",
         help="with --check: over how many the batch is to be shared (default: those of torchrun)",
     )
@@ -197,6 +196,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.ahead and not arguments.check:
         parser.error("--ahead goes with --check")
+    if arguments.processes and not arguments.check:
+        parser.error("--processes goes with --check; torchrun says how many train")
     try:
         if arguments.ahead:
             left = finetune_plan.check_ahead(arguments)

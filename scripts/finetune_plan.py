@@ -68,9 +68,14 @@ class Inputs:
         }
 
 
+def processes_of_job() -> int:
+    """How many torchrun started; one without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def read_inputs(arguments: argparse.Namespace, model: Path) -> Inputs:
     settings = read_settings(arguments.config, arguments.set)
-    settings.accumulation(arguments.processes)
+    settings.accumulation(arguments.processes or processes_of_job())
     facts = read_facts(model)
     file = arguments.documents or (Path(settings.documents) if settings.documents else None)
     if file is None:

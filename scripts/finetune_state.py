@@ -219,7 +219,7 @@ def publish_checkpoint(unfinished: Path, folder: Path, step: int) -> None:
 
 WEIGHTS = {
     *(".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5"),
-    *(".msgpack", ".npz", ".onnx", ".ot"),
+    *(".msgpack", ".npz", ".onnx", ".onnx_data", ".ot"),
 }
 
 
@@ -230,7 +230,7 @@ def companions(base: Path) -> list[Path]:
         file
         for file in sorted(base.iterdir())
         if file.is_file()
-        and file.suffix not in WEIGHTS
+        and not WEIGHTS.intersection(suffix.lower() for suffix in file.suffixes)
         and not file.name.endswith(".index.json")
         and not file.name.startswith(".")
         and file.name != "config.json"

@@ -133,7 +133,7 @@ while [ $# -gt 0 ]; do
                 --partition | -p) PARTITION=$value ;;
                 --account | -A) ACCOUNT=$value ;;
             esac ;;
-        --gpus | -G* | --gpus-per-task | --gpus-per-socket) wrong_usage "$word: use --gpus-per-node; a rank takes one of its node" ;;
+        --gpus | -G* | --gpus-per-[!n]* | --tres-per-*) wrong_usage "$word: use --gpus-per-node; a rank takes one of its node" ;;
         --gres)
             [[ $word == *=* ]] || { [ $# -gt 0 ] && word+="=$1" && shift; } || wrong_usage "$word needs a value"
             [[ ! ${word#*=} =~ (^|,)(gres[:/])?gpu([:=,]|$) ]] || wrong_usage "$word: use --gpus-per-node"

@@ -343,9 +343,19 @@ class SlowDisk(StorageTest):
         self.assertGreater(time.monotonic() - begin, silence)
         self.assertIsNone(run.job.poll(), "it waits for its log")
         logged = b""
-        while run.job.poll() is None:
+
+        def read_what_there_is() -> None:
+            nonlocal logged
             with contextlib.suppress(BlockingIOError):
-                logged += os.read(pipe, 65536)
+                while True:
+                    logged += os.read(pipe, 65536)
+
+        def ends() -> bool:
+            read_what_there_is()
+            return run.job.poll() is not None
+
+        wait_until(ends, "the search ends")
+        read_what_there_is()
         run.expect_silence()
         self.assertNotIn("is lost", run.said())
         self.assertNotIn("no word from the coordinator", run.said())
