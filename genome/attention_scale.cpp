@@ -9,12 +9,6 @@
 #include <system_error>
 
 namespace longrope::genome {
-namespace {
-
-constexpr double least_constant = 0.01;
-constexpr double most_constant = 100.0;
-
-}  // namespace
 
 std::optional<AttentionScale> AttentionScale::parse(std::string_view text) {
     if (text == "su") return AttentionScale{Rule::su, 1.0};
@@ -23,8 +17,12 @@ std::optional<AttentionScale> AttentionScale::parse(std::string_view text) {
     double constant = 0.0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), constant);
     if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (!(constant >= least_constant && constant <= most_constant)) return std::nullopt;
+    if (!accepts(constant)) return std::nullopt;
     return AttentionScale{Rule::constant, constant};
+}
+
+bool AttentionScale::accepts(double number) noexcept {
+    return number >= 0.01 && number <= 100.0;
 }
 
 std::string_view AttentionScale::accepted() noexcept {

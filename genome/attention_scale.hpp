@@ -21,6 +21,8 @@ public:
     /// @param text  "su", "yarn", "none" or a number of 0.01 to 100
     /// @returns     nothing on any other text
     [[nodiscard]] static std::optional<AttentionScale> parse(std::string_view text);
+    /// Whether it is a number that `parse` accepts: 0.01 to 100.
+    [[nodiscard]] static bool accepts(double number) noexcept;
     /// What `parse` accepts, for messages.
     [[nodiscard]] static std::string_view accepted() noexcept;
 

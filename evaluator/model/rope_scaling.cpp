@@ -11,6 +11,7 @@
 #include "evaluator/evaluator.hpp"
 #include "evaluator/model/config_keys.hpp"
 #include "evaluator/model/json_file.hpp"
+#include "genome/attention_scale.hpp"
 
 namespace longrope::evaluator {
 
@@ -38,13 +39,9 @@ double stretch(const ConfigKeys& section, const ModelConfig& config, std::uint32
                                                static_cast<double>(original));
 }
 
-/// As a candidate's may be, see AttentionScale.
-bool is_attention_scale(double value) {
-    return value >= 0.01 && value <= 100.0;
-}
-
 double attention_scale(const ConfigKeys& section, double inferred) {
-    return section.real("attention_factor", "a number from 0.01 to 100", is_attention_scale)
+    return section
+        .real("attention_factor", "a number from 0.01 to 100", genome::AttentionScale::accepts)
         .value_or(inferred);
 }
 
@@ -61,7 +58,7 @@ double yarn_attention_scale(const ConfigKeys& section, double factor) {
     const double own = multiplier("mscale");
     const double all = multiplier("mscale_all_dim");
     const double inferred = own > 0.0 && all > 0.0 ? scale(own) / scale(all) : scale(1.0);
-    if (!is_attention_scale(inferred)) {
+    if (!genome::AttentionScale::accepts(inferred)) {
         section.refuse("mscale_all_dim", "with mscale, an attention scale from 0.01 to 100");
     }
     return attention_scale(section, inferred);

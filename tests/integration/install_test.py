@@ -17,9 +17,9 @@ from search_run import (
     DEMO_DOCUMENTS,
     EXIT_DONE,
     PATIENCE_SECONDS,
-    job_environment,
     needs_demo_documents,
     program,
+    run_program,
 )
 
 
@@ -40,16 +40,8 @@ class InstallTest(unittest.TestCase):
         cls.share = cls.prefix / "share" / "longrope"
 
     def run_installed(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.prefix / "bin" / "longrope"), *words],
-            cwd=self.share,
-            env=job_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        installed = self.prefix / "bin" / "longrope"
+        return run_program(*words, folder=self.share, installed=installed)
 
     def test_the_program_and_its_gpu_backend_are_found(self) -> None:
         devices = self.run_installed("devices")

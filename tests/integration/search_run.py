@@ -193,11 +193,15 @@ def job_environment() -> dict[str, str]:
 
 
 def run_program(
-    *words: str, folder: Path, environment: dict[str, str] | None = None
+    *words: str,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    installed: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the program to its end, without mpirun; `environment` is added to ours."""
+    """Runs the program, or a copy of it, to its end, without mpirun; `environment` is added to
+    ours."""
     return subprocess.run(
-        [str(program()), *words],
+        [str(installed or program()), *words],
         cwd=folder,
         env=job_environment() | (environment or {}),
         stdin=subprocess.DEVNULL,
