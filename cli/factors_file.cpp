@@ -194,7 +194,7 @@ private:
 
     [[nodiscard]] double attention_scale(const json::value& value, const char* key) const {
         const double scale = number(value, key);
-        if (genome::AttentionScale::parse(fmt::format("{}", scale))) return scale;
+        if (genome::AttentionScale::accepts(scale)) return scale;
         refuse(fmt::format("{} is {}, expected a number of 0.01 to 100", key,
                            evaluator::shown(value)));
     }
