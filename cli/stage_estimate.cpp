@@ -54,8 +54,11 @@ void estimate_on_cpus(StageEstimate& estimate, const coordinator::Configuration&
     std::uint64_t packed_weights = 0;
     for (const coordinator::ScoredLength& length : estimate.plan.lengths) {
         const auto cost = [&](WeightResidency residency) {
-            return evaluator::estimate_cost(model.config(), length.tokens, precision, threads,
-                                            residency);
+            return evaluator::estimate_cost(model.config(), length.tokens,
+                                            {.precision = precision,
+                                             .threads = threads,
+                                             .weights = residency,
+                                             .stored_weight_bytes = model.stored_weight_bytes()});
         };
         const evaluator::CostEstimate chosen = cost(memory.weights);
         flop += chosen.flop.total() / static_cast<double>(estimate.plan.lengths.size());

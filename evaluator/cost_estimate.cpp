@@ -56,40 +56,39 @@ std::uint64_t count_parameters(const ModelConfig& config) {
            embeddings * hidden * config.vocabulary;
 }
 
-CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, Precision precision,
-                           std::uint32_t threads, WeightResidency residency) {
+CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions, const CpuUse& use) {
     const LayerSizes layer = layer_sizes(config);
     const std::uint64_t hidden = config.hidden_size;
     const std::uint64_t inner = config.intermediate_size;
 
     CostEstimate cost;
     cost.flop = count_flop(config, positions);
-    const std::uint64_t weight_size = precision == Precision::bf16 ? 2 : 4;
+    const std::uint64_t weight_size = use.precision == Precision::bf16 ? 2 : 4;
     const std::uint64_t chunk = std::min<std::uint64_t>(
-        positions, static_cast<std::uint64_t>(cpu::rows_per_thread) * threads);
+        positions, static_cast<std::uint64_t>(cpu::rows_per_thread) * use.threads);
     // The embedding stays in the mapped file; a tied one is packed once more for the projection.
     const std::uint64_t layer_bytes = weight_size * layer.matrices + sizeof(float) * layer.vectors;
     const std::uint64_t head_weights = hidden * config.vocabulary;
     const std::uint64_t head_bytes = weight_size * head_weights;
+    const std::uint64_t head_while_packed = head_bytes + use.stored_weight_bytes * head_weights;
     cost.weight_bytes = sizeof(float) * hidden;
-    if (residency == WeightResidency::streamed) {
-        constexpr std::uint64_t file_size = 2;  // of a weight, as models are published
-        cost.weight_bytes += std::max(layer_bytes + file_size * layer.largest_matrix,
-                                      head_bytes + file_size * head_weights);
+    if (use.weights == WeightResidency::streamed) {
+        cost.weight_bytes += std::max(layer_bytes + use.stored_weight_bytes * layer.largest_matrix,
+                                      head_while_packed);
         cost.packed_weights = config.layers * layer.matrices + head_weights;
     } else {
-        cost.weight_bytes += config.layers * layer_bytes + head_bytes;
+        cost.weight_bytes += std::max(config.layers * layer_bytes + head_bytes, head_while_packed);
     }
     const std::uint64_t tokens_and_losses = 2 + 2;  // each held by the caller too
     cost.document_bytes =
         positions * sizeof(float) * (hidden + config.rotary_dim + tokens_and_losses) +
         cpu::packed_layer_bytes({config.heads, config.kv_heads, config.head_dim},
-                                static_cast<std::int64_t>(positions), precision);
+                                static_cast<std::int64_t>(positions), use.precision);
     const std::uint64_t products = layer.query + 2 * layer.key_value + 2 * inner;
     const std::uint64_t operands = hidden + layer.query + inner;
     cost.work_bytes =
         chunk * (sizeof(float) * products + weight_size * operands) +
-        threads *
+        use.threads *
             cpu::scratch_bytes(config.heads / config.kv_heads, config.head_dim,
                                static_cast<std::int64_t>(std::max({hidden, layer.query, inner})));
     cost.peak_bytes = program_bytes + cost.weight_bytes + cost.document_bytes + cost.work_bytes;

@@ -32,8 +32,9 @@ struct DocumentFlop {
 /// released at once.
 struct CostEstimate {
     DocumentFlop flop;
-    /// Resident: held as long as the evaluator lives. Streamed: the larger of a layer and the
-    /// vocabulary projection, packed, with the file's pages of one matrix in 16 bits.
+    /// Resident: held as long as the evaluator lives, or the vocabulary projection with the file's
+    /// pages where that is more. Streamed: the larger of a layer and the vocabulary projection,
+    /// packed, with the file's pages of one matrix.
     std::uint64_t weight_bytes = 0;
     std::uint64_t packed_weights = 0;  ///< elements that a document packs: 0 if resident
     std::uint64_t document_bytes = 0;  ///< residual stream, rotary table, a layer's keys and values
@@ -41,9 +42,16 @@ struct CostEstimate {
     std::uint64_t peak_bytes = 0;      ///< sum of weights, document, work and program_bytes
 };
 
+/// How an evaluator on a CPU computes.
+struct CpuUse {
+    Precision precision = Precision::f32;
+    std::uint32_t threads = 1;
+    WeightResidency weights = WeightResidency::resident;
+    std::uint64_t stored_weight_bytes = 2;  ///< of one weight in the model's files
+};
+
 /// Cost of a document of `positions` on the CPU backend, from the shapes alone.
 [[nodiscard]] CostEstimate estimate_cost(const ModelConfig& config, std::uint64_t positions,
-                                         Precision precision, std::uint32_t threads,
-                                         WeightResidency residency = WeightResidency::resident);
+                                         const CpuUse& use);
 
 }  // namespace longrope::evaluator

@@ -186,6 +186,14 @@ std::uint64_t ModelFolder::file_bytes() const noexcept {
     return total;
 }
 
+std::uint64_t ModelFolder::stored_weight_bytes() const noexcept {
+    std::uint64_t widest = 0;
+    for (const auto& [name, tensor] : contents_->tensors) {
+        widest = std::max<std::uint64_t>(widest, element_size(tensor->type));
+    }
+    return widest;
+}
+
 void ModelFolder::release_pages() const noexcept {
     for (const SafetensorsFile& file : contents_->files) file.release_pages();
 }

@@ -33,6 +33,8 @@ public:
     [[nodiscard]] std::vector<std::string> tensor_names() const;  ///< ascending
     /// Size of all weight files: what evaluators of a host share of the page cache.
     [[nodiscard]] std::uint64_t file_bytes() const noexcept;
+    /// Bytes of one weight in the files, of the widest type among the tensors.
+    [[nodiscard]] std::uint64_t stored_weight_bytes() const noexcept;
     /// What was read of the weights no longer counts as this process's memory.
     void release_pages() const noexcept;
     /// @throws EvaluatorError if a weight file was written to since it was opened

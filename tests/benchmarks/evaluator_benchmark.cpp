@@ -195,8 +195,12 @@ lb::BenchmarkReport run(const cxxopts::ParseResult& given) {
         for (const std::int64_t positions : lengths(given)) {
             lb::Measurement found = measure(transformer, ops, config, text.tokens(positions),
                                             std::max(1, given["repeat"].as<int>()));
-            const le::CostEstimate cost = le::estimate_cost(
-                config, static_cast<std::uint64_t>(positions), precision, threads, residency);
+            const le::CostEstimate cost =
+                le::estimate_cost(config, static_cast<std::uint64_t>(positions),
+                                  {.precision = precision,
+                                   .threads = threads,
+                                   .weights = residency,
+                                   .stored_weight_bytes = model.stored_weight_bytes()});
             found.precision = name;
             found.flop = cost.flop.total();
             found.estimated_bytes = cost.peak_bytes;

@@ -324,7 +324,7 @@ TEST_CASE("the cost estimate knows the weights that each architecture holds") {
         const auto embedding =
             sizeof(float) * static_cast<std::uint64_t>(shape.vocabulary * shape.hidden);
         CHECK(Transformer{model, *ops}.weight_bytes() ==
-              embedding + estimate_cost(model.config(), 2, Precision::f32, 1).weight_bytes);
+              embedding + estimate_cost(model.config(), 2, {}).weight_bytes);
     }
 }
 
