@@ -203,6 +203,7 @@ void add_export_flags(cxxopts::Options& options) {
     add("format", "hf, vllm, csv or json; gguf says which script writes it",
         text()->default_value("hf"));
     add("output", "folder to make (hf) or file to write", text());
+    add("individual", "export this individual of the stage (default: its choice)", text());
     add("short-stage",
         "stage whose factors are the short list, for up to the original window (default: ones)",
         text());

@@ -107,7 +107,10 @@ void export_from_run(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     const RunHistory history = read_present_history(file);
     plan.configuration = configuration_of(history, file, input_overrides(parsed));
     const StageHistory& stage = long_stage(history, text_of(parsed, "stage"));
-    if (!stage.complete) {
+    std::optional<std::uint32_t> individual;
+    if (parsed.count("individual") > 0) {
+        individual = parse_integer<std::uint32_t>(text_of(parsed, "individual"), "--individual");
+    } else if (!stage.complete) {
         print_error(
             "stage \"{}\" is not complete: its factors are the best so far, and may change\n",
             stage.name);
@@ -117,7 +120,7 @@ void export_from_run(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     RopeExport& rope = plan.rope;
     rope.objective = objective_of(plan.configuration, stage.name);
     plan.configuration.stages.clear();  // the weights of the others do not matter
-    rope.long_list = stage_list(stage);
+    rope.long_list = stage_list(stage, individual);
     rope.theta = stage.theta;
     rope.rotary_dim = 2 * static_cast<std::uint32_t>(rope.long_list.factors.size());
     rope.original_window = static_cast<std::uint64_t>(stage.original_window);
@@ -144,6 +147,9 @@ void export_from_files(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     }
     if (parsed.count("short-stage") > 0) {
         throw UsageError{"--short-stage goes with a run; --short-factors is a file"};
+    }
+    if (parsed.count("individual") > 0) {
+        throw UsageError{"--individual goes with a run: its history has individuals"};
     }
     plan.configuration = folder_configuration(parsed, "longrope export");
     const evaluator::ModelConfig model =

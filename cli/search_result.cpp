@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/score_report.hpp"
+#include "coordinator/final_choice.hpp"
 #include "coordinator/score_table.hpp"
 
 namespace longrope::cli {
@@ -119,6 +120,14 @@ std::string validation_text(const StageHistory& stage) {
     std::string text = fmt::format(
         "Chosen on {} validation documents among the best of the search: {}, perplexity {:.3f}",
         lengths_of(stage.validation).front().count, best->name, best->perplexity);
+    const auto choice = coordinator::final_choice(stage, stage.best.iterations);
+    for (const coordinator::FinalChoice& earlier : coordinator::earlier_choices(stage)) {
+        if (!choice || earlier.mean_nll >= choice->mean_nll) continue;
+        text += fmt::format(
+            "; individual {}, which was chosen after {} iterations, has {:.3f} (export "
+            "--individual {})",
+            earlier.individual, earlier.iterations, earlier.perplexity, earlier.individual);
+    }
     if (baseline && baseline->mean_nll <= best->mean_nll) {
         return text + fmt::format(
                           ".\nWARNING: the baseline {} is better there ({:.3f}): the search "

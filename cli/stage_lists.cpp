@@ -20,6 +20,7 @@ namespace {
 using coordinator::RunHistory;
 using coordinator::ScoreTable;
 using coordinator::StageHistory;
+using coordinator::Status;
 
 bool is_list_for_long_texts(const StageHistory& stage) {
     return stage.best.individual >= 0 && stage.target_tokens > stage.original_window;
@@ -59,12 +60,32 @@ template <typename Row>
 std::optional<StoredScores> scores_in(const ScoreTable<Row>& table, const char* name,
                                       std::span<const double> factors, std::uint32_t start_tokens) {
     for (std::size_t row = 0; row < table.rows.size(); ++row) {
-        if (table.rows[row].status != coordinator::Status::done) continue;
+        if (table.rows[row].status != Status::done) continue;
         if (table.rows[row].start_tokens != start_tokens) continue;
         if (!std::ranges::equal(coordinator::factors_of(table, row), factors)) continue;
         return longest_columns(table, row, name);
     }
     return std::nullopt;
+}
+
+void take_individual(FactorList& list, const StageHistory& stage, std::uint32_t individual) {
+    const ScoreTable<coordinator::EvaluationRow>& table = stage.evaluations;
+    if (individual >= table.rows.size()) {
+        throw UsageError{fmt::format("--individual {}: stage \"{}\" has individuals 0 to {}",
+                                     individual, stage.name, table.rows.size() - 1)};
+    }
+    const coordinator::EvaluationRow& row = table.rows[individual];
+    if (row.status != Status::done) {
+        const char* const status = row.status == Status::failed    ? "has failed"
+                                   : row.status == Status::skipped ? "was skipped"
+                                                                   : "has no score yet";
+        throw UsageError{fmt::format(
+            "--individual {}: in stage \"{}\" it {}, expected one that is scored on all documents",
+            individual, stage.name, status)};
+    }
+    const auto factors = coordinator::factors_of(table, individual);
+    list.factors.assign(factors.begin(), factors.end());
+    list.start_tokens = row.start_tokens;
 }
 
 void require_same(const std::string& what, double ours, double theirs, const std::string& stage) {
@@ -103,24 +124,29 @@ const std::string& digest_of_weights(const RunHistory& history, const StageHisto
     return stage.model_digest.empty() ? history.model_digest : stage.model_digest;
 }
 
-FactorList stage_list(const StageHistory& stage) {
+FactorList stage_list(const StageHistory& stage, std::optional<std::uint32_t> individual) {
     const coordinator::BestRecord& best = stage.best;
     if (best.individual < 0) {
         throw UsageError{
             fmt::format("stage \"{}\" has found no factors yet: search first", stage.name)};
     }
     FactorList list;
-    list.origin = fmt::format("stage \"{}\", individual {}", stage.name, best.individual);
-    list.factors = best.factors;
-    list.start_tokens = best.start_tokens;
     list.tokens = static_cast<std::uint64_t>(stage.target_tokens);
-    list.score = scores_in(stage.heldout, "heldout", best.factors, best.start_tokens);
+    if (individual) {
+        take_individual(list, stage, *individual);
+    } else {
+        individual = static_cast<std::uint32_t>(best.individual);
+        list.factors = best.factors;
+        list.start_tokens = best.start_tokens;
+    }
+    list.origin = fmt::format("stage \"{}\", individual {}", stage.name, *individual);
+    list.score = scores_in(stage.heldout, "heldout", list.factors, list.start_tokens);
     for (const auto& [table, name] : {std::pair{&stage.validation, "validation"},
                                       std::pair{&stage.start_token_sweep, "start_token_sweep"}}) {
-        if (!list.score) list.score = scores_in(*table, name, best.factors, best.start_tokens);
+        if (!list.score) list.score = scores_in(*table, name, list.factors, list.start_tokens);
     }
     if (!list.score) {
-        list.score = scores_in(stage.evaluations, "search", best.factors, best.start_tokens);
+        list.score = scores_in(stage.evaluations, "search", list.factors, list.start_tokens);
     }
     return list;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/rope_export.hpp"
@@ -13,10 +15,12 @@ namespace longrope::cli {
 [[nodiscard]] const coordinator::StageHistory& long_stage(const coordinator::RunHistory& history,
                                                           const std::string& name);
 
-/// The stage's choice as a list, with its scores on documents that are furthest from the search:
-/// held-out, else validation, else those of the search.
-/// @throws UsageError if the stage has chosen nothing yet
-[[nodiscard]] FactorList stage_list(const coordinator::StageHistory& stage);
+/// The stage's choice as a list, or another individual with the start tokens that it was bred with;
+/// with its scores on documents that are furthest from the search: held-out, else validation, else
+/// those of the search.
+/// @throws UsageError if the stage has chosen nothing yet, or the individual has no score
+[[nodiscard]] FactorList stage_list(const coordinator::StageHistory& stage,
+                                    std::optional<std::uint32_t> individual = std::nullopt);
 
 /// The list of the stage that --short-stage names, for texts within the original window.
 /// @param from  the stage whose list goes with it

@@ -23,6 +23,7 @@
 #include "cli/search_result.hpp"
 #include "cli/seen_run.hpp"
 #include "cli/waiting_stage.hpp"
+#include "coordinator/final_choice.hpp"
 #include "coordinator/score_table.hpp"
 #include "coordinator/stage_plan.hpp"
 
@@ -154,6 +155,18 @@ std::string stage_line(const StageHistory& stage, const StageSettings* settings)
     return line + "\n";
 }
 
+/// A search that goes on is known by the best of the search until its end, where it chooses anew.
+std::string earlier_lines(const StageHistory& stage) {
+    std::string lines;
+    for (const coordinator::FinalChoice& choice : coordinator::earlier_choices(stage)) {
+        lines += fmt::format(
+            "stage \"{}\": after {} iterations individual {} was chosen, with perplexity {:.4f} on "
+            "the validation documents (export --individual {})\n",
+            stage.name, choice.iterations, choice.individual, choice.perplexity, choice.individual);
+    }
+    return lines;
+}
+
 void print_text(const SeenRun& run, const fs::path& file) {
     const RunHistory& history = run.history;
     const auto configuration = known_configuration(history, file);
@@ -165,6 +178,7 @@ void print_text(const SeenRun& run, const fs::path& file) {
     }
     for (const StageHistory& stage : history.stages) {
         std::cout << stage_line(stage, settings_of(configuration, stage));
+        if (!stage.complete) std::cout << earlier_lines(stage);
     }
     for (const StageSettings& stage : stages_to_come(configuration, history)) {
         const coordinator::EvolutionSize size = coordinator::evolution_size(stage);
@@ -223,6 +237,14 @@ void print_json(const SeenRun& run, const fs::path& file) {
                              {"attention_scale", stage.best.attention_scale},
                              {"factors", boost::json::value_from(stage.best.factors)}};
         }
+        boost::json::array earlier;
+        for (const coordinator::FinalChoice& choice : coordinator::earlier_choices(stage)) {
+            earlier.push_back({{"iterations", choice.iterations},
+                               {"individual", choice.individual},
+                               {"start_tokens", choice.start_tokens},
+                               {"validation_perplexity", choice.perplexity}});
+        }
+        entry["earlier_choices"] = std::move(earlier);
         stages.push_back(std::move(entry));
     }
     boost::json::array to_come;

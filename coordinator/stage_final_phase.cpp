@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
+#include "coordinator/final_choice.hpp"
 #include "coordinator/stage_run.hpp"
 
 namespace longrope::coordinator {
@@ -55,15 +55,8 @@ void StageRun::start_validation(std::vector<NumberedJob>& jobs) {
 }
 
 void StageRun::start_sweep(std::vector<NumberedJob>& jobs) {
-    // The best on the validation documents; ties go to the better one of the search.
-    double lowest = std::numeric_limits<double>::infinity();
-    for (const ScoreRow& row : history_.validation.rows) {
-        if (row.individual < 0 || row.iterations != plan_.settings.iterations ||
-            row.status != Status::done || row.mean_nll >= lowest) {
-            continue;
-        }
-        lowest = row.mean_nll;
-        choose_best("validation", static_cast<std::uint32_t>(row.individual));
+    if (const auto choice = final_choice(history_, plan_.settings.iterations)) {
+        choose_best("validation", choice->individual);
     }
     final_phase_ = Phase::sweep;
     if (plan_.validation_documents.documents.empty()) return;
@@ -76,21 +69,8 @@ void StageRun::start_sweep(std::vector<NumberedJob>& jobs) {
 }
 
 void StageRun::start_heldout(std::vector<NumberedJob>& jobs) {
-    // Start tokens are kept at 0 unless a choice is better than the best itself on validation.
-    double lowest = std::numeric_limits<double>::infinity();
-    for (const ScoreRow& row : history_.validation.rows) {
-        if (row.individual == history_.best.individual &&
-            row.iterations == plan_.settings.iterations) {
-            lowest = row.mean_nll;
-        }
-    }
-    for (const ScoreRow& row : history_.start_token_sweep.rows) {
-        if (row.iterations != plan_.settings.iterations || row.status != Status::done ||
-            row.mean_nll >= lowest) {
-            continue;
-        }
-        lowest = row.mean_nll;
-        history_.best.start_tokens = row.start_tokens;
+    if (const auto choice = final_choice(history_, plan_.settings.iterations)) {
+        history_.best.start_tokens = choice->start_tokens;
     }
     final_phase_ = Phase::heldout;
     if (plan_.heldout_documents.documents.empty()) return;

@@ -128,6 +128,39 @@ TEST_CASE("a stage's choice is the long list, with its held-out scores") {
     CHECK(run.plan({"--format", "json", "--no-verify"}).long_documents.empty());
 }
 
+TEST_CASE("another individual is exported with what is stored of it") {
+    coordinator::StageHistory with_individuals = stage("2048", 2048, long_factors, 20);
+    auto& evaluations = with_individuals.evaluations;
+    evaluations.documents = {5};
+    evaluations.document_titles = {"third"};
+    evaluations.document_tokens = {300};
+    evaluations.document_weights = {1.0};
+    for (const auto& factors : {long_factors, short_factors, std::vector<double>{}}) {
+        coordinator::EvaluationRow row;
+        row.individual = static_cast<std::uint32_t>(evaluations.rows.size());
+        coordinator::append_row(evaluations, row, factors);
+    }
+    for (const std::size_t row : {0U, 1U}) {
+        coordinator::set_cell(evaluations, row, 0, 600.0);
+        coordinator::settle_row(evaluations, row);
+    }
+    coordinator::close_row(evaluations, 2, coordinator::Status::skipped);
+    with_individuals.complete = false;
+    const Run run{{with_individuals}};
+    const FactorList list = run.plan({"--format", "json", "--individual", "1"}).rope.long_list;
+    CHECK(list.origin == "stage \"2048\", individual 1");
+    CHECK(list.factors == short_factors);
+    CHECK(list.start_tokens == 0);
+    REQUIRE(list.score.has_value());
+    CHECK(list.score->documents_of == "search");
+    CHECK(list.score->nll == std::vector<double>{600.0});
+    run.refuses({"--format", "json", "--individual", "2"},
+                "--individual 2: in stage \"2048\" it was skipped, expected one that is scored");
+    run.refuses({"--format", "json", "--individual", "3"},
+                "--individual 3: stage \"2048\" has individuals 0 to 2");
+    run.refuses({"--format", "json", "--individual", "-1"}, "--individual");
+}
+
 TEST_CASE("scores on validation documents stand in where nothing was held out") {
     coordinator::StageHistory bare = stage("2048", 2048, long_factors, 0);
     bare.heldout = {};

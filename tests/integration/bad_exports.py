@@ -307,6 +307,20 @@ EXPORTS = [
         words=(*EXPORT, "--stage", "none"),
     ),
     Case(
+        "an individual that the stage has not",
+        EXIT_USAGE,
+        ('--individual 9999: stage "long" has individuals 0 to ',),
+        "take one that `status` or the history names",
+        words=(*EXPORT, "--individual", "9999"),
+    ),
+    Case(
+        "an individual that is no number",
+        EXIT_USAGE,
+        ('--individual: found "best", expected an integer of 0 to',),
+        "give its number, from 0",
+        words=(*EXPORT, "--individual", "best"),
+    ),
+    Case(
         "a short stage that the history has not",
         EXIT_USAGE,
         ("--short-stage none: the history has no such stage; it has long",),

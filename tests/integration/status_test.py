@@ -137,6 +137,35 @@ class Progress(StatusTest):
         self.assertNotIn("generations_total", report)
 
 
+class EarlierChoice(StatusTest):
+    def test_what_was_chosen_is_told_while_the_search_goes_on(self) -> None:
+        run = self.new_run(synthetic_search(documents=1, iterations=1))
+        self.assertEqual(run.run(), EXIT_DONE, run.said())
+        report = json.loads(run_program("status", "run", "--json", folder=run.folder).stdout)
+        (stage,) = report["stages"]
+        self.assertEqual(stage["earlier_choices"], [])
+        settings = run.folder / "search.toml"
+        longer = synthetic_search(documents=1, iterations=30)
+        settings.write_text(to_toml(hanging(longer, 20)))
+        run.start()
+        run.wait_for_scores(stage["document_scores"] + 3)
+        assert run.job is not None
+        run.job.terminate()
+        run.finish()
+        said = run_program("status", "run", folder=run.folder).stdout
+        individual = stage["best"]["individual"]
+        self.assertRegex(
+            said,
+            rf'stage "long": after 1 iterations individual {individual} was chosen, with '
+            rf"perplexity [\d.]+ on the validation documents \(export --individual {individual}\)",
+        )
+        words = ("export", "run", "--individual", str(individual), "--format", "json")
+        made = run_program(*words, "--output", "made.json", folder=run.folder)
+        self.assertEqual(made.returncode, EXIT_DONE, made.stderr)
+        exported = json.loads((run.folder / "made.json").read_text())
+        self.assertEqual(exported["lambda_long"], stage["best"]["factors"])
+
+
 class Watching(StatusTest):
     def test_status_is_printed_again_until_the_search_ends(self) -> None:
         run = self.new_run(hanging(synthetic_search(documents=1), 20))
@@ -169,6 +198,10 @@ class Keys(StatusTest):
         later = {"name": "later", "target_tokens": 4096, "base": "long", "model": "tuned"}
         with (run.folder / "search.toml").open("a") as file:
             file.write(to_toml({"stage": later}))
+        self.assertEqual(run.run(), EXIT_WAITING, run.said())
+        # Gone on with, it has an earlier choice to tell of.
+        settings = run.folder / "search.toml"
+        settings.write_text(settings.read_text().replace("iterations = 1", "iterations = 2"))
         self.assertEqual(run.run(), EXIT_WAITING, run.said())
         for page, words in (
             ("status.md", ("status", "run", "--json")),
