@@ -16,7 +16,6 @@ scripts/requirements-training.txt.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import subprocess
 import sys

@@ -5,8 +5,8 @@ Usage: python scripts/gpu_report.py --work FOLDER --failed 0 [--commit ID] [--ou
 
 FOLDER holds `steps` (lines "NAME STATUS SECONDS"), NAME.log of each, devices.json of `longrope
 devices --json` and the JUnit reports of doctest and CTest. The share of peak is of the dense bf16
-rate that NVIDIA states for the device; of one that is not in the table it is null. Exit status: 0, or 2 without
-steps.
+rate that NVIDIA states for the device; of one that is not in the table it is null. Exit status: 0,
+or 2 without steps.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def main() -> int:
     parser.add_argument("--commit", default="unknown", help="that was built")
     parser.add_argument("--output", type=Path, help="default: docs/gpu/DATE-DEVICE.json")
     arguments = parser.parse_args()
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     try:
         device = device_name(arguments.work)
         report = {

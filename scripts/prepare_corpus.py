@@ -238,8 +238,8 @@ def main() -> int:
     parser.add_argument(
         "--bos",
         default="auto",
-        help="token in front of each text: auto (as the tokenizer puts it), none, or a token; as the "
-        "documents of the search have it",
+        help="token in front of each text: auto (as the tokenizer puts it), none, or a token; as "
+        "the documents of the search have it",
     )
     parser.add_argument("--force", action="store_true", help="replace a documents file that exists")
     parser.add_argument("--texts", type=positive, help="how many (default: all)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One evaluator with many threads, or many evaluators with one: the demo's search both ways, in turn.
+"""One evaluator with many threads, or many with one: the demo's search both ways, in turn.
 
 Usage: python tests/benchmarks/threads_or_evaluators.py --cores 2 --rounds 3
 

@@ -372,7 +372,8 @@ CONFIGURATION = [
         "a history that is a link",
         EXIT_CONFIGURATION,
         (
-            'run.directory = "run": run/search.h5 is a link, which a snapshot would replace by a file',
+            'run.directory = "run": run/search.h5 is a link, which a snapshot would replace by a '
+            "file",
         ),
         "put the history into the run directory, or make that the link",
         all_of(

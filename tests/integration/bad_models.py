@@ -16,10 +16,10 @@ from bad_surroundings import cpu_without_avx512, cpu_without_bf16
 from spoiled_files import (
     all_of,
     config_json,
-    further_tensor,
     content,
     edit,
     folder_instead,
+    further_tensor,
     link_to_itself,
     not_numbers,
     overlapping,

@@ -125,8 +125,9 @@ class Blackbox(CrashTest):
         reference = self.uninterrupted()
         end = time.monotonic() + self.seconds
         for number in itertools.takewhile(
-            lambda number: number <= self.most_runs
-            and (number <= self.least_runs or time.monotonic() < end),
+            lambda number: (
+                number <= self.most_runs and (number <= self.least_runs or time.monotonic() < end)
+            ),
             itertools.count(1),
         ):
             with self.subTest(seed=self.seed, run=number):

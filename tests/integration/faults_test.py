@@ -106,7 +106,9 @@ class Faults(unittest.TestCase):
                 self.assertRegex(run.said(), f"5 candidates in a row failed on it.*{said}")
                 run.configure(synthetic_search())  # the cause is gone
                 run.complete()
-                assert_same_search(self, reference.content(), run.content(), besides={"/@configuration"})
+                assert_same_search(
+                    self, reference.content(), run.content(), besides={"/@configuration"}
+                )
 
     @needs_mpirun()
     def test_a_rank_of_another_build_is_refused_and_its_evaluator_ends(self) -> None:
@@ -114,7 +116,9 @@ class Faults(unittest.TestCase):
         with patch.dict(os.environ, {"PROGRAM": self.other_build_on_rank_1(run.folder)}):
             run.start()
         run.wait_for_scores(20)
-        self.assertRegex(run.said(), r"worker 1 on \S+ is refused: it runs build x+.*, the coordinator")
+        self.assertRegex(
+            run.said(), r"worker 1 on \S+ is refused: it runs build x+.*, the coordinator"
+        )
         wait_until(
             lambda: [process.rank for process in run.evaluators()] == [0],
             "the refused rank's evaluator has ended",

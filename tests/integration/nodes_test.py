@@ -83,7 +83,7 @@ class NodesTest(unittest.TestCase):
             *("--host", ",".join(f"{host}:1" for host in HOSTS)),
             *("--mca", "plm_rsh_agent", str(agent), "--leave-session-attached"),
             *("--mca", "oob_tcp_if_include", "lo", "--mca", "btl_tcp_if_include", "lo"),
-            # Several daemons on one host write the topology to one place: Open MPI may crash on that.
+            # Several daemons on a host write the topology to one place: Open MPI may crash on that.
             *("--mca", "rtc", "^hwloc"),
             *network,
         ]

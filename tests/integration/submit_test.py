@@ -551,7 +551,7 @@ class OnGpus(SubmitTest):
         cluster.add(
             "longrope",
             f'said=$({program()} "$@") || status=$?\n'
-            f"[ -z \"$said\" ] || echo \"$said\" | sed '{strike}'\nexit ${{status:-0}}",
+            f'[ -z "$said" ] || echo "$said" | sed \'{strike}\'\nexit ${{status:-0}}',
         )
         settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "a100-40gb"}
         stand_in = {"LONGROPE": str(cluster.bin / "longrope")}

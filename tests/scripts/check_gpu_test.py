@@ -28,7 +28,9 @@ echo '{"device":"NVIDIA H200","attention_row":{"passed":true},"layers":4,"throug
 {"positions":4096,"tokens_per_second":100.0,"tflop_per_second":494.5}]}'"""
 GPU_TESTS = """for word; do
     case $word in --out=*) cat >"${word#--out=}" <<'END'
-<testsuites><testsuite><testcase name="right"/><testcase name="wrong">%s</testcase></testsuite></testsuites>
+<testsuites><testsuite>
+<testcase name="right"/><testcase name="wrong">%s</testcase>
+</testsuite></testsuites>
 END
     esac
 done

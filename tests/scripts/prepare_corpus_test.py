@@ -145,7 +145,11 @@ class PrepareCorpusTest(unittest.TestCase):
             (("local", text, "--output", full), [], "is not empty"),
             (("local", text, *one, "--force"), [], "--force and --bos go with a documents file"),
             (("local", text, "--tokenizer", self.tokenizer, *there), [], "exists already: --force"),
-            (("local", text, "--tokenizer", self.tokenizer, *training, "--bos", "x"), [], "--bos x"),
+            (
+                ("local", text, "--tokenizer", self.tokenizer, *training, "--bos", "x"),
+                [],
+                "--bos x",
+            ),
         ):
             with self.subTest(told):
                 status, out, err = self.run_script(*words_, rows=rows)

@@ -167,7 +167,6 @@ class Report(unittest.TestCase):
             [f"{SHARED_BYTES + 1} bytes of shared memory"],
         )
 
-
     def test_unwanted_instructions_are_found_in_the_function_that_has_them(self) -> None:
         listing = (
             "\t\tFunction : _Z4goodPf\n"
@@ -196,9 +195,7 @@ class Kernels(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.files = sorted(KERNELS.glob("*.cu"))
-        cls.reports = {
-            file: compile_report(nvcc, file, cls.compiled(file)) for file in cls.files
-        }
+        cls.reports = {file: compile_report(nvcc, file, cls.compiled(file)) for file in cls.files}
 
     @classmethod
     def compiled(cls, file: Path) -> Path:
