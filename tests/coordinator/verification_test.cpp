@@ -99,6 +99,28 @@ TEST_CASE("final phases of fewer iterations are replayed with these") {
     CHECK(objection(raised).find("heldout") != std::string::npos);
 }
 
+TEST_CASE("a search that was cut in its final phase and went on with more iterations follows") {
+    const auto steps_of = [](std::uint32_t iterations) {
+        RunPlan plan{small_configuration(iterations), small_facts(), std::nullopt};
+        DirectRun run{plan};
+        run.run();
+        return run.scored();
+    };
+    const std::uint64_t steps = steps_of(1);
+    for (std::uint64_t cut = steps - 70; cut < steps; cut += 3) {
+        INFO("cut after ", cut, " of ", steps, " scores");
+        RunPlan begun{small_configuration(1), small_facts(), std::nullopt};
+        DirectRun{begun, closed_form, cut}.run(cut);
+        RunHistory history = begun.snapshot();
+        RunPlan raised{small_configuration(2), small_facts(), history};
+        DirectRun{raised, closed_form, cut}.run(cut / 2);
+        CHECK(objection(raised.snapshot()) == "");
+        const RunPlan last = finished_run(small_configuration(3), raised.snapshot());
+        REQUIRE(last.complete());
+        CHECK(objection(last.snapshot()) == "");
+    }
+}
+
 TEST_CASE("the first row that does not follow is named") {
     using Tamper = std::function<void(StageHistory&)>;
     const std::vector<std::pair<Tamper, std::string>> cases{
