@@ -297,6 +297,20 @@ void StageRun::add_individual(const Individual& individual, std::vector<Numbered
     }
 }
 
+void StageRun::check_function(const ScoreTable<ScoreRow>& stored, std::size_t at,
+                              const std::vector<double>& factors, const ScoreRow& row) const {
+    const auto same = [&](const std::string& what, auto found, auto expected) {
+        require(found == expected, plan_.settings.name,
+                fmt::format("the row \"{}\" has {} = {}, but this configuration gives it {}",
+                            row.name, what, found, expected));
+    };
+    same("start_tokens", stored.rows[at].start_tokens, row.start_tokens);
+    const auto stored_factors = factors_of(stored, at);
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+        same(fmt::format("factor {}", i), stored_factors[i], factors[i]);
+    }
+}
+
 void StageRun::add_score_row(Phase phase, ScoreRow row, const std::vector<double>& factors,
                              std::vector<NumberedJob>& jobs) {
     ScoreTable<ScoreRow>& to = table(phase);
@@ -308,9 +322,7 @@ void StageRun::add_score_row(Phase phase, ScoreRow row, const std::vector<double
                                            : phase == Phase::sweep ? earlier_->start_token_sweep
                                                                    : earlier_->heldout;
         if (const auto stored = find_stored(from, row)) {
-            require(is_function(from, *stored, factors, row.start_tokens), plan_.settings.name,
-                    fmt::format("the row \"{}\" has other factors than this configuration gives it",
-                                row.name));
+            check_function(from, *stored, factors, row);
             copy_scores(to, at, from, *stored);
         }
     }

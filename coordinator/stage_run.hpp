@@ -75,6 +75,8 @@ private:
     void add_individual(const Individual& individual, std::vector<NumberedJob>& jobs);
     void check_replay(const Individual& individual, const std::vector<double>& factors,
                       const ScoreTable<EvaluationRow>& earlier) const;
+    void check_function(const ScoreTable<ScoreRow>& stored, std::size_t at,
+                        const std::vector<double>& factors, const ScoreRow& row) const;
     void add_score_row(Phase phase, ScoreRow row, const std::vector<double>& factors,
                        std::vector<NumberedJob>& jobs);
     [[nodiscard]] bool share_scores(ScoreTable<ScoreRow>& table, std::size_t row);

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "genome/rounded_functions.hpp"
+
 namespace longrope::genome {
 
 std::optional<AttentionScale> AttentionScale::parse(std::string_view text) {
@@ -37,8 +39,8 @@ double AttentionScale::value(double original_window, double target_window) const
     }
     const double s = target_window / original_window;
     if (s <= 1.0) return 1.0;
-    if (rule_ == Rule::yarn) return 0.1 * std::log(s) + 1.0;
-    return std::sqrt(1.0 + std::log(s) / std::log(original_window));
+    if (rule_ == Rule::yarn) return 0.1 * rounded_log(s) + 1.0;
+    return std::sqrt(1.0 + rounded_log(s) / rounded_log(original_window));
 }
 
 std::string AttentionScale::text() const {

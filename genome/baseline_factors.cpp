@@ -8,6 +8,8 @@
 #include <numbers>
 #include <stdexcept>
 
+#include "genome/rounded_functions.hpp"
+
 namespace longrope::genome {
 
 namespace {
@@ -43,7 +45,7 @@ double extension(const RotaryFacts& facts, double target_window) {
 std::vector<double> geometric(std::size_t count, double last) {
     std::vector<double> factors(count);
     for (std::size_t i = 0; i < count; ++i) {
-        factors[i] = std::pow(last, static_cast<double>(i) / static_cast<double>(count - 1));
+        factors[i] = rounded_pow(last, static_cast<double>(i) / static_cast<double>(count - 1));
     }
     return factors;
 }
@@ -81,13 +83,13 @@ std::vector<double> dynamic_ntk_factors(const RotaryFacts& facts, double target_
 
 std::vector<double> critical_dimension_ntk_factors(const RotaryFacts& facts, double target_window) {
     const double s = extension(facts, target_window);
-    const double log_window = std::log(facts.original_window / two_pi);
+    const double log_window = rounded_log(facts.original_window / two_pi);
     // base'/theta = theta^(ln s / ln(L/2pi)), and lambda_i = (base'/theta)^(i/D).
-    const double log_base_ratio = std::log(facts.theta) * std::log(s) / log_window;
+    const double log_base_ratio = rounded_log(facts.theta) * rounded_log(s) / log_window;
     std::vector<double> factors(facts.rotary_pairs);
     for (std::size_t i = 0; i < factors.size(); ++i) {
         factors[i] =
-            std::exp(log_base_ratio * static_cast<double>(i) / static_cast<double>(factors.size()));
+            rounded_exp(log_base_ratio * static_cast<double>(i) / static_cast<double>(factors.size()));
     }
     return factors;
 }
@@ -103,8 +105,8 @@ YarnRamp yarn_ramp(const RotaryFacts& facts, YarnTurns turns) {
     }
     const double dimension = 2.0 * static_cast<double>(facts.rotary_pairs);
     const auto pair_turning = [&](double times) {
-        return dimension * std::log(facts.original_window / (times * two_pi)) /
-               (2.0 * std::log(facts.theta));
+        return dimension * rounded_log(facts.original_window / (times * two_pi)) /
+               (2.0 * rounded_log(facts.theta));
     };
     YarnRamp ramp{.low = std::max(std::floor(pair_turning(turns.beta_fast)), 0.0),
                   .high = std::min(std::ceil(pair_turning(turns.beta_slow)), dimension - 1.0)};
@@ -133,7 +135,7 @@ std::vector<double> llama3_factors(const RotaryFacts& facts, double target_windo
     std::vector<double> factors(facts.rotary_pairs);
     for (std::size_t i = 0; i < factors.size(); ++i) {
         const double exponent = static_cast<double>(i) / static_cast<double>(factors.size());
-        const double turns = facts.original_window / (two_pi * std::pow(facts.theta, exponent));
+        const double turns = facts.original_window / (two_pi * rounded_pow(facts.theta, exponent));
         const double mix = std::clamp((turns - low_turns) / (high_turns - low_turns), 0.0, 1.0);
         factors[i] = s / ((1.0 - mix) + s * mix);
     }

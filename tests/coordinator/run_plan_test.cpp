@@ -224,7 +224,7 @@ TEST_CASE("a history whose rows are not what the search breeds is refused, namin
         {[](StageHistory& stage) { stage.evaluations.rows[4].status = Status::skipped; },
          "individual 4 has skipped = true"},
         {[](StageHistory& stage) { stage.baselines.factors[8] += 0.5; },
-         "the row \"pi\" has other factors"},
+         "the row \"pi\" has factor 0 = 8.5, but this configuration gives it 8"},
         {[](StageHistory& stage) { stage.baselines.documents[0] = 1; },
          "its baseline documents are not those of the configuration"},
         {[](StageHistory& stage) { stage.start_token_sweep.documents[0] = 1; },

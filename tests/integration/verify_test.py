@@ -52,6 +52,18 @@ class Verify(unittest.TestCase):
         self.assertEqual(stage["generations"], 5)
         self.assertTrue(stage["complete"])
 
+    def test_a_search_follows_on_a_machine_without_fused_multiply_adds(self) -> None:
+        # glibc's pow differs there in the last bit of NTK's factors for these sizes.
+        sizes = synthetic_search(dimensions=64, original_window=4096, target_tokens=524288)
+        run = SearchRun(self.folder / "run", changed(sizes, stage={"iterations": 1}))
+        run.complete()
+        other = os.environ | {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2"}
+        ended = run_program("verify", "search.toml", folder=run.folder, environment=other)
+        self.assertEqual(ended.returncode, EXIT_DONE, ended.stderr)
+        words = ("search", "search.toml", "--iterations", "2")
+        more = run_program(*words, folder=run.folder, environment=other)
+        self.assertEqual(more.returncode, EXIT_DONE, more.stderr)
+
     @needs_demo_documents()
     def test_a_search_on_a_model_follows_without_its_files(self) -> None:
         run = SearchRun(self.folder / "run", demo_search())
