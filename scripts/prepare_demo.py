@@ -27,17 +27,19 @@ from pathlib import Path
 import demo_texts
 import tokenize_documents
 from demo_texts import AUSTEN_PACKAGE, BIBLE_PACKAGE, BOOKS, Book
+from tokenize_documents import Cut
 
 PACKAGES = (AUSTEN_PACKAGE, BIBLE_PACKAGE)
 TARGET_TOKENS = 2048
 # Persuasion serves search and validation, so it is cut into more segments than either needs: how
 # many of them are used is a setting of the search.
 SEGMENTS = {"search": 32, "heldout": 8}
-CAMPAIGN_TARGET_TOKENS = 16384
 # A stage takes those that fill its target: few where each costs much, many where each says little.
 # Half of Persuasion's are to choose by.
-CAMPAIGN_SEGMENTS = {"search": 2, "heldout": 1}
-CAMPAIGN_MORE = {"search": ((2048, 6), (256, 64)), "heldout": ((2048, 3), (256, 32))}
+CAMPAIGN_CUTS = {
+    "search": (Cut(2, 16384), Cut(6, 2048), Cut(64, 256)),
+    "heldout": (Cut(1, 16384), Cut(3, 2048), Cut(32, 256)),
+}
 DOWNLOAD_SECONDS = 600
 
 
@@ -236,24 +238,20 @@ def unpack_package(archive: Path, folder: Path) -> Path:
 
 
 def document_plan(
-    texts: dict[str, str],
-    segments: dict[str, int],
-    more: dict[str, tuple[tuple[int, int], ...]] | None = None,
+    texts: dict[str, str], cuts: dict[str, tuple[Cut, ...]]
 ) -> list[tokenize_documents.Text]:
     """What of the books goes into the documents file; the titles alone if `texts` is empty.
 
-    @param segments  how many of each book, by its role
-    @param more      those for other targets, as in tokenize_documents.Text
+    @param cuts  of each book, by its role
     """
     return [
         tokenize_documents.Text(
             title=book.title,
             content=texts.get(book.name, ""),
             split="alternate" if book.role == "search" else book.role,
-            segments=segments[book.role],
+            cuts=cuts[book.role],
             source=f"Debian package {book.package}",
             licence=book.licence,
-            more=(more or {}).get(book.role, ()),
         )
         for book in _document_books()
     ]
@@ -304,7 +302,7 @@ def main() -> int:
     parser.add_argument(
         "--campaign",
         action="store_true",
-        help=f"make documents of {CAMPAIGN_TARGET_TOKENS} tokens for configs/demo-campaign.toml",
+        help="make documents of up to 16384 tokens for configs/demo-campaign.toml",
     )
     parser.add_argument(
         "--output",
@@ -336,8 +334,9 @@ def main() -> int:
     arguments = parser.parse_args()
     name = "demo-campaign.h5" if arguments.campaign else "demo.h5"
     output = arguments.output or Path("documents") / name
-    cut = (CAMPAIGN_SEGMENTS, CAMPAIGN_MORE) if arguments.campaign else (SEGMENTS, None)
-    target_tokens = CAMPAIGN_TARGET_TOKENS if arguments.campaign else TARGET_TOKENS
+    cuts = {role: (Cut(segments, TARGET_TOKENS),) for role, segments in SEGMENTS.items()}
+    if arguments.campaign:
+        cuts = CAMPAIGN_CUTS
     try:
         if not arguments.tokenizer.is_file():
             raise DemoError(
@@ -345,13 +344,13 @@ def main() -> int:
                 "repository, or give --tokenizer"
             )
         if not arguments.force and is_complete(
-            output, arguments.tokenizer, document_plan({}, *cut), _document_books()
+            output, arguments.tokenizer, document_plan({}, cuts), _document_books()
         ):
             print(f"{output} is complete; --force rebuilds it")
             return 0
         texts = provide_books(arguments.cache, arguments.packages)
         count = tokenize_documents.write_documents(
-            output, arguments.tokenizer, document_plan(texts, *cut), target_tokens
+            output, arguments.tokenizer, document_plan(texts, cuts)
         )
     except (DemoError, tokenize_documents.DocumentsError) as error:
         print(f"prepare_demo: {error}", file=sys.stderr)
@@ -363,9 +362,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
+    longest = max(cut.target_tokens for of_role in cuts.values() for cut in of_role)
     print(
         f"{output}: {count} documents of {'up to ' if arguments.campaign else ''}"
-        f"{target_tokens - 1} tokens from "
+        f"{longest - 1} tokens from "
         f"{len(_document_books())} books"
     )
     return 0

@@ -248,7 +248,7 @@ def document_plan(texts: dict[str, str]) -> list[tokenize_documents.Text]:
             title=book.title,
             content=texts.get(book.name, ""),
             split="alternate" if book.role == "search" else book.role,
-            segments=SEGMENTS[book.name],
+            cuts=(tokenize_documents.Cut(SEGMENTS[book.name], TARGET_TOKENS),),
             source=f"Debian package {book.package}",
             licence=book.licence,
         )
@@ -316,7 +316,7 @@ def main() -> int:
         texts = prepare_demo.provide_books(arguments.cache, arguments.packages)
         check_round_trip(tokenizer, texts)
         count = tokenize_documents.write_documents(
-            arguments.documents, tokenizer, document_plan(texts), TARGET_TOKENS
+            arguments.documents, tokenizer, document_plan(texts)
         )
     except (
         SmolError,

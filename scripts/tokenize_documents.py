@@ -4,6 +4,9 @@
 Usage: python scripts/tokenize_documents.py --tokenizer models/demo/tokenizer.json \\
            --target-tokens 2048 --alternate novel.txt --heldout other.txt \\
            --segments 16 --output documents/mine.h5
+       python scripts/tokenize_documents.py --tokenizer model/tokenizer.json \\
+           --alternate 8x262144 novel.txt --alternate 2x2097152 long.txt \\
+           --heldout 4x262144 1x2097152 other.txt --output documents/campaign.h5
 
 A text gives --segments documents: evenly spaced, non-overlapping stretches of its tokens, each
 just long enough for --target-tokens positions (one less is stored where the tokenizer has a
@@ -11,6 +14,12 @@ beginning-of-sequence token, for longrope puts that in front itself). The search
 documents of --search, chooses its result on those of --validation and reports --heldout, which
 it never decides on; --alternate takes even-numbered segments for search, odd-numbered ones for
 validation. The format is described in scripts/documents_format.md.
+
+For a campaign, whose stages have targets of their own, cuts in front of texts say what each of them
+gives in place of --segments and --target-tokens: 8x262144 is 8 documents for a target of 262,144
+tokens. Several cuts share out a text, without overlap. They hold for the texts behind them up to
+the next option; --search, --validation, --heldout and --alternate may be given more than once. A
+file whose name looks like a cut is given with its folder: ./16x9.
 """
 
 from __future__ import annotations
@@ -18,11 +27,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,24 +49,36 @@ class DocumentsError(Exception):
     """Something the user can act on: what was attempted, what was found, what would be accepted."""
 
 
+class Cut(NamedTuple):
+    """So many documents for a target of so many tokens; "8x2048" on the command line."""
+
+    segments: int
+    target_tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.segments}x{self.target_tokens}"
+
+
 @dataclass(frozen=True)
 class Text:
     """One text and how it is cut: `split` is a key of SPLITS, or "alternate".
 
-    @param more  further segments behind those, for other targets: (target tokens, segments); the
-                 text is shared out by what each part needs
+    @param cuts  one behind the other; the text is shared out by what each needs
     """
 
     title: str
     content: str
     split: str
-    segments: int
+    cuts: tuple[Cut, ...]
     source: str = "not stated"
     licence: str = "not stated"
-    more: tuple[tuple[int, int], ...] = ()
 
     def count(self) -> int:
-        return self.segments + sum(segments for _, segments in self.more)
+        return sum(cut.segments for cut in self.cuts)
+
+    def targets(self) -> list[int]:
+        """The target of each segment."""
+        return [cut.target_tokens for cut in self.cuts for _ in range(cut.segments)]
 
     def splits(self) -> list[int]:
         """The split of each segment; those of "alternate" are numbered from 1, like the titles."""
@@ -94,11 +117,17 @@ def segment_starts(total_tokens: int, segment_tokens: int, segments: int, title:
     return [n * (total_tokens - segment_tokens) // (segments - 1) for n in range(segments)]
 
 
-def cut_parts(ids: np.ndarray, parts: list[tuple[int, int]], title: str) -> list[np.ndarray]:
-    """Segments of each part, (tokens of a segment, segments), from its own stretch of the text."""
-    needed = [tokens * segments for tokens, segments in parts]
+def cut_text(ids: np.ndarray, parts: list[tuple[int, int]], title: str) -> list[np.ndarray]:
+    """Segments of each part, (segments, tokens of a segment), from its own stretch of the text."""
+    needed = [segments * tokens for segments, tokens in parts]
+    if len(parts) > 1 and len(ids) < sum(needed):
+        each = [f"{counted(segments, 'segment')} of {tokens} tokens" for segments, tokens in parts]
+        raise DocumentsError(
+            f"cannot cut '{title}' into {' and '.join(each)}: it has {len(ids)} tokens, and "
+            f"{sum(needed)} are needed. Use fewer segments, a longer text or shorter targets."
+        )
     pieces, used = [], 0
-    for (tokens, segments), need in zip(parts, needed, strict=True):
+    for (segments, tokens), need in zip(parts, needed, strict=True):
         begin = len(ids) * used // sum(needed)
         used += need
         stretch = ids[begin : len(ids) * used // sum(needed)]
@@ -150,7 +179,7 @@ def find_bos(tokenizer: Tokenizer, wish: str) -> int:
 
 
 def write_documents(
-    output: Path, tokenizer_path: Path, texts: list[Text], target_tokens: int, bos: str = "auto"
+    output: Path, tokenizer_path: Path, texts: list[Text], bos: str = "auto"
 ) -> int:
     """Writes the documents file, whole or not at all; returns the number of documents.
 
@@ -162,14 +191,15 @@ def write_documents(
     tokenizer, tokenizer_sha256 = load_tokenizer(tokenizer_path)
     bos_id = find_bos(tokenizer, bos)
     bos_tokens = 0 if bos_id == NO_BOS else 1
-    if target_tokens - bos_tokens < 1:
-        raise DocumentsError(f"a target of {target_tokens} tokens is too short: use 2 or more")
+    shortest = min(target for text in texts for target in text.targets())
+    if shortest - bos_tokens < 1:
+        raise DocumentsError(f"a target of {shortest} tokens is too short: use 2 or more")
     _refuse_repeated(texts)
     pieces: list[np.ndarray] = []
     for text in texts:
         ids = np.asarray(tokenizer.encode(text.content, add_special_tokens=False).ids, dtype="<i4")
-        parts = [(target_tokens, text.segments), *text.more]
-        pieces += cut_parts(ids, [(of - bos_tokens, n) for of, n in parts], text.title)
+        parts = [(segments, target - bos_tokens) for segments, target in text.cuts]
+        pieces += cut_text(ids, parts, text.title)
     write_tokens(
         output,
         pieces,
@@ -194,7 +224,8 @@ def _refuse_repeated(texts: list[Text]) -> None:
             raise DocumentsError(
                 f"'{text.title}' ({text.split}) is the same text as '{other.title}' "
                 f"({other.split}). "
-                "What is searched on must not be what is reported: give each text once."
+                "What is searched on must not be what is reported: give each text once, "
+                "for several targets with a cut for each in front of it."
             )
 
 
@@ -290,6 +321,80 @@ def positive(text: str) -> int:
     return value
 
 
+def cut_or_path(word: str) -> Cut | Path:
+    match = re.fullmatch(r"(\d+)x(\d+)", word)
+    if match is None:
+        return Path(word)
+    cut = Cut(*map(int, match.groups()))
+    if min(cut) < 1:
+        raise argparse.ArgumentTypeError(f"{word}: segments and tokens are 1 or more")
+    return cut
+
+
+def split_cuts(split: str, words: list[Cut | Path]) -> tuple[tuple[Cut, ...], list[Path]]:
+    """The cuts and the texts behind them, of one option; raises ValueError if they mean nothing."""
+    count = next((n for n, word in enumerate(words) if isinstance(word, Path)), len(words))
+    cuts, files = tuple(words[:count]), words[count:]
+    said = " ".join(map(str, cuts))
+    if not files:
+        raise ValueError(f"--{split} {said}: no text behind it")
+    for before, word in zip(files, files[1:], strict=False):
+        if isinstance(word, Cut):
+            raise ValueError(
+                f"--{split} {word}: it is behind the text {before}: cuts go in front of their "
+                f"texts, and other texts with other cuts behind another --{split}"
+            )
+    if len({cut.target_tokens for cut in cuts}) < len(cuts):
+        raise ValueError(f"--{split} {said}: one target twice: add the segments up")
+    for cut in cuts:
+        if split == "alternate" and cut.segments == 1:
+            raise ValueError(
+                f"--alternate {cut}: one document is not for search and validation both: "
+                "use 2 or more, or --search and --validation"
+            )
+    return cuts, files
+
+
+def cut_files(arguments: argparse.Namespace) -> list[tuple[str, Path, tuple[Cut, ...]]]:
+    """Split, path and cuts of each text; raises ValueError if the arguments do not fit together."""
+    groups = [
+        (split, *split_cuts(split, words))
+        for split in (*SPLITS, "alternate")
+        for words in getattr(arguments, split)
+    ]
+    if not groups:
+        raise ValueError("no text given: use --search, --validation, --heldout or --alternate")
+    plain = [f"--{split} {files[0]}" for split, cuts, files in groups if not cuts]
+    if plain and arguments.target_tokens is None:
+        raise ValueError(
+            f"{plain[0]}: no target: give --target-tokens, or a cut such as 8x2048 in front of it"
+        )
+    for name in ("target_tokens", "segments"):
+        if not plain and getattr(arguments, name) is not None:
+            raise ValueError(
+                f"--{name.replace('_', '-')} {getattr(arguments, name)}: no text that it is for: "
+                "all have cuts in front of them"
+            )
+    usual = (Cut(arguments.segments or 1, arguments.target_tokens or 0),)
+    return [(split, path, cuts or usual) for split, cuts, files in groups for path in files]
+
+
+def describe_targets(texts: list[Text]) -> str:
+    """How many documents of each split there are for each target: a line each."""
+    counts = Counter(
+        documents for text in texts for documents in zip(text.targets(), text.splits(), strict=True)
+    )
+    lines = ""
+    for target in sorted({target for target, _ in counts}):
+        of = [
+            f"{counts[target, SPLITS[split]]} {split}"
+            for split in ("search", "validation", "heldout")
+            if counts[target, SPLITS[split]]
+        ]
+        lines += f"\n  {target} tokens: {', '.join(of)}"
+    return lines
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -299,14 +404,13 @@ def main() -> int:
     parser.add_argument(
         "--target-tokens",
         type=positive,
-        required=True,
-        help="positions that a document is to fill, as in the search's configuration",
+        help="positions that a document is to fill, as in the search's configuration; for all "
+        "texts without cuts",
     )
     parser.add_argument(
         "--segments",
         type=positive,
-        default=1,
-        help="documents cut from each text (default: %(default)s)",
+        help="documents cut from each text without cuts (default: 1)",
     )
     parser.add_argument(
         "--bos",
@@ -317,13 +421,14 @@ def main() -> int:
     for split in (*SPLITS, "alternate"):
         parser.add_argument(
             f"--{split}",
-            type=Path,
+            type=cut_or_path,
+            action="append",
             nargs="+",
             default=[],
             metavar="FILE",
-            help=f"UTF-8 texts for {split}"
+            help=f"UTF-8 texts for {split}, cuts such as 8x2048 in front of them"
             if split in SPLITS
-            else "UTF-8 texts: even segments for search, odd ones for validation",
+            else "UTF-8 texts: even segments for search, odd ones for validation; cuts likewise",
         )
     parser.add_argument(
         "--source", default="not stated", help="where the texts come from, stored in the file"
@@ -335,26 +440,16 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.output.exists() and not arguments.force:
         parser.error(f"--output {arguments.output}: is there already; --force replaces it")
-    files = [
-        (split, path) for split in (*SPLITS, "alternate") for path in getattr(arguments, split)
-    ]
-    if not files:
-        parser.error("no text given: use --search, --validation, --heldout or --alternate")
+    try:
+        files = cut_files(arguments)
+    except ValueError as error:
+        parser.error(str(error))
     try:
         texts = [
-            Text(
-                path.stem,
-                read_text(path),
-                split,
-                arguments.segments,
-                arguments.source,
-                arguments.licence,
-            )
-            for split, path in files
+            Text(path.stem, read_text(path), split, cuts, arguments.source, arguments.licence)
+            for split, path, cuts in files
         ]
-        count = write_documents(
-            arguments.output, arguments.tokenizer, texts, arguments.target_tokens, arguments.bos
-        )
+        count = write_documents(arguments.output, arguments.tokenizer, texts, arguments.bos)
     except DocumentsError as error:
         print(f"tokenize_documents: {error}", file=sys.stderr)
         return 1
@@ -365,7 +460,11 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"{arguments.output}: {counted(count, 'document')} of {counted(len(files), 'text')}")
+    several = len({target for text in texts for target in text.targets()}) > 1
+    print(
+        f"{arguments.output}: {counted(count, 'document')} of {counted(len(files), 'text')}"
+        + (describe_targets(texts) if several else "")
+    )
     return 0
 
 

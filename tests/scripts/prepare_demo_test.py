@@ -26,6 +26,7 @@ import prepare_demo  # noqa: E402
 from demo_texts_test import bible_data  # noqa: E402
 from r_data_test import HEADER_V2, integers, named_list, strings  # noqa: E402
 from run_main import run_main  # noqa: E402
+from tokenize_documents import Cut  # noqa: E402
 from tokenize_documents_test import word_tokenizer, words  # noqa: E402
 
 REFERENCE = struct.pack(">i", 255 | 1 << 8)
@@ -153,9 +154,8 @@ class PrepareDemoTest(unittest.TestCase):
     def test_a_campaign_has_few_long_documents_and_more_short_ones_of_the_same_books(self) -> None:
         self.record_books()
         self.working_apt()
-        more = {"search": ((9, 4),), "heldout": ((9, 2),)}
-        self.enter(mock.patch.object(prepare_demo, "CAMPAIGN_TARGET_TOKENS", 17))
-        self.enter(mock.patch.object(prepare_demo, "CAMPAIGN_MORE", more))
+        cuts = {"search": (Cut(2, 17), Cut(4, 9)), "heldout": (Cut(1, 17), Cut(2, 9))}
+        self.enter(mock.patch.object(prepare_demo, "CAMPAIGN_CUTS", cuts))
         code, out, err = self.prepare("--campaign")
         self.assertEqual((code, err), (0, ""))
         self.assertIn("12 documents of up to 16 tokens from 3 books", out)

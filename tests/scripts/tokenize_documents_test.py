@@ -18,6 +18,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 import tokenize_documents  # noqa: E402
+from tokenize_documents import Cut  # noqa: E402
 
 
 def word_tokenizer(words: int, adds_bos: bool) -> Tokenizer:
@@ -112,13 +113,13 @@ class TokenizeDocumentsTest(unittest.TestCase):
     def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(self) -> None:
         self.run_script("--target-tokens", "11", "--search", self.text("a.txt", 1, 40))
         before = self.output.read_bytes()
-        text = tokenize_documents.Text("b", words(50, 40), "search", segments=1)
+        text = tokenize_documents.Text("b", words(50, 40), "search", (Cut(1, 11),))
         full = OSError(errno.ENOSPC, "No space left on device")
         with (
             mock.patch.object(tokenize_documents.os, "fsync", side_effect=full),
             self.assertRaisesRegex(tokenize_documents.DocumentsError, "No space left on device"),
         ):
-            tokenize_documents.write_documents(self.output, self.tokenizer, [text], 11)
+            tokenize_documents.write_documents(self.output, self.tokenizer, [text])
         self.assertEqual(self.output.read_bytes(), before)
         self.assertEqual(list(self.output.parent.iterdir()), [self.output])
 
@@ -246,25 +247,102 @@ class TokenizeDocumentsTest(unittest.TestCase):
         text = self.text("a.txt", 1, 40)
         self.assertEqual(self.run_script("--target-tokens", "0", "--search", text).returncode, 2)
 
-    def test_a_text_can_have_segments_for_several_targets(self) -> None:
-        text = tokenize_documents.Text(
-            "novel", words(1, 1000), "alternate", 2, more=((21, 4), (11, 6))
-        )
-        count = tokenize_documents.write_documents(self.output, self.tokenizer, [text], 101)
-        self.assertEqual(count, 12)
+    def documents(self) -> list[tuple[str, int, int]]:
+        """Title, tokens and split of each document of the output."""
         with h5py.File(self.output) as file:
-            ids, offsets = file["tokens"][:], file["offsets"][:]
-            self.assertEqual(np.diff(offsets).tolist(), [100] * 2 + [20] * 4 + [10] * 6)
-            self.assertEqual(file["titles"][11].decode(), "novel 12/12")
-            self.assertEqual(file["split"][:].tolist(), [2, 0] * 6)
-        self.assertEqual(len(set(ids.tolist())), len(ids))  # no token of the text twice
-        with self.assertRaisesRegex(tokenize_documents.DocumentsError, "cannot cut 'novel' into"):
-            tokenize_documents.write_documents(
-                self.output,
-                self.tokenizer,
-                [tokenize_documents.Text("novel", words(1, 100), "search", 1, more=((51, 2),))],
-                51,
-            )
+            lengths = np.diff(file["offsets"][:]).tolist()
+            titles = [title.decode() for title in file["titles"][:]]
+            return list(zip(titles, lengths, file["split"][:].tolist(), strict=True))
+
+    def test_cuts_say_what_the_texts_behind_them_give(self) -> None:
+        long, short = self.text("long.txt", 1, 1000), self.text("short.txt", 1100, 60)
+        other = self.text("other.txt", 1200, 150)
+        done = self.run_script(
+            *("--alternate", "2x101", "4x21", "6x11", long, "--search", "2x11", short),
+            *("--heldout", "1x101", "2x21", other),
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(
+            done.stdout,
+            f"{self.output}: 17 documents of 3 texts\n"
+            "  11 tokens: 5 search, 3 validation\n"
+            "  21 tokens: 2 search, 2 validation, 2 heldout\n"
+            "  101 tokens: 1 search, 1 validation, 1 heldout\n",
+        )
+        lengths = [100] * 2 + [20] * 4 + [10] * 6
+        self.assertEqual(
+            self.documents(),
+            [("short 1/2", 10, 0), ("short 2/2", 10, 0)]
+            + [("other 1/3", 100, 1), ("other 2/3", 20, 1), ("other 3/3", 20, 1)]
+            + [(f"long {n}/12", lengths[n - 1], 2 if n % 2 else 0) for n in range(1, 13)],
+        )
+        with h5py.File(self.output) as file:
+            tokens = file["tokens"][:].tolist()
+        self.assertEqual(len(set(tokens)), len(tokens), "no token of a text twice")
+
+    def test_cuts_go_with_texts_of_the_usual_target_and_options_may_be_repeated(self) -> None:
+        names = ("a.txt", "b.txt", "c.txt", "d.txt")
+        a, b, c, d = (self.text(name, 1 + 100 * n, 100) for n, name in enumerate(names))
+        done = self.run_script(
+            *("--target-tokens", "11", "--segments", "2", "--search", a),
+            *("--search", "1x51", b, c, "--search", "1x11", d),
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(
+            self.documents(),
+            [("a 1/2", 10, 0), ("a 2/2", 10, 0)]
+            + [("b 1/1", 50, 0), ("c 1/1", 50, 0), ("d 1/1", 10, 0)],
+        )
+
+    def test_a_cut_alone_gives_the_file_of_target_and_segments(self) -> None:
+        text = self.text("a.txt", 1, 100)
+        done = self.run_script("--search", text, "--target-tokens", "11", "--segments", "3")
+        usual, said = self.output.read_bytes(), done.stdout
+        done = self.run_script("--search", "3x11", text, "--force")
+        self.assertEqual(self.output.read_bytes(), usual)
+        self.assertEqual(done.stdout, said)
+
+    def test_a_file_with_the_name_of_a_cut_is_given_with_its_folder(self) -> None:
+        self.text("3x11", 1, 100)
+        done = self.run_script("--target-tokens", "11", "--search", f"{self.folder}/3x11")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.documents(), [("3x11 1/1", 10, 0)])
+
+    def test_a_text_too_short_for_all_its_cuts_is_refused_with_what_they_need(self) -> None:
+        text = self.text("novel.txt", 1, 139)
+        cuts = ("1x101", "4x11")
+        self.assert_refused(
+            self.run_script("--search", *cuts, text),
+            "cannot cut 'novel' into 1 segment of 100 tokens and 4 segments of 10 tokens: it has "
+            "139 tokens, and 140 are needed",
+        )
+        done = self.run_script("--search", *cuts, self.text("novel.txt", 1, 140))
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_text_for_two_targets_is_one_text_with_two_cuts(self) -> None:
+        text = self.text("a.txt", 1, 100)
+        done = self.run_script("--search", "1x11", text, "--search", "1x21", text)
+        self.assert_refused(done, "the same text", "for several targets with a cut for each")
+
+    def test_cuts_that_mean_nothing_are_usage_errors(self) -> None:
+        text = self.text("a.txt", 1, 100)
+        for arguments, told in (
+            (("--search", "2x11"), "--search 2x11: no text behind it"),
+            (("--search", text, "2x11"), f"--search 2x11: it is behind the text {text}"),
+            (("--search", "2x11", "1x11", text), "--search 2x11 1x11: one target twice"),
+            (("--search", "0x11", text), "0x11: segments and tokens are 1 or more"),
+            (("--search", "2x0", text), "2x0: segments and tokens are 1 or more"),
+            (("--alternate", "1x11", text), "--alternate 1x11: one document is not for search"),
+            (("--search", text), f"--search {text}: no target: give --target-tokens, or a cut"),
+            (("--search", "2x11", text, "--target-tokens", "11"), "--target-tokens 11: no text"),
+            (("--search", "2x11", text, "--segments", "2"), "--segments 2: no text that it is"),
+        ):
+            with self.subTest(arguments):
+                done = self.run_script(*arguments)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn(told, done.stderr)
+                self.assertFalse(self.output.exists())
+        self.assert_refused(self.run_script("--search", "2x11", "1x1", text), "1 tokens is too")
 
 
 if __name__ == "__main__":
