@@ -88,8 +88,8 @@ std::vector<double> critical_dimension_ntk_factors(const RotaryFacts& facts, dou
     const double log_base_ratio = rounded_log(facts.theta) * rounded_log(s) / log_window;
     std::vector<double> factors(facts.rotary_pairs);
     for (std::size_t i = 0; i < factors.size(); ++i) {
-        factors[i] =
-            rounded_exp(log_base_ratio * static_cast<double>(i) / static_cast<double>(factors.size()));
+        factors[i] = rounded_exp(log_base_ratio * static_cast<double>(i) /
+                                 static_cast<double>(factors.size()));
     }
     return factors;
 }
