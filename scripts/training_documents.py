@@ -35,6 +35,10 @@ TRAIN_SPLIT = 3
 SPLIT_LEGEND = f"{tokenize_documents.SPLIT_LEGEND}, {TRAIN_SPLIT} train"
 COPIED_TOKENS = 1 << 22  # at a time, from the spool to the file
 TEXTS_AT_ONCE = 64  # tokenized in parallel
+MAKERS = (
+    "scripts/prepare_demo_training.py makes the demo's training documents, "
+    "scripts/prepare_corpus.py those of other texts"
+)
 
 
 @dataclass(frozen=True)
@@ -175,10 +179,8 @@ class TrainingTokens:
         try:
             self._file = h5py.File(file, "r")
         except OSError as error:
-            raise DocumentsError(
-                f"cannot read the training documents {file}: "
-                f"{'there is no such file' if not file.exists() else error}"
-            ) from error
+            reason = error if file.exists() else f"there is no such file; {MAKERS}"
+            raise DocumentsError(f"cannot read the training documents {file}: {reason}") from error
         try:
             splits = self._file["split"][:]
             self._tokens = self._file["tokens"]
@@ -193,8 +195,8 @@ class TrainingTokens:
         if not len(splits) or (splits != TRAIN_SPLIT).any():
             raise DocumentsError(
                 f"{file} has {int((splits != TRAIN_SPLIT).sum())} documents that are not of the "
-                "split train: what is searched, chosen or reported on must not be trained on. "
-                "scripts/prepare_corpus.py makes training documents"
+                "split train: what is searched, chosen or reported on must not be trained on; "
+                + MAKERS
             )
         self.file = file
 

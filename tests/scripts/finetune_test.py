@@ -189,7 +189,7 @@ class Checked(FinetuneTest):
         for replaced, told in (
             ({"set": "segment_tokens=10000"}, "too few for segments of 10000"),
             ({"set": "segment_tokens=0"}, "too few for segments of 512"),  # of the stage
-            ({"documents": self.folder / "none.h5"}, "there is no such file"),
+            ({"documents": self.folder / "none.h5"}, "scripts/prepare_demo_training.py makes"),
             ({"history": self.documents}, "is no history that this program reads"),
         ):
             with self.subTest(told):

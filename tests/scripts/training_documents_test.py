@@ -78,7 +78,7 @@ class Reading(TrainingDocumentsTest):
             TrainingTokens(other)
 
     def test_what_is_no_documents_file_is_named(self) -> None:
-        with self.assertRaisesRegex(DocumentsError, "none.h5: there is no such file"):
+        with self.assertRaisesRegex(DocumentsError, "none.h5: there is no such file; scripts/"):
             TrainingTokens(self.folder / "none.h5")
         text = self.folder / "text.h5"
         text.write_text("text")
