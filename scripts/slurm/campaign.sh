@@ -14,7 +14,9 @@ FINETUNE_PARTITION=${FINETUNE_PARTITION:-$PARTITION}
 ACCOUNT=${ACCOUNT:-}
 LONGROPE=${LONGROPE:-}                               # the program; empty: the repository's build, else the one in PATH
 PYTHON=${PYTHON:-python3}                            # any version; reads what the program says
-TRAINING_PYTHON=${TRAINING_PYTHON:-.venv/bin/python}  # with scripts/requirements-training.txt, for checks and jobs
+TRAINING_PYTHON=${TRAINING_PYTHON:-.venv/bin/python}  # with scripts/requirements-training.txt where jobs run
+MODULES=${MODULES:-}                                 # environment modules that all jobs load
+RENDEZVOUS_PORT=${RENDEZVOUS_PORT:-}                 # of a fine-tuning on several nodes; empty: 29400
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 if [ -z "$LONGROPE" ]; then
@@ -46,7 +48,7 @@ paths in CONFIG are relative to, the root of the repository; the jobs run there 
 Environment: FINETUNE_NODES=$FINETUNE_NODES FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE FINETUNE_CORES=$FINETUNE_CORES
   FINETUNE_MEMORY=$FINETUNE_MEMORY FINETUNE_TIME=$FINETUNE_TIME FINETUNE_PARTITION=$FINETUNE_PARTITION
   PARTITION=$PARTITION ACCOUNT=$ACCOUNT LONGROPE=$LONGROPE PYTHON=$PYTHON
-  TRAINING_PYTHON=$TRAINING_PYTHON
+  TRAINING_PYTHON=$TRAINING_PYTHON MODULES=$MODULES RENDEZVOUS_PORT=$RENDEZVOUS_PORT
 HELP
 }
 
@@ -139,7 +141,8 @@ $4 is there already and taken as it is: what it was tuned under cannot be compar
     fail 3 "$said
 the fine-tuning of $4 on $processes process(es) would be refused; nothing was submitted"
 }
-export TRAINING_PYTHON
+noted=""
+export TRAINING_PYTHON MODULES RENDEZVOUS_PORT
 declare -A roots=()
 for tuning in "${tunings[@]}"; do
     IFS=$'\t' read -r stage settings base output _ <<<"$tuning"

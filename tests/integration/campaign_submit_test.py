@@ -135,6 +135,20 @@ class CampaignTest(unittest.TestCase):
         (self.work / name / "model.safetensors").touch()
 
 
+class Help(unittest.TestCase):
+    def test_it_has_every_setting_of_the_environment(self) -> None:
+        settings = re.compile(r"\$\{([A-Z_]+):-")
+        for script, jobs in (("submit.sh", ()), ("campaign.sh", ("finetune.sbatch",))):
+            said = subprocess.run([SLURM / script, "--help"], text=True, capture_output=True)
+            sources = (SLURM / name for name in (script, *jobs))
+            names = {name for file in sources for name in settings.findall(file.read_text())}
+            names = {name for name in names if not name.startswith(("SLURM_", "TORCH_"))}
+            self.assertGreater(len(names), 10)
+            for name in names:
+                with self.subTest(script=script, name=name):
+                    self.assertIn(f" {name}=", said.stdout)
+
+
 class Chain(CampaignTest):
     def setUp(self) -> None:
         super().setUp()
