@@ -7,8 +7,9 @@ Usage: python scripts/finetune.py --model models/demo --history runs/campaign/se
 On several GPUs: torchrun --nproc-per-node 8 scripts/finetune.py ...; parameters are sharded over
 all processes (FSDP). The same command continues a run from its last checkpoint, also on another
 number of processes. --factors takes YaRN, none or a file in place of the stage's result, to compare
-with. It needs scripts/requirements-training.txt; --check does not, and computes nothing. Settings
-and what is written: docs/fine-tuning.md. Exit status: 0 done, 1 error, 2 usage, 75 stopped early.
+with. It needs scripts/requirements-training.txt; --check computes nothing and does without, with
+--ahead too: scripts/requirements.txt is enough. Settings and what is written: docs/fine-tuning.md.
+Exit status: 0 done, 1 error, 2 usage, 75 stopped early.
 """
 
 from __future__ import annotations
@@ -201,6 +202,13 @@ def main() -> int:
     try:
         if arguments.ahead:
             left = finetune_plan.check_ahead(arguments)
+            if missing := finetune_plan.missing_packages():
+                print(
+                    f"finetune: note: {sys.executable} has no {' and no '.join(missing)}, which is "
+                    "enough to check with; where the training runs, "
+                    "scripts/install_dependencies.sh --training installs what it needs",
+                    file=sys.stderr,
+                )
             print(f"{arguments.output}: {left}; what is known of it so far is in order")
             return 0
         plan = finetune_plan.make_plan(arguments)

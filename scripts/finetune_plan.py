@@ -115,11 +115,8 @@ def check_ahead(arguments: argparse.Namespace) -> str:
     """What is known before the jobs that come first: all but the factors of a stage that is not
     complete, and the weights of a model that is still to be made from arguments.ahead.
 
-    Raises what make_plan raises, and ModuleNotFoundError without the packages for training.
+    Raises what make_plan raises.
     """
-    for package in ("torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            raise ModuleNotFoundError(f"no {package}", name=package)
     made = any(arguments.model.glob("*.safetensors"))
     inputs = read_inputs(arguments, arguments.model if made else arguments.ahead)
     vocabulary_of(inputs.model, inputs.config)
@@ -133,6 +130,11 @@ def check_ahead(arguments: argparse.Namespace) -> str:
     if segment_tokens:
         inputs.segments(segment_tokens)
     return earlier_start(arguments.output, identity, part=True) or "new"
+
+
+def missing_packages() -> list[str]:
+    """Of those that compute, the ones that this Python does not find."""
+    return [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
 
 
 def vocabulary_of(model: Path, config: dict[str, Any]) -> int:

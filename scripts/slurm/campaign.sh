@@ -132,7 +132,11 @@ check_tuning() {  # STAGE SETTINGS BASE OUTPUT ROOT
     command -v "$TRAINING_PYTHON" >/dev/null || fail 1 "no Python at $TRAINING_PYTHON (seen from $PWD): TRAINING_PYTHON=...,
 or load the modules that it is in first"
     said=$("$TRAINING_PYTHON" scripts/finetune.py --check --ahead "$5" --processes "$processes" --model "$3" \
-        --history "$directory/search.h5" --stage "$1" --output "$4" --config "$2" 2>&1 >/dev/null) && return
+        --history "$directory/search.h5" --stage "$1" --output "$4" --config "$2" 2>&1 >/dev/null) && {
+        [ "$said" = "$noted" ] || say "$said"  # a note on this Python is the same for every training
+        noted=$said
+        return
+    }
     if [ -f "$4/config.json" ] && [[ $said != *" is of another fine-tuning:"* ]]; then
         say "$said
 $4 is there already and taken as it is: what it was tuned under cannot be compared (above)"

@@ -293,6 +293,19 @@ class Chain(CampaignTest):
         self.assertIn("there is no scripts/finetune.py", done.stderr)
         self.assertEqual(self.submitted(), [])
 
+    def test_a_machine_without_pytorch_can_submit(self) -> None:
+        hides = (
+            "import importlib.util as util\n"
+            "found = util.find_spec\n"
+            "hidden = ('torch', 'transformers')\n"
+            "util.find_spec = lambda name: None if name in hidden else found(name)\n"
+        )
+        (self.folder / "packages" / "sitecustomize.py").write_text(hides)
+        done = self.campaign("search.toml", *self.tunings)
+        self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
+        self.assertEqual(len(self.submitted()), 4)
+        self.assertEqual(done.stderr.count("has no torch and no transformers"), 1, done.stderr)
+
     def test_a_complete_search_is_no_job(self) -> None:
         self.search.complete()
         done = self.campaign("search.toml")
