@@ -47,6 +47,10 @@ paths in CONFIG are relative to, the root of the repository; the jobs run there 
 
 Environment: FINETUNE_NODES=$FINETUNE_NODES FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE FINETUNE_CORES=$FINETUNE_CORES
   FINETUNE_MEMORY=$FINETUNE_MEMORY FINETUNE_TIME=$FINETUNE_TIME FINETUNE_PARTITION=$FINETUNE_PARTITION
+A fine-tuning has a process per GPU, which share a step's batch evenly; FINETUNE_GPUS_PER_NODE=0 is one
+process on the CPU, as the demo's settings want it. What a training would refuse is refused here, by
+TRAINING_PYTHON with scripts/requirements.txt; PyTorch need only be where the jobs run.
+
   PARTITION=$PARTITION ACCOUNT=$ACCOUNT LONGROPE=$LONGROPE PYTHON=$PYTHON
   TRAINING_PYTHON=$TRAINING_PYTHON MODULES=$MODULES RENDEZVOUS_PORT=$RENDEZVOUS_PORT
 HELP
@@ -126,7 +130,7 @@ mapfile -t tunings < <([ ${#tunings[@]} -eq 0 ] || printf '%s\n' "${tunings[@]}"
 # Whether a training would be refused, as far as it can be known before the jobs that come first. ROOT is BASE,
 # or where that is still to be made, the folder that it is made from.
 check_tuning() {  # STAGE SETTINGS BASE OUTPUT ROOT
-    local said processes=$((FINETUNE_NODES * (tuning_gpus > 0 ? tuning_gpus : 1)))
+    local said advice="" processes=$((FINETUNE_NODES * (tuning_gpus > 0 ? tuning_gpus : 1)))
     [ -f scripts/finetune.py ] ||
         fail 1 "there is no scripts/finetune.py (seen from $PWD), which a fine-tuning starts: go to the root of the repository"
     command -v "$TRAINING_PYTHON" >/dev/null || fail 1 "no Python at $TRAINING_PYTHON (seen from $PWD): TRAINING_PYTHON=...,
@@ -143,10 +147,13 @@ $4 is there already and taken as it is: what it was tuned under cannot be compar
         return
     fi
     fail 3 "$said
-the fine-tuning of $4 on $processes process(es) would be refused; nothing was submitted"
+the fine-tuning of $4 on $processes process(es) would be refused; nothing was submitted$advice"
 }
 noted=""
 export TRAINING_PYTHON MODULES RENDEZVOUS_PORT
+    [[ $said != *" cannot be shared by "* ]] || advice="
+There is one per GPU: FINETUNE_NODES=$FINETUNE_NODES, FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE. \
+With FINETUNE_GPUS_PER_NODE=0 it is one process, on the CPU"
 declare -A roots=()
 for tuning in "${tunings[@]}"; do
     IFS=$'\t' read -r stage settings base output _ <<<"$tuning"

@@ -276,6 +276,11 @@ class Chain(CampaignTest):
             ({"TRAINING_PYTHON": "/none"}, FAILURE, "no Python at /none"),
             ({"FINETUNE_NODES": "3"}, EXIT_CONFIGURATION, "cannot be shared by 24 processes"),
             (
+                {"FINETUNE_GPUS_PER_NODE": "a100:5"},
+                EXIT_CONFIGURATION,
+                "FINETUNE_GPUS_PER_NODE=a100:5. With FINETUNE_GPUS_PER_NODE=0 it is one process",
+            ),
+            (
                 {"FINETUNE_NODES": "2", "FINETUNE_GPUS_PER_NODE": "0"},
                 EXIT_USAGE,
                 "FINETUNE_NODES=2, but FINETUNE_GPUS_PER_NODE=0",
