@@ -19,6 +19,8 @@ MODULES=${MODULES:-}                                 # environment modules that 
 RENDEZVOUS_PORT=${RENDEZVOUS_PORT:-}                 # of a fine-tuning on several nodes; empty: 29400
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=scripts/slurm/missing_inputs.bash
+. "$repository/scripts/slurm/missing_inputs.bash"
 if [ -z "$LONGROPE" ]; then
     LONGROPE=$repository/build/release/longrope
     [ -x "$LONGROPE" ] || LONGROPE=$(command -v longrope || echo "$LONGROPE")
@@ -45,12 +47,12 @@ Search jobs are sized and submitted by scripts/slurm/submit.sh, whose settings h
 are in the environment: on GPUs, GPUS_PER_NODE=8 GPU_DEVICE=h100-80gb. Run it in the folder that the
 paths in CONFIG are relative to, the root of the repository; the jobs run there too.
 
-Environment: FINETUNE_NODES=$FINETUNE_NODES FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE FINETUNE_CORES=$FINETUNE_CORES
-  FINETUNE_MEMORY=$FINETUNE_MEMORY FINETUNE_TIME=$FINETUNE_TIME FINETUNE_PARTITION=$FINETUNE_PARTITION
 A fine-tuning has a process per GPU, which share a step's batch evenly; FINETUNE_GPUS_PER_NODE=0 is one
 process on the CPU, as the demo's settings want it. What a training would refuse is refused here, by
 TRAINING_PYTHON with scripts/requirements.txt; PyTorch need only be where the jobs run.
 
+Environment: FINETUNE_NODES=$FINETUNE_NODES FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE FINETUNE_CORES=$FINETUNE_CORES
+  FINETUNE_MEMORY=$FINETUNE_MEMORY FINETUNE_TIME=$FINETUNE_TIME FINETUNE_PARTITION=$FINETUNE_PARTITION
   PARTITION=$PARTITION ACCOUNT=$ACCOUNT LONGROPE=$LONGROPE PYTHON=$PYTHON
   TRAINING_PYTHON=$TRAINING_PYTHON MODULES=$MODULES RENDEZVOUS_PORT=$RENDEZVOUS_PORT
 HELP
@@ -96,8 +98,11 @@ fi
 # --- What is to be tuned --------------------------------------------------------------------------
 
 [ -x "$LONGROPE" ] || fail 1 "no program at $LONGROPE; build it (scripts/build.sh), or name it: LONGROPE=..."
-check=$("$LONGROPE" search --check --json --ranks 1 "$config") ||
-    fail $? "the search cannot run (above); nothing was submitted"
+check=$("$LONGROPE" search --check --json --ranks 1 "$config") || {
+    status=$?
+    tell_of_missing_inputs
+    fail $status "the search cannot run (above); nothing was submitted"
+}
 
 # The run directory, the names of the stages, then the tunings that CONFIG asks for, in the order of its stages.
 asked=$("$PYTHON" - "$check" "$config" "${#tunings[@]}" <<'PYTHON'
@@ -146,14 +151,14 @@ or load the modules that it is in first"
 $4 is there already and taken as it is: what it was tuned under cannot be compared (above)"
         return
     fi
+    [[ $said != *" cannot be shared by "* ]] || advice="
+There is one per GPU: FINETUNE_NODES=$FINETUNE_NODES, FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE. \
+With FINETUNE_GPUS_PER_NODE=0 it is one process, on the CPU"
     fail 3 "$said
 the fine-tuning of $4 on $processes process(es) would be refused; nothing was submitted$advice"
 }
 noted=""
 export TRAINING_PYTHON MODULES RENDEZVOUS_PORT
-    [[ $said != *" cannot be shared by "* ]] || advice="
-There is one per GPU: FINETUNE_NODES=$FINETUNE_NODES, FINETUNE_GPUS_PER_NODE=$FINETUNE_GPUS_PER_NODE. \
-With FINETUNE_GPUS_PER_NODE=0 it is one process, on the CPU"
 declare -A roots=()
 for tuning in "${tunings[@]}"; do
     IFS=$'\t' read -r stage settings base output _ <<<"$tuning"

@@ -19,6 +19,8 @@ LONGROPE=${LONGROPE:-}                  # the program; empty: the repository's b
 PYTHON=${PYTHON:-python3}               # any version; reads the estimate
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=scripts/slurm/missing_inputs.bash
+. "$repository/scripts/slurm/missing_inputs.bash"
 if [ -z "$LONGROPE" ]; then
     LONGROPE=$repository/build/release/longrope
     [ -x "$LONGROPE" ] || LONGROPE=$(command -v longrope || echo "$LONGROPE")
@@ -214,12 +216,7 @@ estimate_on_cpus() {
     local values
     check=$("$LONGROPE" search --check --json --ranks 1 --threads "$CORES_PER_RANK" "$@" "$config") || {
         local status=$?
-        case $("$LONGROPE" search --check "$config" 2>&1 >/dev/null) in
-            *"expected weights"* | *"cannot open the documents"*)
-                say "a search needs the model's weights and the documents; another folder for script and job:
-LONGROPE_MODEL_PATH=FOLDER, another file: LONGROPE_DOCUMENTS_PATH=FILE, in the environment.
-What it takes on GPUs is told without them: $LONGROPE estimate --device NAME $config" ;;
-        esac
+        tell_of_missing_inputs
         fail $status "the search cannot run (above); nothing was submitted"
     }
     values=$("$PYTHON" -c "$runnable"'

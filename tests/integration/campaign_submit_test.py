@@ -22,7 +22,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from bad_input import EXIT_CONFIGURATION, EXIT_USAGE
+from bad_input import EXIT_BAD_FILE, EXIT_CONFIGURATION, EXIT_USAGE
 from llama2_search import llama2_search
 from search_run import (
     EXIT_DONE,
@@ -310,6 +310,14 @@ class Chain(CampaignTest):
         self.assertEqual(done.returncode, EXIT_DONE, done.stderr)
         self.assertEqual(len(self.submitted()), 4)
         self.assertEqual(done.stderr.count("has no torch and no transformers"), 1, done.stderr)
+
+    def test_where_a_model_and_documents_are_named_is_said_if_they_are_not_there(self) -> None:
+        llama2_search(self.work, [65536])
+        for name in ("MODEL", "DOCUMENTS"):
+            done = self.campaign("search.toml", **{f"LONGROPE_{name}_PATH": "none"})
+            self.assertEqual(done.returncode, EXIT_BAD_FILE, done.stderr)
+            self.assertIn("LONGROPE_MODEL_PATH=FOLDER", done.stderr)
+            self.assertIn("the search cannot run (above); nothing was submitted", done.stderr)
 
     def test_a_complete_search_is_no_job(self) -> None:
         self.search.complete()

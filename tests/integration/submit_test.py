@@ -642,6 +642,11 @@ class OnGpus(SubmitTest):
             self.assertIn("LONGROPE_MODEL_PATH=FOLDER", said)
             self.assertIn("estimate --device NAME search.toml", said)
             self.assertIn("nothing was submitted", said)
+        for name in ("MODEL", "DOCUMENTS"):
+            settings[f"LONGROPE_{name}_PATH"] = "none"
+            said = self.refusal(EXIT_BAD_FILE, self.llama2(131072), "search.toml", **settings)
+            self.assertIn("LONGROPE_DOCUMENTS_PATH=FILE", said)
+            del settings[f"LONGROPE_{name}_PATH"]
         # Other files that are wrong are not for want of weights.
         cluster = self.llama2(131072)
         (cluster.run.folder / "run").mkdir()
