@@ -193,6 +193,12 @@ class Watching(StatusTest):
 class Keys(StatusTest):
     """The pages have every key that --json prints, and no other."""
 
+    def assert_documented(self, page: str, *words: str, folder: Path) -> None:
+        with self.subTest(page=page, words=words):
+            printed = run_program(*words, "--json", folder=folder)
+            self.assertEqual(printed.returncode, EXIT_DONE, printed.stderr)
+            self.assertEqual(documented_keys(page), keys_of(json.loads(printed.stdout)))
+
     def test_the_pages_have_the_keys_that_are_printed(self) -> None:
         run = self.new_run(synthetic_search(documents=1, iterations=1))
         later = {"name": "later", "target_tokens": 4096, "base": "long", "model": "tuned"}
@@ -203,19 +209,28 @@ class Keys(StatusTest):
         settings = run.folder / "search.toml"
         settings.write_text(settings.read_text().replace("iterations = 1", "iterations = 2"))
         self.assertEqual(run.run(), EXIT_WAITING, run.said())
-        for page, words in (
-            ("status.md", ("status", "run", "--json")),
-            ("search.md", ("search", "search.toml", "--check", "--json")),
+        export = ("export", "run", "--stage", "long", "--drop-start-tokens", "--format", "csv")
+        for page, *words in (
+            ("status.md", "status", "run"),
+            ("search.md", "search", "search.toml", "--check"),
+            ("evaluate.md", "evaluate", "run", "--stage", "long", "--methods", "none,searched"),
+            ("export.md", *export, "--output", "made.csv"),
         ):
-            with self.subTest(page):
-                printed = run_program(*words, folder=run.folder)
-                self.assertEqual(printed.returncode, EXIT_DONE, printed.stderr)
-                self.assertEqual(documented_keys(page), keys_of(json.loads(printed.stdout)))
+            self.assert_documented(page, *words, folder=run.folder)
+
+    def test_so_have_those_of_estimates_for_gpus(self) -> None:
+        configuration = "configs/llama2-7b-128k.toml"
+        for words in (
+            ("estimate", configuration),
+            ("search", configuration, "--check", "--device", "h100-80gb"),
+        ):
+            self.assert_documented("estimate.md", *words, folder=REPOSITORY)
 
 
 def documented_keys(page: str) -> set[str]:
     """The words between backticks in the first column of the table of keys."""
-    _, _, table = (REPOSITORY / "docs" / page).read_text(encoding="utf-8").partition("| key |")
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    _, _, table = text.partition("\n## Keys of ")[2].partition("| key |")
     rows = re.findall(r"^\| (`.*?) \|", table.partition("\n\n")[0], re.MULTILINE)
     return {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
 
