@@ -42,21 +42,18 @@ std::string temporary_suffix() {
     return fmt::format(".{}.{}.tmp", host.data(), ::getpid());
 }
 
-/// Whether `name` is "<file>.h5.<host>.<pid>.tmp" or "lock.<host>.<pid>.tmp".
+/// Whether `name` is "search.h5.<host>.<pid>.tmp" or "lock.<host>.<pid>.tmp": what the lock guards.
 bool is_temporary(std::string_view name) {
     constexpr std::string_view ending = ".tmp";
-    constexpr std::string_view history = ".h5.";
-    constexpr std::string_view lock = "lock.";
     if (!name.ends_with(ending)) return false;
     name.remove_suffix(ending.size());
-    const std::size_t extension = name.find(history);
-    if (name.starts_with(lock)) {
-        name.remove_prefix(lock.size());
-    } else if (extension != std::string_view::npos && extension > 0) {
-        name.remove_prefix(extension + history.size());
-    } else {
-        return false;
+    bool guarded = false;
+    for (const std::string_view start : {"search.h5.", "lock."}) {
+        if (guarded || !name.starts_with(start)) continue;
+        name.remove_prefix(start.size());
+        guarded = true;
     }
+    if (!guarded) return false;
     const std::size_t dot = name.rfind('.');
     if (dot == std::string_view::npos || dot == 0) return false;
     const std::string_view pid = name.substr(dot + 1);

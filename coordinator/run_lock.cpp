@@ -143,6 +143,16 @@ std::string describe(const SeenLock& seen) {
         file.parent_path().string(), describe(seen), file.string())};
 }
 
+/// A name that is taken though nothing can be opened by it.
+void refuse_dangling(const std::filesystem::path& file) {
+    std::error_code ignored;
+    const std::filesystem::path target = std::filesystem::read_symlink(file, ignored);
+    if (ignored || std::filesystem::exists(file, ignored)) return;
+    throw HistoryError{fmt::format(
+        "{} is a link to {}, which does not exist, expected a lock or nothing: remove the link",
+        file.string(), target.string())};
+}
+
 std::string draw_token() {
     std::random_device device;
     return fmt::format("{:08x}{:08x}{:08x}{:08x}", device(), device(), device(), device());
@@ -164,15 +174,19 @@ void take_over(const std::filesystem::path& file, const SeenLock& stale, const L
     };
     try {
         write_file_atomically(file, std::as_bytes(std::span{line}), still_stale);
+        // Another that saw the same stale lock may replace ours within the blink between its look
+        // and its rename; whoever is named after a pause is the one.
+        std::this_thread::sleep_for(std::chrono::milliseconds{200});
+        const std::optional<SeenLock> now = look_patiently(file);
+        if (now && !is_held_by(now, self)) refuse(file, *now);
     } catch (const HistoryWriteError&) {
+        if (is_held_by(look(file), self)) {  // it failed after our line was in its place
+            ::unlink(file.c_str());
+            throw;
+        }
         still_stale();  // another took the lock, and removed our temporary
         throw;
     }
-    // Another that saw the same stale lock may replace ours within the blink between its look and
-    // its rename; whoever is named after a pause is the one.
-    std::this_thread::sleep_for(std::chrono::milliseconds{200});
-    const std::optional<SeenLock> now = look_patiently(file);
-    if (now && !is_held_by(now, self)) refuse(file, *now);
 }
 
 }  // namespace
@@ -202,9 +216,9 @@ std::string describe(const LockOwner& owner) {
 }
 
 Holder holder_state(const LockOwner& owner, const LockOwner& self) {
-    if (!self.job_id.empty() && owner.job_id == self.job_id) {
-        if (owner.restart_count < self.restart_count) return Holder::gone;
-        if (owner.restart_count > self.restart_count) return Holder::alive;
+    if (!self.job_id.empty() && owner.job_id == self.job_id &&
+        owner.restart_count < self.restart_count) {
+        return Holder::gone;
     }
     if (owner.host != self.host || owner.pid_namespace != self.pid_namespace) {
         return Holder::unknown;
@@ -242,7 +256,10 @@ RunLock::RunLock(const std::filesystem::path& run_directory, LockOwner self,
     int untouched = 0;
     while (!create(file_, format_owner(self_))) {
         const std::optional<SeenLock> seen = look_patiently(file_);
-        if (!seen) continue;  // released meanwhile
+        if (!seen) {
+            refuse_dangling(file_);
+            continue;  // released meanwhile
+        }
         const Holder holder = seen->owner ? holder_state(*seen->owner, self_) : Holder::unknown;
         if (holder == Holder::alive || (before && *before != *seen)) refuse(file_, *seen);
         if (before) ++untouched;

@@ -105,6 +105,8 @@ RunPlan::RunPlan(Configuration configuration, RunFacts facts, std::optional<RunH
     if (earlier) {
         compare_identity(*earlier, header_, facts_);
         header_.run_uuid = earlier->run_uuid;
+        header_.program_version = earlier->program_version;  // of its last start that searched
+        header_.program_commit = earlier->program_commit;
         header_.created = earlier->created;
         // Without a score nothing binds it: its workers may have been the wrong ones.
         const bool scored = std::ranges::any_of(

@@ -33,8 +33,12 @@ TEST_CASE("the holder of the lock removes the temporaries of dead writers and no
     const std::vector<std::string> stale{"search.h5.node1.4711.tmp", "search.h5.a.b-c.1.tmp",
                                          "lock.node1.3.tmp", "lock.a.b-c.1.tmp"};
     const std::vector<std::string> kept{
-        "search.h5",  "log.txt",         "search.h5.tmp", own,          "notes.1.tmp",    "lock",
-        "lock.1.tmp", "search.h5.x.tmp", "search.h5.old", "lock.x.tmp", ".h5.node1.3.tmp"};
+        "search.h5",       "log.txt",
+        "search.h5.tmp",   own,
+        "notes.1.tmp",     "lock",
+        "lock.1.tmp",      "search.h5.x.tmp",
+        "search.h5.old",   "lock.x.tmp",
+        ".h5.node1.3.tmp", "scores.h5.node1.3.tmp"};  // of an evaluation that writes here
     for (const auto* names : {&stale, &kept}) {
         for (const std::string& name : *names) std::ofstream{folder.path() / name} << "x";
     }

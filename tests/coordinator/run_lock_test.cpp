@@ -162,8 +162,41 @@ TEST_CASE("the same job with a lower restart count is gone, wherever it ran") {
         lock.check();
         CHECK(lock_owner(folder.path())->restart_count == 1);
     }
-    leave_lock(folder.path(), requeued);
-    CHECK(refusal(folder.path(), earlier).find("Slurm job 77 (restart 1)") != std::string::npos);
+}
+
+TEST_CASE("a higher restart count of the same job does not outlive its process") {
+    const TemporaryFolder folder;
+    LockOwner self = this_process();
+    self.job_id = "77";
+    self.restart_count = 1;
+    LockOwner later = self;
+    later.restart_count = 3;  // handed on by the environment of the job that submitted it, say
+    SUBCASE("here it is asked for") {
+        Child child;
+        later.pid = child.pid();
+        later.process_start = owner_of(child.pid()).process_start;
+        leave_lock(folder.path(), later);
+        CHECK(refusal(folder.path(), self).find("Slurm job 77 (restart 3)") != std::string::npos);
+        child.kill();
+        const RunLock lock{folder.path(), self, std::chrono::hours{1}};
+        lock.check();
+    }
+    SUBCASE("elsewhere it is watched") {
+        later.host = "elsewhere";
+        leave_lock(folder.path(), later);
+        int waits = 0;
+        const RunLock lock{folder.path(), self, milliseconds{10},
+                           [&](const std::string&) { ++waits; }};
+        CHECK(waits == 2);
+    }
+}
+
+TEST_CASE("a lock that is a link into nothing is told of, not waited for") {
+    const TemporaryFolder folder;
+    std::filesystem::create_symlink("nowhere", folder.path() / "lock");
+    CHECK_THROWS_WITH_AS((RunLock{folder.path(), this_process()}),
+                         doctest::Contains("lock is a link to nowhere, which does not exist"),
+                         HistoryError);
 }
 
 TEST_CASE("the lock of another host is watched: touched means alive, untouched twice means dead") {

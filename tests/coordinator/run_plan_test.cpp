@@ -65,6 +65,8 @@ TEST_CASE("a resumed run keeps its name, its beginning and its numerics") {
     history.starts = 3;
     history.created = "2024-01-02T03:04:05Z";
     history.workers.resize(2);
+    history.program_version = "0.0.9";
+    history.program_commit = "abc";
     const RunPlan plan{small_configuration(), small_facts(), history};
     const RunHistory now = plan.snapshot();
     CHECK(now.run_uuid == history.run_uuid);
@@ -72,6 +74,8 @@ TEST_CASE("a resumed run keeps its name, its beginning and its numerics") {
     CHECK(now.numerics_class == "synthetic 1");
     CHECK(now.starts == 3);
     CHECK(now.workers.size() == 2);
+    CHECK(now.program_version == "0.0.9");
+    CHECK(now.program_commit == "abc");
 }
 
 TEST_CASE("another seed, stage, model or document is refused, each difference by name") {

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -141,6 +142,30 @@ class FailingCalls(StorageTest):
         self.expect_the_end(run, reference)
         shutil.rmtree(run.folder)
         return call is not None
+
+    def test_a_call_that_fails_while_a_stale_lock_is_taken_over_is_told(self) -> None:
+        with subprocess.Popen(["true"]) as ended:
+            pass
+        stale = (
+            f"host={socket.gethostname()} pid={ended.pid} process_start=1 "
+            f"pid_namespace={os.readlink('/proc/self/ns/pid')} job_id= restart_count=0 token=left\n"
+        )
+        for at in range(1, 15):
+            interruption = Interruption(at, "fail", errno.EIO)
+            with self.subTest(str(interruption)):
+                run = self.new_run(f"stale, {interruption}")
+                lock = run.history.with_name("lock")
+                lock.parent.mkdir()
+                lock.write_text(stale)
+                status = run.run(environment=interruption.environment(run))
+                call = call_at(run, at)
+                assert call is not None
+                if status != EXIT_DONE or not is_clean_up(call):
+                    self.assertEqual(status, EXIT_SYSTEM_ERROR, f"{call}: {run.said()}")
+                    self.assertIn(f"(errno {errno.EIO})", run.said())
+                if lock.exists():
+                    self.assertEqual(lock.read_text(), stale, call)
+                run.complete()
 
     def test_a_write_that_takes_half_is_continued(self) -> None:
         reference = self.uninterrupted()
