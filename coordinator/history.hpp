@@ -111,7 +111,7 @@ struct BestRecord {
 
 /// One evaluator fault that ended a task or an individual, in order of time.
 struct FailureRow {
-    std::string phase;  ///< baselines, evaluations, validation, heldout
+    std::string phase;  ///< baselines, evaluations, validation, start_token_sweep, heldout
     std::uint32_t row = 0;
     std::uint32_t document = 0;  ///< column of that phase
     std::uint32_t attempt = 0;

@@ -15,7 +15,7 @@ enum class Origin : std::uint8_t { seed = 0, initial_mutation = 1, mutation = 2,
 enum class Status : std::uint8_t {
     pending = 0,  ///< not finished: documents are missing
     done = 1,     ///< all documents scored, the mean is finite
-    failed = 2,   ///< final: not finite, or three evaluator faults on a task; score +infinity
+    failed = 2,   ///< final: not finite, or run.max_faults faults on a task; score +infinity
     skipped = 3   ///< no unseen child could be bred; factors NaN
 };
 

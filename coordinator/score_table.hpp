@@ -89,13 +89,16 @@ template <typename Row>
     return missing;
 }
 
+[[nodiscard]] inline bool is_scored(DocumentStatus status) noexcept {
+    return status == DocumentStatus::done || status == DocumentStatus::not_finite;
+}
+
 /// How many documents of a row have a score.
 template <typename Row>
 [[nodiscard]] std::uint64_t scores_held(const ScoreTable<Row>& table, std::size_t row) {
     std::uint64_t held = 0;
     for (std::size_t column = 0; column < columns(table); ++column) {
-        const DocumentStatus status = cell_status(table, row, column);
-        held += status == DocumentStatus::done || status == DocumentStatus::not_finite ? 1 : 0;
+        if (is_scored(cell_status(table, row, column))) ++held;
     }
     return held;
 }
@@ -130,6 +133,30 @@ template <typename Row>
                                       std::span<const double> factors, std::uint32_t start_tokens) {
     return table.rows[row].start_tokens == start_tokens &&
            std::ranges::equal(factors_of(table, row), factors);
+}
+
+/// Document scores that were computed: rows of one function share theirs.
+[[nodiscard]] inline std::uint64_t computed_scores(const ScoreTable<ScoreRow>& table) {
+    std::uint64_t computed = 0;
+    for (std::size_t row = 0; row < table.rows.size(); ++row) {
+        const auto is_same = [&](std::size_t other) {
+            return is_function(table, other, factors_of(table, row), table.rows[row].start_tokens);
+        };
+        for (std::size_t column = 0; column < columns(table); ++column) {
+            if (!is_scored(cell_status(table, row, column))) continue;
+            bool is_first = true;
+            for (std::size_t other = 0; other < row && is_first; ++other) {
+                is_first = !is_scored(cell_status(table, other, column)) || !is_same(other);
+            }
+            if (is_first) ++computed;
+        }
+    }
+    return computed;
+}
+[[nodiscard]] inline std::uint64_t computed_scores(const StageHistory& stage) {
+    return computed_scores(stage.baselines) + scores_in(stage.evaluations) +
+           computed_scores(stage.validation) + computed_scores(stage.start_token_sweep) +
+           computed_scores(stage.heldout);
 }
 
 /// Ends a row without a score: what is missing is marked as skipped.

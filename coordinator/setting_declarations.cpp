@@ -242,7 +242,7 @@ std::vector<Setting> declare_settings() {
          [](C& c, std::size_t stage) -> SettingField { return &c.stages.at(stage).stagnation; }},
         {"stage", "budget_gpu_hours", "hours", RealRange{0, 1e9}, operational, optional,
          "begin no generation that is expected to bring the time of all evaluators together, at "
-         "one device each, above this; 0: no limit",
+         "one device each and without tries that gave no score, above this; 0: no limit",
          [](C& c, std::size_t stage) -> SettingField {
              return &c.stages.at(stage).budget_gpu_hours;
          }},

@@ -135,6 +135,7 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     history_.task_seconds = earlier_->task_seconds;
     history_.budget_gpu_hours = earlier_->budget_gpu_hours;  // until a score goes beyond its end
     restored_ = scores_in(*earlier_);
+    computed_ = computed_scores(*earlier_);
     const std::uint32_t iterations = plan_.settings.iterations;
     scored_ += keep_other_iterations(history_.validation, earlier_->validation, iterations);
     scored_ +=
@@ -228,7 +229,7 @@ std::string StageRun::due_stop_rule(std::uint32_t next_generation) const {
     }
     const double budget_seconds = rules.budget_gpu_hours * 3600.0;
     const double seconds_per_score =
-        history_.task_seconds / static_cast<double>(std::max<std::uint64_t>(scored_, 1));
+        history_.task_seconds / static_cast<double>(std::max<std::uint64_t>(computed_, 1));
     const auto documents = static_cast<double>(columns(history_.evaluations));
     const double expected = history_.task_seconds + children * documents * seconds_per_score;
     if (budget_seconds > 0.0 && expected > budget_seconds) return "budget_gpu_hours";
@@ -398,11 +399,11 @@ void StageRun::enqueue(Phase phase, std::size_t row, std::vector<NumberedJob>& j
 }
 
 std::optional<double> StageRun::expected_task_seconds(std::uint64_t positions) const {
-    if (scored_ == 0 || history_.task_seconds <= 0) return std::nullopt;
+    if (computed_ == 0 || history_.task_seconds <= 0) return std::nullopt;
     // At all lengths together, no less than at the longest; a task grows at least with its length.
     const double at_all_lengths = history_.task_seconds *
                                   static_cast<double>(plan_.lengths.size()) /
-                                  static_cast<double>(scored_);
+                                  static_cast<double>(computed_);
     const std::uint64_t longest =
         std::ranges::max_element(plan_.lengths, {}, &ScoredLength::tokens)->tokens;
     return at_all_lengths * static_cast<double>(positions) / static_cast<double>(longest);
@@ -426,6 +427,7 @@ void StageRun::on_score(const DocumentScore& score, std::int64_t now, bool other
     const auto phase = static_cast<Phase>(score.job >> phase_shift);
     const std::size_t row = score.job & 0xffffffffU;
     ++scored_;
+    ++computed_;
     history_.task_seconds += score.seconds;
     if (phase == Phase::evaluations) history_.budget_gpu_hours = 0.0;
     const auto enter = [&](auto& to) {

@@ -105,6 +105,7 @@ private:
     bool begun_ = false;
     std::uint64_t scored_ = 0;
     std::uint64_t restored_ = 0;
+    std::uint64_t computed_ = 0;  ///< scores that task_seconds were spent on, all starts together
 };
 
 }  // namespace longrope::coordinator

@@ -122,6 +122,20 @@ TEST_CASE("raised iterations go on from what is there and keep the final rows of
                          ReplayMismatch);
 }
 
+TEST_CASE("a task's expected time is that of what was computed, however often a search goes on") {
+    std::optional<RunHistory> history;
+    for (std::uint32_t iterations = 1; iterations <= 6; ++iterations) {
+        const RunPlan plan = finished_run(small_configuration(iterations), history);
+        history = plan.snapshot();
+        const StageHistory& stage = history->stages.front();
+        CHECK(computed_scores(stage) < scores_in(stage));  // the final phases share what they can
+        CHECK(stage.task_seconds ==
+              doctest::Approx(0.1 * static_cast<double>(computed_scores(stage))));
+        const RunPlan again{small_configuration(iterations), small_facts(), history};
+        CHECK(again.stages().front().expected_task_seconds(2048).value() == doctest::Approx(0.1));
+    }
+}
+
 TEST_CASE("iterations raised at any moment of the final phase cost no score and change no result") {
     const Configuration three = small_configuration(3);
     const Configuration four = small_configuration(4);
