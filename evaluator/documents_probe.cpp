@@ -22,7 +22,12 @@ namespace {
 [[noreturn]] void read_as_child(const std::filesystem::path& file) {
     const rlimit no_core{0, 0};
     ::setrlimit(RLIMIT_CORE, &no_core);
-    for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) std::signal(crash, SIG_DFL);
+    // Of computing, which reading takes little of: HDF5 may go round in circles, too.
+    const rlimit a_minute{60, 60};
+    ::setrlimit(RLIMIT_CPU, &a_minute);
+    for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU}) {
+        std::signal(crash, SIG_DFL);
+    }
     try {
         const Documents documents{file};
     } catch (...) {
@@ -46,13 +51,22 @@ void probe_documents(const std::filesystem::path& file) {
         throw EvaluatorError{fmt::format("{}: cannot wait for the process that reads it: {}",
                                          file.string(), std::generic_category().message(errno))};
     }
-    if (status == 0) return;
+    if (status != 0) throw EvaluatorError{probe_failure(file, status)};
+}
+
+std::string probe_failure(const std::filesystem::path& file, int status) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+        return fmt::format(
+            "{}: the process that reads the file was killed, as the system does where memory is "
+            "short: give this job more, or run fewer ranks on this host",
+            file.string());
+    }
     const char* const signal =  // strsignal is not thread-safe
         WIFSIGNALED(status) ? ::sigdescr_np(WTERMSIG(status)) : nullptr;
-    throw EvaluatorError{fmt::format(
+    return fmt::format(
         "{}: damaged: HDF5 crashes when it reads the file ({}); make it again with "
         "scripts/tokenize_documents.py",
-        file.string(), signal != nullptr ? std::string{signal} : fmt::format("status {}", status))};
+        file.string(), signal != nullptr ? std::string{signal} : fmt::format("status {}", status));
 }
 
 }  // namespace longrope::evaluator

@@ -163,6 +163,10 @@ std::string describe_strangers(const ManagedDevice& device) {
                             holder.pid,
                             holder.program.empty() ? "" : fmt::format(" ({})", holder.program));
     }
+    constexpr std::uint64_t idle_bytes = std::uint64_t{2} << 30U;  // the driver's part, a context
+    if (device.holders.empty() && device.used_bytes > idle_bytes) {
+        return fmt::format("{} bytes in use by what the driver does not name", device.used_bytes);
+    }
     return text;
 }
 

@@ -32,8 +32,9 @@ struct ManagedDevices {
 /// Asks libnvidia-ml.so.1, which comes with the driver; takes no device memory.
 [[nodiscard]] ManagedDevices list_managed_devices();
 
-/// "12884901888 bytes held by pid 4711 (python3)", the holders but this process joined by ", ";
-/// empty without any.
+/// "12884901888 bytes held by pid 4711 (python3)", the holders but this process joined by ", ".
+/// Where the driver names none but more is in use than an idle device and this process take,
+/// "68719476736 bytes in use by what the driver does not name". Else empty.
 [[nodiscard]] std::string describe_strangers(const ManagedDevice& device);
 
 /// The same for the device of that UUID; empty too where NVML does not know it.

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -22,6 +23,7 @@
 using longrope::evaluator::Documents;
 using longrope::evaluator::EvaluatorError;
 using longrope::evaluator::probe_documents;
+using longrope::evaluator::probe_failure;
 using longrope::evaluator::Sha256;
 using longrope::evaluator::Split;
 using longrope::tests::DocumentsBuilder;
@@ -193,6 +195,14 @@ TEST_CASE("a file that HDF5 crashes on is refused in place of the crash") {
         EvaluatorError);
     CHECK_NOTHROW(probe_documents(damaged_documents / "earliest.h5"));
     CHECK_NOTHROW(probe_documents("missing.h5"));  // who reads it says so
+}
+
+TEST_CASE("a reader that was killed says nothing against its file") {
+    const std::string killed = probe_failure("good.h5", SIGKILL);
+    CHECK(killed.find("good.h5: the process that reads the file was killed") == 0);
+    CHECK(killed.find("damaged") == std::string::npos);
+    CHECK(probe_failure("circle.h5", SIGXCPU).find("(CPU time limit exceeded)") !=
+          std::string::npos);
 }
 
 TEST_CASE("a file that is missing, cut or no HDF5 is refused in plain words, and what makes one") {
