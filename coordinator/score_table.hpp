@@ -233,4 +233,28 @@ void restore_row(ScoreTable<Row>& table, std::size_t row, const ScoreTable<Row>&
     }
 }
 
+/// Takes over the rows of another table on the same documents for which `keep` holds.
+/// @returns the scores they hold
+template <typename Keep>
+std::uint64_t take_rows(ScoreTable<ScoreRow>& table, const ScoreTable<ScoreRow>& from,
+                        const Keep& keep) {
+    std::uint64_t held = 0;
+    for (std::size_t row = 0; row < from.rows.size(); ++row) {
+        if (!keep(from.rows[row])) continue;
+        const std::size_t at = append_row(table, from.rows[row], factors_of(from, row));
+        restore_row(table, at, from, row);
+        held += scores_held(table, at);
+    }
+    return held;
+}
+
+/// Whether a row from `first` on holds a score.
+template <typename Row>
+[[nodiscard]] bool any_scored_from(const ScoreTable<Row>& table, std::size_t first) {
+    for (std::size_t row = first; row < table.rows.size(); ++row) {
+        if (scores_held(table, row) > 0) return true;
+    }
+    return false;
+}
+
 }  // namespace longrope::coordinator

@@ -44,35 +44,6 @@ std::optional<std::size_t> find_stored(const ScoreTable<ScoreRow>& from, const S
     return std::nullopt;
 }
 
-/// Rows of the final phase that belong to other numbers of iterations stay as they are.
-/// @returns the scores they hold
-std::uint64_t keep_other_iterations(ScoreTable<ScoreRow>& table, const ScoreTable<ScoreRow>& from,
-                                    std::uint32_t iterations) {
-    std::uint64_t held = 0;
-    for (std::size_t row = 0; row < from.rows.size(); ++row) {
-        if (from.rows[row].iterations == iterations) continue;
-        const std::size_t at = append_row(table, from.rows[row], factors_of(from, row));
-        restore_row(table, at, from, row);
-        held += scores_held(table, at);
-    }
-    return held;
-}
-
-/// @returns the scores that the rows held
-std::uint64_t drop_rows_of(ScoreTable<ScoreRow>& table, std::uint32_t iterations) {
-    const ScoreTable<ScoreRow> all = table;
-    table.rows.clear(), table.factors.clear();
-    table.document_nll.clear(), table.document_status.clear();
-    return scores_in(all) - keep_other_iterations(table, all, iterations);
-}
-
-bool any_scored_from(const ScoreTable<EvaluationRow>& table, std::size_t first) {
-    for (std::size_t row = first; row < table.rows.size(); ++row) {
-        if (scores_held(table, row) > 0) return true;
-    }
-    return false;
-}
-
 /// Drops the rows beyond `total` if none of them holds a score: a start with more iterations had
 /// bred them and came to nothing.
 void drop_unscored_end(ScoreTable<EvaluationRow>& table, std::size_t total) {
@@ -136,11 +107,13 @@ StageRun::StageRun(StagePlan plan, const StageHistory* earlier)
     history_.budget_gpu_hours = earlier_->budget_gpu_hours;  // until a score goes beyond its end
     restored_ = scores_in(*earlier_);
     computed_ = computed_scores(*earlier_);
-    const std::uint32_t iterations = plan_.settings.iterations;
-    scored_ += keep_other_iterations(history_.validation, earlier_->validation, iterations);
-    scored_ +=
-        keep_other_iterations(history_.start_token_sweep, earlier_->start_token_sweep, iterations);
-    scored_ += keep_other_iterations(history_.heldout, earlier_->heldout, iterations);
+    // Rows of the final phase that belong to other numbers of iterations stay as they are.
+    const auto is_other = [this](const ScoreRow& row) {
+        return row.iterations != plan_.settings.iterations;
+    };
+    scored_ += take_rows(history_.validation, earlier_->validation, is_other);
+    scored_ += take_rows(history_.start_token_sweep, earlier_->start_token_sweep, is_other);
+    scored_ += take_rows(history_.heldout, earlier_->heldout, is_other);
 }
 
 /// All individuals of the stage are of the result that its base had when it began.
@@ -191,63 +164,6 @@ void StageRun::breed(std::vector<NumberedJob>& jobs) {
         close_generations();
     }
     if (search_.finished() && history_.ended_by.empty()) history_.ended_by = "iterations";
-}
-
-/// Rules are asked between two generations, and not where an earlier start went on and scored
-/// something: the evolution of a history stays a prefix of what more permissive rules lead to.
-void StageRun::apply_stop_rules() {
-    const auto next_generation = static_cast<std::uint32_t>(history_.generations.size());
-    const Schedule& schedule = search_.schedule();
-    if (next_generation == 0 || next_generation > schedule.sizes().iterations ||
-        search_.bred() != schedule.first_of(next_generation)) {
-        return;
-    }
-    if (earlier_ && any_scored_from(earlier_->evaluations, search_.bred())) return;
-    // Time is not replayed: where a budget ended it, that stands until the budget is raised.
-    const double budget = plan_.settings.budget_gpu_hours;
-    if (earlier_ && budget > 0.0 && budget <= earlier_->budget_gpu_hours) {
-        end_evolution("budget_gpu_hours", next_generation - 1);
-        history_.budget_gpu_hours = earlier_->budget_gpu_hours;  // perhaps larger than this one
-        return;
-    }
-    if (std::string rule = due_stop_rule(next_generation); !rule.empty()) {
-        end_evolution(std::move(rule), next_generation - 1);
-    }
-}
-
-std::string StageRun::due_stop_rule(std::uint32_t next_generation) const {
-    const StageSettings& rules = plan_.settings;
-    const double children = rules.mutations + rules.crossovers;
-    if (rules.max_evaluations > 0 && search_.bred() + children > rules.max_evaluations) {
-        return "max_evaluations";
-    }
-    if (rules.stagnation > 0 && next_generation > rules.stagnation) {
-        const auto& generations = history_.generations;
-        const std::int32_t best = generations.back().best_individual;
-        const std::size_t before = generations.size() - 1 - rules.stagnation;
-        if (generations[before].best_individual == best) return "stagnation";
-    }
-    const double budget_seconds = rules.budget_gpu_hours * 3600.0;
-    const double seconds_per_score =
-        history_.task_seconds / static_cast<double>(std::max<std::uint64_t>(computed_, 1));
-    const auto documents = static_cast<double>(columns(history_.evaluations));
-    const double expected = history_.task_seconds + children * documents * seconds_per_score;
-    if (budget_seconds > 0.0 && expected > budget_seconds) return "budget_gpu_hours";
-    return "";
-}
-
-void StageRun::end_evolution(std::string ended_by, std::uint32_t iterations) {
-    history_.ended_by = std::move(ended_by);
-    history_.budget_gpu_hours =
-        history_.ended_by == "budget_gpu_hours" ? plan_.settings.budget_gpu_hours : 0.0;
-    search_.end_after(iterations);
-    plan_.settings.iterations = iterations;
-    plan_.search.iterations = iterations;
-    history_.best.iterations = iterations;
-    // What an earlier start scored after as many iterations is taken up again by the final phase.
-    for (auto* table : {&history_.validation, &history_.start_token_sweep, &history_.heldout}) {
-        scored_ -= drop_rows_of(*table, iterations);
-    }
 }
 
 void StageRun::check_replay(const Individual& individual, const std::vector<double>& factors,

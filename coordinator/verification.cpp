@@ -274,18 +274,6 @@ private:
         return rows;
     }
 
-    /// What was there at that end: later rows may hold scores that it had not.
-    static ScoreTable<ScoreRow> rows_until(const ScoreTable<ScoreRow>& table,
-                                           std::uint32_t iterations) {
-        ScoreTable<ScoreRow> until = first_rows(table, 0);
-        for (std::size_t row = 0; row < table.rows.size(); ++row) {
-            if (table.rows[row].iterations > iterations) continue;
-            const std::size_t at = append_row(until, table.rows[row], factors_of(table, row));
-            restore_row(until, at, table, row);
-        }
-        return until;
-    }
-
     void check_final_phase(std::uint32_t iterations, const StageHistory& follows) const {
         for (const ScoreGroup* group : final_groups()) {
             check_prefix(rows_after(stored_.*group->member, iterations),
@@ -312,8 +300,12 @@ private:
         }
         StageHistory until = stored_;
         until.evaluations = first_rows(stored_.evaluations, total);
+        // What was there at that end: later rows may hold scores that it had not.
         for (const ScoreGroup* group : final_groups()) {
-            until.*group->member = rows_until(stored_.*group->member, iterations);
+            ScoreTable<ScoreRow>& table = until.*group->member;
+            table = first_rows(table, 0);
+            take_rows(table, stored_.*group->member,
+                      [iterations](const ScoreRow& row) { return row.iterations <= iterations; });
         }
         check_final_phase(iterations, replayed(plan, until).history());
     }
