@@ -21,11 +21,12 @@
 #include "cli/standard_error.hpp"
 #include "cli/token_scores_file.hpp"
 #include "coordinator/atomic_file.hpp"
+#include "coordinator/coordinate.hpp"
 
 namespace longrope::cli {
 namespace {
 
-void save_token_scores(const EvaluationPlan& plan, std::vector<CellScores> cells) {
+void save_token_scores(const EvaluationPlan& plan, std::span<CellScores> cells) {
     std::vector<TokenScoresBlock> blocks;
     for (std::size_t m = 0; m < plan.methods.size(); ++m) {
         for (std::size_t l = 0; l < plan.tokens.size(); ++l) {
@@ -38,10 +39,20 @@ void save_token_scores(const EvaluationPlan& plan, std::vector<CellScores> cells
     write_token_scores(plan.per_token, blocks);
 }
 
+/// @throws coordinator::NoWorkers naming what could not be scored
+void require_scored(const EvaluationPlan& plan, const EvaluationReport& report,
+                    std::span<const CellScores> cells) {
+    const auto failed = std::ranges::count(report.cells, true, &CellSummary::failed);
+    if (failed == 0) return;
+    throw coordinator::NoWorkers{
+        fmt::format("{} of {} cells failed for good, and the others are printed and written:{}",
+                    failed, cells.size(), failures_text(plan, cells))};
+}
+
 /// @throws std::runtime_error for the first perplexity that is not a finite number
 void require_finite(const EvaluationReport& report) {
     for (const CellSummary& cell : report.cells) {
-        if (std::isfinite(cell.perplexity)) continue;
+        if (cell.failed || std::isfinite(cell.perplexity)) continue;
         throw std::runtime_error{fmt::format(
             "the perplexity of {} at {} tokens is {}: look for weights that are not numbers, and "
             "for factors or an attention scale far from 1",
@@ -88,7 +99,8 @@ ExitCode run_evaluate(Job& job, const Words& words) {
         coordinator::write_file_atomically(plan.csv, std::as_bytes(std::span{text}));
     }
     if (!plan.hdf5.empty()) write_evaluation_file(plan.hdf5, plan, report, cells);
-    if (!plan.per_token.empty()) save_token_scores(plan, std::move(cells));
+    if (!plan.per_token.empty()) save_token_scores(plan, cells);
+    require_scored(plan, report, cells);
     require_finite(report);
     return ExitCode::done;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/evaluation_jobs.hpp"
 
+#include <limits>
 #include <map>
 #include <numeric>
 #include <tuple>
@@ -69,6 +70,19 @@ EvaluationJobs jobs_of(const EvaluationPlan& plan) {
     return work;
 }
 
+namespace {
+
+/// A document that lacks a window has no sum: that of the others is of another text.
+void leave_out(std::uint32_t column, CellScores& cell) {
+    constexpr double none = std::numeric_limits<double>::quiet_NaN();
+    cell.sum_nll[column] = none;
+    cell.scored_tokens[column] = 0;
+    cell.window_means = none;
+    if (!cell.token_nll.empty()) cell.token_nll[column].clear();
+}
+
+}  // namespace
+
 std::vector<CellScores> cells_of(const EvaluationPlan& plan, const EvaluationJobs& work,
                                  std::vector<coordinator::JobScores> scores) {
     CellScores empty;
@@ -80,12 +94,19 @@ std::vector<CellScores> cells_of(const EvaluationPlan& plan, const EvaluationJob
         for (const std::uint32_t column : work.jobs[i].columns) {
             const double sum = scores[i].sum_nll[column];
             const std::uint64_t tokens = scores[i].scored_tokens[column];
+            if (tokens == 0) continue;
             cell.sum_nll[column] += sum;
             cell.scored_tokens[column] += tokens;
             cell.window_means += sum / static_cast<double>(tokens);
             ++cell.windows;
         }
         if (work.jobs[i].per_token) cell.token_nll = std::move(scores[i].token_nll);
+        if (!cell.failure) cell.failure = std::move(scores[i].failure);
+    }
+    for (std::size_t i = 0; i < work.jobs.size(); ++i) {
+        for (const std::uint32_t column : work.jobs[i].columns) {
+            if (scores[i].scored_tokens[column] == 0) leave_out(column, cells[work.cells[i]]);
+        }
     }
     return cells;
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "cli/evaluation_plan.hpp"
@@ -12,11 +13,12 @@ namespace longrope::cli {
 
 /// What one method has at one length, on the documents of the plan.
 struct CellScores {
-    std::vector<double> sum_nll;                ///< nats, shape [documents]
-    std::vector<std::uint64_t> scored_tokens;   ///< shape [documents]
+    std::vector<double> sum_nll;                ///< nats, shape [documents]; NaN: not scored
+    std::vector<std::uint64_t> scored_tokens;   ///< shape [documents]; 0: not scored
     std::vector<std::vector<float>> token_nll;  ///< shape [documents][scored tokens] or empty
     double window_means = 0.0;  ///< sum over all windows of their mean NLL, in nats per token
     std::uint64_t windows = 0;  ///< of all documents; a document read whole is one
+    std::optional<coordinator::JobFailure> failure{};  ///< the first of its jobs', if there is one
 };
 
 /// The work of a plan: a job for each method, length and place that a window stands at, and which

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 #include <numeric>
@@ -20,7 +21,23 @@ std::vector<std::size_t> all_documents(const EvaluationPlan& plan) {
 
 MethodScores scores_of(const EvaluationPlan& plan, std::span<const CellScores> cells,
                        std::size_t method, std::size_t length) {
-    return {plan.methods[method].name, cells[method * plan.tokens.size() + length].sum_nll};
+    const CellScores& cell = cells[method * plan.tokens.size() + length];
+    MethodScores scores{plan.methods[method].name, cell.sum_nll};
+    for (const std::uint64_t tokens : cell.scored_tokens) scores.failed.push_back(tokens == 0);
+    return scores;
+}
+
+/// Scored tokens of each document at a length. They are those of any method but one that failed.
+std::vector<std::uint64_t> tokens_at(const EvaluationPlan& plan, std::span<const CellScores> cells,
+                                     std::size_t length) {
+    std::vector<std::uint64_t> tokens(plan.documents.size(), 0);
+    for (std::size_t m = 0; m < plan.methods.size(); ++m) {
+        const CellScores& cell = cells[m * plan.tokens.size() + length];
+        for (std::size_t d = 0; d < tokens.size(); ++d) {
+            tokens[d] = std::max(tokens[d], cell.scored_tokens[d]);
+        }
+    }
+    return tokens;
 }
 
 /// Scores of one length, a row per method.
@@ -41,9 +58,10 @@ std::string reading_of(const EvaluationPlan& plan) {
     return fmt::format("windows sliding by {} tokens over {}", plan.stride, read);
 }
 
-std::string spelled(double value, double error) {
-    if (std::isnan(error)) return fmt::format("{:.3f}", value);
-    return fmt::format("{:.3f} ± {:.3f}", value, error);
+std::string spelled(const CellSummary& cell) {
+    if (cell.failed) return "failed";
+    if (std::isnan(cell.error)) return fmt::format("{:.3f}", cell.perplexity);
+    return fmt::format("{:.3f} ± {:.3f}", cell.perplexity, cell.error);
 }
 
 /// A row per method, a column per length.
@@ -106,10 +124,27 @@ EvaluationReport summarise(const EvaluationPlan& plan, std::span<const CellScore
             summary.scored_tokens = std::accumulate(cell.scored_tokens.begin(),
                                                     cell.scored_tokens.end(), std::uint64_t{0});
             summary.windows = cell.windows;
+            summary.failed = cell.failure.has_value();
             report.cells.push_back(std::move(summary));
         }
     }
     return report;
+}
+
+std::string failures_text(const EvaluationPlan& plan, std::span<const CellScores> cells) {
+    std::string text;
+    const std::string* before = nullptr;  // of the last worker's loss all cells say the same
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+        if (!cells[i].failure) continue;
+        const auto& [column, reason] = *cells[i].failure;
+        text += fmt::format("\n  {} at {} tokens, document {} (\"{}\"){}",
+                            plan.methods[i / plan.tokens.size()].name,
+                            plan.tokens[i % plan.tokens.size()], plan.documents[column],
+                            plan.titles[column],
+                            before != nullptr && *before == reason ? "" : ": " + reason);
+        before = &reason;
+    }
+    return text;
 }
 
 std::string report_text(const EvaluationPlan& plan, const EvaluationReport& report,
@@ -121,12 +156,11 @@ std::string report_text(const EvaluationPlan& plan, const EvaluationReport& repo
         "attention scale {:.4f}.\n± standard error, from how documents differ.\n\n",
         plan.documents.size(), plan.documents.size() == 1 ? "" : "s", plan.split, reading_of(plan),
         plan.target_tokens, plan.facts.original_window, plan.attention_scale);
-    text += table(plan, report, plan.documents.size() > 1 ? with_error : without,
-                  [](const CellSummary& cell) { return spelled(cell.perplexity, cell.error); });
+    text += table(plan, report, plan.documents.size() > 1 ? with_error : without, spelled);
     if (plan.stride > 0) {
         text += "\nThe same as a mean over windows, each with equal weight:\n\n";
         text += table(plan, report, without, [](const CellSummary& cell) {
-            return fmt::format("{:.3f}", cell.window_mean);
+            return cell.failed ? "failed" : fmt::format("{:.3f}", cell.window_mean);
         });
     }
     for (const EvaluatedMethod& method : plan.methods) {
@@ -142,7 +176,7 @@ std::string report_text(const EvaluationPlan& plan, const EvaluationReport& repo
     }
     return text +
            fmt::format(":\n\n{}", score_table_text(column(plan, cells, last), plan.titles,
-                                                   cells[last].scored_tokens, report.reference));
+                                                   tokens_at(plan, cells, last), report.reference));
 }
 
 std::string report_json(const EvaluationPlan& plan, const EvaluationReport& report,
@@ -172,6 +206,11 @@ std::string report_json(const EvaluationPlan& plan, const EvaluationReport& repo
             row["difference"] = {{"to", report.reference},
                                  {"percent", number(summary.difference.percent)},
                                  {"standard_error", number(summary.difference.standard_error)}};
+        }
+        if (const auto& failure = cells[i].failure) {
+            row["failure"] = {{"document", plan.documents[failure->column]},
+                              {"title", plan.titles[failure->column]},
+                              {"reason", failure->reason}};
         }
         row["documents"] = std::move(documents);
         rows.push_back(std::move(row));

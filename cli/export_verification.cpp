@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cli/score_report.hpp"
+#include "coordinator/coordinate.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -134,6 +135,11 @@ std::vector<ExportedRow> rows_of(const ExportPlan& plan, const ReloadedRope& rel
 void enter_scores(std::vector<ExportedRow>& rows,
                   const std::vector<coordinator::JobScores>& scores) {
     for (std::size_t i = 0; i < rows.size(); ++i) {
+        if (const auto& failure = scores[i].failure) {
+            throw coordinator::NoWorkers{fmt::format(
+                "the {} cannot be scored at {} tokens on document {}: {}", rows[i].list,
+                rows[i].tokens, rows[i].job.documents[failure->column], failure->reason)};
+        }
         rows[i].perplexity = perplexity({rows[i].list, scores[i].sum_nll}, scores[i].scored_tokens,
                                         first_of(scores[i].sum_nll.size()));
     }

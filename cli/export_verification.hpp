@@ -38,6 +38,7 @@ void require_same_lists(const ExportPlan& plan, const ReloadedRope& reloaded);
                                                const ReloadedRope& reloaded);
 
 /// @param scores  of the rows' jobs, in their order
+/// @throws coordinator::NoWorkers naming the first list that could not be scored
 void enter_scores(std::vector<ExportedRow>& rows,
                   const std::vector<coordinator::JobScores>& scores);
 

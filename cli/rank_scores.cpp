@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/rank_scores.hpp"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +11,6 @@
 #include "cli/standard_error.hpp"
 #include "cli/stop_signals.hpp"
 #include "cli/version.hpp"
-#include "coordinator/coordinate.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -70,12 +68,6 @@ std::optional<std::vector<coordinator::JobScores>> score_on_ranks(
     if (!scores) {
         print_error("longrope: {}; nothing was printed\n", requested_stop().value());
         return std::nullopt;
-    }
-    for (const coordinator::JobScores& score : *scores) {
-        if (!score.failure.empty()) {
-            throw coordinator::NoWorkers{
-                fmt::format("an evaluation failed for good: {}", score.failure)};
-        }
     }
     return scores;
 }

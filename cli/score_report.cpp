@@ -52,11 +52,19 @@ std::string spell_difference(const PairedDifference& difference, bool with_error
     return text + " %";
 }
 
+bool is_scored(const MethodScores& method, std::span<const std::size_t> documents) {
+    return method.failed.empty() ||
+           std::ranges::none_of(documents, [&](std::size_t i) { return method.failed[i]; });
+}
+
 std::string cell(const MethodScores& method, const MethodScores* reference,
                  std::span<const std::uint64_t> tokens, std::span<const std::size_t> documents) {
-    std::string text = spell_perplexity(perplexity(method, tokens, documents));
+    const bool scored = is_scored(method, documents);
+    std::string text = scored ? spell_perplexity(perplexity(method, tokens, documents))
+                              : fmt::format("{:>9}", "failed");
     if (!reference) return text;
     if (reference == &method) return text + fmt::format("{:>18}", "-");
+    if (!scored || !is_scored(*reference, documents)) return text + fmt::format("{:>18}", "");
     const PairedDifference difference = paired_difference(method, *reference, tokens, documents);
     return text + fmt::format("{:>18}", spell_difference(difference, documents.size() > 1));
 }

@@ -11,7 +11,8 @@ namespace longrope::cli {
 /// Sums of one factor vector on the documents of a report, in their order.
 struct MethodScores {
     std::string name;
-    std::vector<double> nll;  ///< shape [documents]: sums in nats
+    std::vector<double> nll;     ///< shape [documents]: sums in nats
+    std::vector<bool> failed{};  ///< shape [documents]: not scored; or empty: all are
 };
 
 /// Documents of one source: those whose titles agree but for the "i/n" at the end.

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <limits>
 
 #include "coordinator/atomic_file.hpp"
 #include "coordinator/file_image.hpp"
@@ -60,8 +61,10 @@ void write_block(hid_t file, const TokenScoresBlock& block) {
     values.reserve(shape[0] * shape[1]);
     for (const auto& document : block.nll) {
         values.insert(values.end(), document.begin(), document.end());
+        // Of one that could not be scored there are none; the others keep their rows.
+        values.resize(values.size() + shape[1] - document.size(),
+                      std::numeric_limits<float>::quiet_NaN());
     }
-    values.resize(shape[0] * shape[1]);
     const Hdf5Space space{H5Screate_simple(2, shape.data(), nullptr), "create a space"};
     const Hdf5Dataset nll{H5Dcreate2(group.get(), "nll", H5T_IEEE_F32LE, space.get(), H5P_DEFAULT,
                                      H5P_DEFAULT, H5P_DEFAULT),

@@ -15,7 +15,8 @@ struct TokenScoresBlock {
     std::vector<double> factors;  ///< lambda, shape [rotary_dim / 2]
     std::uint32_t start_tokens = 0;
     double attention_scale = 1.0;
-    std::vector<std::vector<float>> nll;  ///< nats, shape [documents][L'-1]
+    std::vector<std::vector<float>>
+        nll;  ///< nats, shape [documents][L'-1], or [0] of one not scored
 };
 
 /// Writes /<method>/<tokens>/nll float32 [documents, L'-1]; each method's group has the dataset

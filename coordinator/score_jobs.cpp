@@ -24,6 +24,19 @@ void keep_token_scores(const Dispatcher& dispatcher, std::vector<JobScores>& sco
     std::ranges::copy(part.nll, to.begin() + static_cast<std::ptrdiff_t>(part.offset));
 }
 
+/// What is scored was dear, and is not lost with the last worker.
+void fail_the_unscored(const std::vector<Job>& jobs, const std::string& reason,
+                       std::vector<JobScores>& scores) {
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+        if (scores[i].failure) continue;
+        for (const std::uint32_t column : jobs[i].columns) {
+            if (scores[i].scored_tokens[column] > 0) continue;
+            scores[i].failure = {column, reason};
+            break;
+        }
+    }
+}
+
 }  // namespace
 
 std::optional<std::vector<JobScores>> score_jobs(
@@ -65,7 +78,12 @@ std::optional<std::vector<JobScores>> score_jobs(
         }
     };
     while (!dispatcher.idle()) {
-        if (alive.empty()) throw NoWorkers{fmt::format("no worker is left: {}", last_loss)};
+        if (alive.empty()) {
+            const std::string reason = fmt::format("no worker is left: {}", last_loss);
+            if (scored == 0) throw NoWorkers{reason};
+            fail_the_unscored(jobs, reason, scores);
+            return scores;
+        }
         if (stop_reason()) return std::nullopt;
         for (const protocol::WorkerEvent& event : transport.poll(poll_wait)) {
             judge();  // who speaks, before what it computed is heard
@@ -85,7 +103,9 @@ std::optional<std::vector<JobScores>> score_jobs(
                 if (fault->given_up) lose(event.worker, fault->reason);
                 const auto verdict = dispatcher.on_fault(event.worker, *fault);
                 // A sick worker stays: jobs here differ in length, and only the long may fail.
-                if (verdict && verdict->final) scores[verdict->job].failure = verdict->reason;
+                if (verdict && verdict->final) {
+                    scores[verdict->job].failure = {verdict->column, verdict->reason};
+                }
             } else if (const auto* lost = std::get_if<protocol::Lost>(&event.what)) {
                 lose(event.worker, lost->reason);
             }

@@ -134,3 +134,20 @@ TEST_CASE("one source needs no column over all") {
           "method          ppl\n"
           "none         20.086\n");
 }
+
+TEST_CASE("a method that could not be scored says so, and no difference to it is told") {
+    const std::vector<std::string> titles{"a 1/1", "b 1/1"};
+    const std::vector<std::uint64_t> tokens{100, 100};
+    constexpr double none = std::numeric_limits<double>::quiet_NaN();
+    const std::vector<MethodScores> methods{{"pi", {300.0, 300.0}},
+                                            {"yarn", {200.0, none}, {false, true}}};
+    const auto lines = lines_of(score_table_text(methods, titles, tokens, "yarn"));
+    REQUIRE(lines.size() == 4);
+    CHECK(lines[3].find("7.389") != std::string::npos);  // of the document that was scored
+    CHECK(lines[3].find("failed") != std::string::npos);
+    CHECK(lines[2].find(" %") == lines[2].rfind(" %"));
+    for (const std::string& line : lines) {
+        CHECK(line.find("nan") == std::string::npos);
+        CHECK(width_of(line) == width_of(lines[1]));
+    }
+}

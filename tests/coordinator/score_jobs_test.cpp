@@ -81,7 +81,7 @@ TEST_CASE("a list of jobs is scored on all workers, whatever the order of arriva
         const auto jobs = two_jobs();
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             const JobScores& job = (*scores)[i];
-            CHECK(job.failure.empty());
+            CHECK_FALSE(job.failure.has_value());
             CHECK(job.token_nll.empty());
             for (std::size_t column = 0; column < 3; ++column) {
                 CHECK(job.scored_tokens[column] == 2047);
@@ -127,7 +127,9 @@ TEST_CASE("jobs that all fail are told one by one, and those that do not are sco
     const auto scores = score(jobs, transport);
     REQUIRE(scores.has_value());
     for (std::size_t i = 0; i < jobs.size(); ++i) {
-        CHECK((*scores)[i].failure == (i == 0 ? "" : "out of memory"));
+        const auto& failure = (*scores)[i].failure;
+        CHECK(failure.has_value() == (i > 0));
+        if (failure) CHECK(failure->reason == "out of memory");
     }
     CHECK_FALSE(std::isnan((*scores)[0].sum_nll[2]));
 }
@@ -141,9 +143,12 @@ TEST_CASE("a job that fails says why and costs the others nothing") {
     };
     const auto scores = score(two_jobs(), transport);
     REQUIRE(scores.has_value());
-    CHECK((*scores)[0].failure == "out of memory");
+    const auto& failure = (*scores)[0].failure;
+    REQUIRE(failure.has_value());
+    CHECK(failure->reason == "out of memory");
+    CHECK(failure->column == 1);
     CHECK(std::isnan((*scores)[0].sum_nll[1]));
-    CHECK((*scores)[1].failure.empty());
+    CHECK_FALSE((*scores)[1].failure.has_value());
     CHECK(std::ranges::none_of((*scores)[1].sum_nll, [](double sum) { return std::isnan(sum); }));
 }
 
@@ -165,6 +170,30 @@ TEST_CASE(
         return std::nullopt;
     };
     CHECK(score(two_jobs(), dying).has_value());
+}
+
+TEST_CASE("what was scored before the last worker is lost is kept, and the rest says why") {
+    ScriptedTransport transport{1};
+    transport.fault = [&transport](protocol::WorkerId worker,
+                                   const protocol::Task&) -> std::optional<std::string> {
+        if (transport.answered() < 4) return std::nullopt;
+        transport.say(worker, protocol::Lost{"its rank died"});
+        return "nobody hears this";
+    };
+    const auto scores = score(two_jobs(), transport);
+    REQUIRE(scores.has_value());
+    std::size_t scored = 0;
+    for (const JobScores& job : *scores) {
+        for (std::size_t column = 0; column < 3; ++column) {
+            CHECK(std::isnan(job.sum_nll[column]) == (job.scored_tokens[column] == 0));
+            if (job.scored_tokens[column] > 0) ++scored;
+        }
+        const bool whole = std::ranges::all_of(job.scored_tokens, [](auto n) { return n > 0; });
+        REQUIRE(job.failure.has_value() != whole);
+        if (job.failure) CHECK(job.failure->reason == "no worker is left: its rank died");
+        if (job.failure) CHECK(job.scored_tokens[job.failure->column] == 0);
+    }
+    CHECK(scored == 4);
 }
 
 TEST_CASE("a request to stop ends it without scores") {

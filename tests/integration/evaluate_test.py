@@ -24,6 +24,7 @@ from search_run import (
     DEMO_MODEL,
     EXIT_BAD_FILE,
     EXIT_DONE,
+    EXIT_NOBODY_LEFT,
     PATIENCE_SECONDS,
     job_environment,
     launcher,
@@ -293,6 +294,58 @@ class Landscape(unittest.TestCase):
             answer = run_program("evaluate", "empty", *words, folder=folder)
             self.assertEqual(answer.returncode, EXIT_BAD_FILE, answer.stderr)
             self.assertIn("empty/search.h5 does not exist: no search was begun", answer.stderr)
+
+    def test_cells_that_fail_cost_the_others_nothing_and_are_named(self) -> None:
+        poisoned = synthetic_search(fault="error", poison_every=2)
+        readings = {
+            "whole": ("--tokens", "256,2048", "--per-token", "losses.h5"),
+            "windows": ("--window", "256,512", "--tokens", "1000", "--target-tokens", "2048"),
+        }
+        for reading, words in readings.items():
+            with self.subTest(reading), tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                (folder / "search.toml").write_text(to_toml(poisoned))
+                words = ("evaluate", "search.toml", "--methods", "pi,ntk,yarn,none", *words)
+                words = (*words, "--limit", "2")
+                files = ("--csv", "table.csv", "--hdf5", "scores.h5")
+                answer = run_program(*words, *files, "--json", folder=folder)
+                self.assertEqual(answer.returncode, EXIT_NOBODY_LEFT, answer.stderr)
+                rows = json.loads(answer.stdout)["results"]
+                failed = {(row["method"], row["tokens"]) for row in rows if "failure" in row}
+                # Poison is in the factors: of a method all lengths fail, and pi's are scored.
+                self.assertEqual({method for method, _ in failed}, {"ntk", "yarn", "none"})
+                self.assertEqual((len(rows), len(failed)), (8, 6))
+                self.assertIn("longrope: 6 of 8 cells failed for good, and the", answer.stderr)
+                for method, tokens in failed:
+                    told = rf'\n  {method} at {tokens} tokens, document \d+ \("synthetic heldout '
+                    self.assertRegex(answer.stderr, told)
+                self.assertIn("synthetic fault: error", answer.stderr)
+                with (folder / "table.csv").open(newline="") as file:
+                    table = {
+                        (row["method"], int(row["tokens"])): row for row in csv.DictReader(file)
+                    }
+                with h5py.File(folder / "scores.h5") as file:
+                    perplexity, sums = file["perplexity"][:], file["document_nll"][:]
+                    scored = file["document_tokens"][:]
+                for i, row in enumerate(rows):
+                    cell = row["method"], row["tokens"]
+                    at = divmod(i, 2)
+                    unscored = [document["sum_nll"] is None for document in row["documents"]]
+                    self.assertEqual(any(unscored), cell in failed)
+                    self.assertEqual(row["perplexity"] is None, cell in failed)
+                    self.assertEqual(table[cell]["perplexity"] == "", cell in failed)
+                    self.assertEqual(numpy.isnan(perplexity[at]), cell in failed)
+                    self.assertEqual(list(numpy.isnan(sums[at])), unscored)
+                    self.assertEqual(list(scored[at] == 0), unscored)
+                if reading == "whole":
+                    with h5py.File(folder / "losses.h5") as file:
+                        self.assertTrue(numpy.isnan(file["ntk/256/nll"][0]).all())
+                        self.assertTrue(numpy.isfinite(file["pi/256/nll"][:]).all())
+                    words = (*words, "--force")
+                text = run_program(*words, folder=folder)
+                self.assertEqual(text.returncode, EXIT_NOBODY_LEFT, text.stderr)
+                self.assertRegex(text.stdout, r"\nntk +failed +failed\n")
+                self.assertNotRegex(text.stdout, r"\b(nan|inf)\b")
 
     def test_windows_over_a_landscape_score_every_token_once(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
