@@ -293,8 +293,8 @@ void add_evaluation_flags(cxxopts::Options& options) {
                     genome::accepted_baselines(), default_methods),
         text());
     add("target-tokens",
-        "length that vectors and scales are built for, once for all columns (default: largest of "
-        "--tokens)",
+        "length that vectors and scales are built for, once for all columns (default: of a run the "
+        "stage's target_tokens, else the largest column)",
         text());
     add("original-window", "tokens (default or 0: of the model)", text());
     add("angles", "double or float32 (as Hugging Face)", text());
@@ -340,6 +340,10 @@ EvaluationPlan plan_of(const cxxopts::ParseResult& parsed, const Source& source)
     read_lengths(parsed, plan, stage == nullptr ? 0 : stage->target_tokens);
     if (parsed.count("target-tokens") > 0) {
         plan.target_tokens = parse_window(text_of(parsed, "target-tokens"), "--target-tokens");
+    } else if (stage != nullptr) {
+        // The searched row is for that length, and rows for another are no match for it.
+        plan.target_tokens = stage->target_tokens;
+        plan.target_stage = stage->name;
     } else {
         plan.target_tokens = *std::ranges::max_element(plan.tokens);
     }

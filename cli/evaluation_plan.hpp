@@ -23,6 +23,7 @@ struct EvaluationPlan {
     std::uint64_t stride = 0;           ///< of the sliding window, in tokens; 0: documents whole
     std::uint64_t read_positions = 0;   ///< of each document, for windows to slide over; 0: all
     std::uint64_t target_tokens = 0;    ///< the length that the vectors are built for
+    std::string target_stage;           ///< whose target that is; empty: no stage's
     double attention_scale = 1.0;       ///< of methods without one of their own
     std::string split;
     std::vector<std::uint32_t> documents;  ///< index in the documents file

@@ -152,10 +152,13 @@ std::string report_text(const EvaluationPlan& plan, const EvaluationReport& repo
     constexpr std::size_t with_error = 22;
     constexpr std::size_t without = 12;
     std::string text = fmt::format(
-        "Perplexity on {} document{} ({}), {}; vectors for {} tokens, original window {}, "
+        "Perplexity on {} document{} ({}), {}; vectors for {} tokens{}, original window {}, "
         "attention scale {:.4f}.\n± standard error, from how documents differ.\n\n",
         plan.documents.size(), plan.documents.size() == 1 ? "" : "s", plan.split, reading_of(plan),
-        plan.target_tokens, plan.facts.original_window, plan.attention_scale);
+        plan.target_tokens,
+        plan.target_stage.empty() ? ""
+                                  : fmt::format(" (the target of stage \"{}\")", plan.target_stage),
+        plan.facts.original_window, plan.attention_scale);
     text += table(plan, report, plan.documents.size() > 1 ? with_error : without, spelled);
     if (plan.stride > 0) {
         text += "\nThe same as a mean over windows, each with equal weight:\n\n";

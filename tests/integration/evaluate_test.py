@@ -347,6 +347,23 @@ class Landscape(unittest.TestCase):
                 self.assertRegex(text.stdout, r"\nntk +failed +failed\n")
                 self.assertNotRegex(text.stdout, r"\b(nan|inf)\b")
 
+    def test_of_a_run_the_vectors_are_for_the_target_of_its_stage(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "search.toml").write_text(to_toml(synthetic_search(target_tokens=1024)))
+            words = ("evaluate", "search.toml", "--methods", "none,pi", "--limit", "1")
+            for tokens in ("256", "256,1024", "256,4096"):
+                with self.subTest(tokens):
+                    answer = run_program(*words, "--tokens", tokens, "--json", folder=folder)
+                    report = json.loads(answer.stdout)
+                    self.assertEqual(report["target_tokens"], 1024)
+                    self.assertEqual(set(report["results"][-1]["factors"]), {4.0})
+            answer = run_program(*words, "--tokens", "256", folder=folder)
+            self.assertIn('for 1024 tokens (the target of stage "long"), original', answer.stdout)
+            words = (*words, "--tokens", "256", "--target-tokens", "512")
+            answer = run_program(*words, folder=folder)
+            self.assertIn("vectors for 512 tokens, original window 256", answer.stdout)
+
     def test_windows_over_a_landscape_score_every_token_once(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "search.toml").write_text(to_toml(synthetic_search()))
