@@ -99,6 +99,13 @@ std::vector<EvaluatedMethod> evaluated_methods(
         }
     }
     if (default_list && from_run) methods.push_back(*from_run);
+    if (default_list && !from_run && stage != nullptr) {
+        const std::string& directory = plan.configuration.run.directory;
+        print_error("{}: no row searched\n",
+                    history ? fmt::format("stage \"{}\" has found no factors yet in {}",
+                                          stage->name, directory)
+                            : fmt::format("no history in {}", directory));
+    }
     if (parsed.count("factors") > 0) {
         FactorsFile file = read_factors_file(text_of(parsed, "factors"), "--factors",
                                              plan.facts.rotary_pairs, plan.facts.theta);

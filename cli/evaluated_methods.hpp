@@ -26,7 +26,8 @@ struct EvaluatedMethod {
 };
 
 /// What --methods and --factors ask for. Says on stderr if the searched factors are of another
-/// model than the one that is evaluated, or may still change.
+/// model than the one that is evaluated, or may still change; and if a run has none for the row
+/// that it has without --methods.
 /// @param plan     all but its methods
 /// @param history  of the run, if there is one
 /// @param stage    whose searched factors are meant, or null

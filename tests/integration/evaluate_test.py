@@ -26,6 +26,8 @@ from search_run import (
     EXIT_DONE,
     EXIT_NOBODY_LEFT,
     PATIENCE_SECONDS,
+    SearchRun,
+    changed,
     job_environment,
     launcher,
     needs_mpirun,
@@ -363,6 +365,28 @@ class Landscape(unittest.TestCase):
             words = (*words, "--tokens", "256", "--target-tokens", "512")
             answer = run_program(*words, folder=folder)
             self.assertIn("vectors for 512 tokens, original window 256", answer.stdout)
+
+    def test_a_run_without_the_row_searched_says_why(self) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            search = changed(synthetic_search(), **{"evaluator.synthetic": {"duration_ms": 100}})
+            run = SearchRun(Path(name) / "search", search)
+            self.addCleanup(run.clean_up)
+            words = ("evaluate", "search.toml", "--tokens", "256", "--limit", "1")
+
+            def told(*more: str) -> str:
+                answer = run_program(*words, *more, folder=run.folder)
+                self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+                self.assertNotIn("searched ", answer.stdout)
+                return answer.stderr
+
+            self.assertEqual(told(), "no history in run: no row searched\n")
+            self.assertEqual(told("--methods", "none,pi"), "")
+            run.start()
+            run.wait_for_scores(1)  # of the baselines, which come first
+            run.kill_job()
+            said = 'stage "long" has found no factors yet in run: no row searched\n'
+            self.assertEqual(told(), said)
+            self.assertEqual(told("--methods", "none,pi"), "")
 
     def test_windows_over_a_landscape_score_every_token_once(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
