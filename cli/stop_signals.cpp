@@ -9,12 +9,14 @@
 namespace longrope::cli {
 namespace {
 
-// The one thing a signal handler can reach: a flag of the process.
-volatile sig_atomic_t caught = 0;
+// All that a signal handler can reach: flags of the process.
+volatile sig_atomic_t caught = 0;       // the last signal
+volatile sig_atomic_t interrupted = 0;  // whether SIGINT was one, whatever came after it
 
 extern "C" void note_signal(int signal) {
-    if (signal == SIGINT && caught == SIGINT) {
-        ::_exit(static_cast<int>(ExitCode::interrupted_twice));
+    if (signal == SIGINT) {
+        if (interrupted != 0) ::_exit(static_cast<int>(ExitCode::interrupted_twice));
+        interrupted = 1;
     }
     caught = signal;
 }

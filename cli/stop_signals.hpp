@@ -7,7 +7,8 @@
 namespace longrope::cli {
 
 /// From now on SIGINT, SIGTERM, SIGUSR1 and SIGHUP, unless it was ignored, ask for an early stop
-/// instead of ending the process; a second SIGINT ends it at once with status 130.
+/// instead of ending the process; a second SIGINT ends it at once with status 130, whatever
+/// came between.
 void catch_stop_signals();
 
 /// From now on they end the process again, as one does that was caught before.
