@@ -41,7 +41,8 @@ boost::json::object read_json(const fs::path& file) {
                                         file.string());
 }
 
-/// Unlike the library's function it has the system's reason of a write that fails.
+/// Unlike the library's function it has the system's reason of a write that fails, and ends midway
+/// in a file of many gigabytes where a stop is asked for.
 void write_copy(const fs::path& from, const fs::path& to) {
     const coordinator::FileDescriptor source{::open(from.c_str(), O_RDONLY | O_CLOEXEC),
                                              fmt::format("open {}", from.string())};
@@ -54,7 +55,7 @@ void write_copy(const fs::path& from, const fs::path& to) {
         ::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, status.st_mode & 0777U),
         writing};
     std::vector<std::byte> block(copied_at_once);
-    while (true) {
+    while (!requested_stop()) {
         const ssize_t count = ::read(source.get(), block.data(), block.size());
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) coordinator::throw_errno(fmt::format("read {}", from.string()));
@@ -98,6 +99,7 @@ std::string write_folder(const ExportPlan& plan) {
         }
         ++files;
     }
+    if (requested_stop()) return "";
     if (tokenizer) write_text(plan.output / tokenizer_file, json_text(*tokenizer));
     // Last, so that a folder with a config.json is whole.
     write_text(plan.output / "config.json",

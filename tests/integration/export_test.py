@@ -7,6 +7,7 @@ Usage: python tests/run_python_test.py tests/integration/export_test.py
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+from interrupted_run import library
 from search_run import (
     DEMO_DOCUMENTS,
     DEMO_MODEL,
@@ -287,6 +289,39 @@ class Export(unittest.TestCase):
                 time.sleep(0.001)
             exporting.send_signal(signal.SIGINT)
             self.assertEqual(exporting.wait(PATIENCE_SECONDS), EXIT_STOPPED_EARLY)
+        self.assertFalse((self.folder / "made").exists())
+
+    def test_a_copy_that_is_interrupted_ends_within_a_file(self) -> None:
+        (self.folder / "made-model").mkdir()
+        for file in (self.folder / "model").iterdir():
+            (self.folder / "made-model" / file.name).symlink_to(file)
+        blocks = 16  # of what is copied at once
+        with (self.folder / "made-model" / "large.bin").open("wb") as file:
+            file.truncate(blocks * (4 << 20))
+        copied = self.folder / "made" / "large.bin"
+        calls = self.folder / "made-calls"
+        watched = {
+            "LD_PRELOAD": str(library()),
+            "ASAN_OPTIONS": "verify_asan_link_order=0",
+            "CALLS_FOLDER": str(copied.resolve()),
+            "CALLS_LIST": str(calls),
+            "CALLS_AT": "3",  # its opening and a write come before
+            "CALLS_ACTION": "stop",
+        }
+        flags = ("--model", "made-model", "--output", "made", "--copy", "--no-verify")
+        with subprocess.Popen(
+            [str(program()), "export", "run", *flags],
+            cwd=self.folder,
+            env=job_environment() | watched,
+            stdout=subprocess.DEVNULL,
+        ) as exporting:
+            _, status = os.waitpid(exporting.pid, os.WUNTRACED)
+            self.assertTrue(os.WIFSTOPPED(status), "it ended before it could be interrupted")
+            exporting.send_signal(signal.SIGINT)
+            exporting.send_signal(signal.SIGCONT)
+            self.assertEqual(exporting.wait(PATIENCE_SECONDS), EXIT_STOPPED_EARLY)
+        written = [line for line in calls.read_text().splitlines() if line.split()[2] == "write"]
+        self.assertLess(len(written), blocks)
         self.assertFalse((self.folder / "made").exists())
 
     def test_other_documents_than_those_of_the_scores_are_refused(self) -> None:
