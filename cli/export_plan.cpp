@@ -65,6 +65,23 @@ void check_output(const ExportPlan& plan) {
     }
 }
 
+/// Refuses flags that would do nothing here.
+void check_flags(const cxxopts::ParseResult& parsed, bool imported) {
+    if (imported) {
+        for (const char* flag : {"run-directory", "stage"}) {
+            if (parsed.count(flag) > 0) throw UsageError{fmt::format("--{} goes with a run", flag)};
+        }
+    }
+    const bool unseen = parsed.count("no-verify") > 0;
+    if (!unseen && (!imported || parsed.count("documents") > 0)) return;
+    for (const char* flag : {"limit", "split"}) {
+        if (parsed.count(flag) == 0) continue;
+        throw UsageError{
+            fmt::format("--{} says what is scored, and nothing is: {}", flag,
+                        unseen ? "leave out --no-verify" : "it goes with --documents")};
+    }
+}
+
 /// A list for up to the original window goes by itself into a file that holds one.
 void settle_list_for_short_texts(ExportPlan& plan, bool imported) {
     RopeExport& rope = plan.rope;
@@ -276,6 +293,7 @@ ExportPlan plan_export(const cxxopts::ParseResult& parsed) {
     if (imported && parsed.count("RUN") > 0) {
         throw UsageError{"--factors: take a run or a file of factors, not both"};
     }
+    check_flags(parsed, imported);
     if (imported || parsed.count("RUN") == 0) {
         if (!imported) {
             throw UsageError{

@@ -201,6 +201,10 @@ ExitCode run_search(Job& job, const Words& words) {
     if (parsed->count("stage") > 0 && parsed->count("iterations") == 0 && !names_device(*parsed)) {
         throw UsageError{"--stage goes with --iterations, or with --check and --device"};
     }
+    if (parsed->count("ranks") > 0 && names_device(*parsed)) {
+        throw UsageError{
+            "--ranks goes with --check on CPUs; with --device, --gpus says how many GPUs"};
+    }
     const coordinator::Configuration configuration =
         coordinator::read_configuration(file, overrides_of(*parsed));
     if (parsed->count("check") > 0) {

@@ -81,6 +81,13 @@ USAGE = [
         words=(*SEARCH, "--ranks", "2"),
     ),
     Case(
+        "`--ranks` for GPUs",
+        EXIT_USAGE,
+        ("--ranks goes with --check on CPUs; with --device, --gpus says how many GPUs",),
+        "give `--gpus`",
+        words=(*SEARCH, "--check", "--device", "h100-80gb", "--ranks", "foo"),
+    ),
+    Case(
         "no ranks",
         EXIT_USAGE,
         ("--ranks", "from 1"),

@@ -279,6 +279,38 @@ IMPORTS = [
             *("--documents", "documents.h5"),
         ),
     ),
+    *(
+        Case(
+            f"`{words[0]}` with imported factors{where}",
+            EXIT_USAGE,
+            (message,),
+            remedy,
+            FACTORS,
+            words=(*IMPORT, "--factors", "factors.csv", "--target-tokens", "512", *words),
+        )
+        for words, where, message, remedy in (
+            (("--run-directory", "run"), "", "--run-directory goes with a run", "leave it out"),
+            (("--stage", "long"), "", "--stage goes with a run", "leave it out"),
+            (
+                ("--limit", "0"),
+                " and no documents",
+                "--limit says what is scored, and nothing is: it goes with --documents",
+                "add `--documents`",
+            ),
+            (
+                ("--split", "validation"),
+                " and no documents",
+                "--split says what is scored, and nothing is: it goes with --documents",
+                "add `--documents`",
+            ),
+            (
+                ("--split", "validation", "--documents", "documents.h5", "--no-verify"),
+                ", unseen",
+                "--split says what is scored, and nothing is: leave out --no-verify",
+                "leave out one of them",
+            ),
+        )
+    ),
     Case(
         "a model folder that is missing",
         EXIT_BAD_FILE,
@@ -340,6 +372,13 @@ EXPORTS = [
         ("--format hf: the synthetic backend has no model folder",),
         "take `--format csv` or `json`",
         words=(*EXPORT, "--drop-start-tokens"),
+    ),
+    Case(
+        "documents to score on, and nothing is scored",
+        EXIT_USAGE,
+        ("--limit says what is scored, and nothing is: leave out --no-verify",),
+        "leave out one of them",
+        words=(*EXPORT, "--format", "json", "--limit", "3", "--no-verify"),
     ),
     Case(
         "a length that the run decides",
