@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/gpu_estimate.hpp"
+#include "cli/history_argument.hpp"
 #include "cli/json_text.hpp"
 #include "cli/machine.hpp"
 #include "cli/run_inputs.hpp"
@@ -146,6 +147,7 @@ ExitCode run_estimate(const Words& words) {
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const std::string file = positional(*parsed, "CONFIG", "estimate");
+    refuse_run(file, "estimate");
     return print_gpu_estimate(coordinator::read_configuration(file, overrides_of(*parsed)), *parsed,
                               parsed->count("json") > 0);
 }

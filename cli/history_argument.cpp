@@ -36,6 +36,23 @@ bool is_configuration_word(const std::string& word) {
     return std::filesystem::is_regular_file(status) && !begins_as_hdf5(word);
 }
 
+void refuse_run(const std::string& word, const std::string& verb) {
+    std::error_code error;
+    const bool is_directory = std::filesystem::is_directory(word, error);
+    const auto refuse = [&](const char* found) {
+        throw UsageError{
+            fmt::format("{}: that is a {}; longrope {} takes the configuration, a TOML file, that "
+                        "the run was begun with",
+                        word, found, verb)};
+    };
+    if (!is_directory && std::filesystem::is_regular_file(word, error) && begins_as_hdf5(word)) {
+        refuse("history (HDF5)");
+    }
+    if (is_directory && std::filesystem::exists(std::filesystem::path{word} / "search.h5", error)) {
+        refuse("run directory");
+    }
+}
+
 std::filesystem::path history_argument(const std::string& word,
                                        const cxxopts::ParseResult& parsed) {
     const std::filesystem::path named{word};

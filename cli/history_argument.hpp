@@ -15,6 +15,11 @@ namespace longrope::cli {
 /// .toml nor .h5, a file that is no HDF5.
 [[nodiscard]] bool is_configuration_word(const std::string& word);
 
+/// Refuses a run's history or directory where a verb takes the configuration: a search goes on with
+/// what its file says now, and not with what it was begun with.
+/// @throws UsageError naming what it is
+void refuse_run(const std::string& word, const std::string& verb);
+
 /// The history file that a word of the command line means: a run directory holds it, a
 /// configuration file names its run directory, any other file is the history itself.
 /// @param parsed  flags that override the configuration

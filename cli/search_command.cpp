@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "cli/estimate_command.hpp"
+#include "cli/history_argument.hpp"
 #include "cli/model_scaling.hpp"
 #include "cli/reporter.hpp"
 #include "cli/run_inputs.hpp"
@@ -193,6 +194,7 @@ ExitCode run_search(Job& job, const Words& words) {
     const auto parsed = parse(options, words);
     if (!parsed) return ExitCode::done;
     const std::string file = positional(*parsed, "CONFIG", "search");
+    refuse_run(file, "search");
     const ProgressStyle style = progress_style((*parsed)["progress"].as<std::string>());
     if (parsed->count("gpus") > 0 && !names_device(*parsed)) {
         throw UsageError{

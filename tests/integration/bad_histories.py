@@ -231,6 +231,20 @@ MODEL_HISTORY = [
 ]
 
 STATUS = [
+    *(
+        Case(
+            f"`{verb}` of a {what}",
+            EXIT_USAGE,
+            (f"{word}: that is a {found}; longrope {verb} takes the configuration, a TOML file",),
+            "name the configuration file",
+            words=(verb, word),
+        )
+        for verb in ("search", "estimate")
+        for what, word, found in (
+            ("history", "run/search.h5", "history (HDF5)"),
+            ("run directory", "run", "run directory"),
+        )
+    ),
     Case(
         "`verify` of a folder that is missing",
         EXIT_BAD_FILE,
