@@ -108,6 +108,20 @@ void check_text(const std::string& flag, const std::string& text) {
                     coordinator::toml_string(coordinator::storable_text(text)))};
 }
 
+/// As model.original_window; 0: of the model.
+std::uint64_t original_window_of(const cxxopts::ParseResult& parsed) {
+    if (parsed.count("original-window") == 0) return 0;
+    constexpr std::uint64_t least = 7;  // as of the setting
+    constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
+    const auto text = parsed["original-window"].as<std::string>();
+    const auto window = spelled_number<std::uint64_t>(text);
+    if (window && (*window == 0 || (*window >= least && *window <= most))) return *window;
+    throw UsageError{
+        fmt::format("--original-window: found \"{}\", expected 0 (the model's) or an integer of {} "
+                    "to {}, in tokens",
+                    text, least, most)};
+}
+
 std::uint64_t target_of(const cxxopts::ParseResult& parsed, const coordinator::RunFacts& facts) {
     const auto text = parsed["target"].as<std::string>();
     constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
@@ -119,8 +133,10 @@ std::uint64_t target_of(const cxxopts::ParseResult& parsed, const coordinator::R
     }
     if (*target > facts.original_window) return *target;
     throw UsageError{fmt::format(
-        "--target {}: the model's original window has {} tokens already; give a larger number",
-        *target, facts.original_window)};
+        "--target {}: the {} window has {} tokens already; give a larger number, or with "
+        "--original-window a smaller window to start from",
+        *target, original_window_of(parsed) == 0 ? "model's original" : "given",
+        facts.original_window)};
 }
 
 }  // namespace
@@ -134,6 +150,8 @@ ExitCode run_init(const Words& words) {
     add("documents", "documents file of scripts/tokenize_documents.py",
         cxxopts::value<std::string>());
     add("target", "length to extend to, in tokens", cxxopts::value<std::string>());
+    add("original-window", "tokens to extend from (default or 0: of the model)",
+        cxxopts::value<std::string>());
     add("output", "file to write", cxxopts::value<std::string>()->default_value("longrope.toml"));
     add("run-directory", "where the search will keep its history (default: runs/TARGET)",
         cxxopts::value<std::string>());
@@ -157,6 +175,7 @@ ExitCode run_init(const Words& words) {
     coordinator::Configuration configuration;
     configuration.model.path = (*parsed)["model"].as<std::string>();
     configuration.documents.path = (*parsed)["documents"].as<std::string>();
+    configuration.model.original_window = original_window_of(*parsed);
     const fs::path file{(*parsed)["output"].as<std::string>()};
     const auto check_output = [&] {
         check_output_files({{fmt::format("--output {}", file.string()), file}},
@@ -180,6 +199,9 @@ ExitCode run_init(const Words& words) {
         {"run.directory", coordinator::toml_string(configuration.run.directory)},
         {"stage.name", coordinator::toml_string(fmt::to_string(target))},
         {"stage.target_tokens", fmt::to_string(target)}};
+    if (configuration.model.original_window != 0) {
+        given["model.original_window"] = fmt::to_string(configuration.model.original_window);
+    }
     if (target >= halved_from_tokens) {
         given.insert({{"stage.population", "32"},
                       {"stage.parents", "16"},

@@ -507,8 +507,22 @@ INITIAL = [
         "a target within the original window",
         EXIT_USAGE,
         ("--target 256: the model's original window has 256 tokens already",),
-        "take a longer target",
+        "take a longer target, or a smaller `--original-window`",
         words=(*INIT, "--target", "256"),
+    ),
+    Case(
+        "a target within the original window that is given",
+        EXIT_USAGE,
+        ("--target 100: the given window has 128 tokens already", "--original-window"),
+        "take a longer target, or a smaller window",
+        words=(*INIT, "--target", "100", "--original-window", "128"),
+    ),
+    Case(
+        "`init` with an original window of one token",
+        EXIT_USAGE,
+        ('--original-window: found "1", expected 0 (the model\'s) or an integer of 7 to',),
+        "leave it out for that of the model",
+        words=(*INIT, "--target", "512", "--original-window", "1"),
     ),
     Case(
         "documents without any to search on",

@@ -326,6 +326,22 @@ class Json(unittest.TestCase):
                 titles = [document["title"] for document in documents]
                 self.assertEqual(titles, [f"synthetic heldout {i + 1}/8" for i in range(count)])
 
+    @unittest.skipUnless(DEMO_MODEL.is_dir(), f"{DEMO_MODEL} is missing")
+    def test_init_writes_the_window_that_is_given(self) -> None:
+        folder = self.run_directory.folder
+        write_documents(folder / "documents.h5")
+        words = ("init", "--model", str(DEMO_MODEL), "--documents", "documents.h5")
+        words = (*words, "--target", "200", "--force", "--output")
+        answer = run_program(*words, "made.toml", "--original-window", "64", folder=folder)
+        self.assertEqual(answer.returncode, EXIT_DONE, answer.stderr)
+        text = (folder / "made.toml").read_text()
+        self.assertTrue(text.startswith("# LongRoPE search, 64 to 200 tokens."), text[:60])
+        planned = self.read("search", "made.toml", "--check", "--json")
+        self.assertEqual(planned["original_window"], 64)
+        answer = run_program(*words, "made.toml", "--original-window", "0", folder=folder)
+        self.assertEqual(answer.returncode, EXIT_USAGE, answer.stderr)
+        self.assertIn("the model's original window has 256 tokens already", answer.stderr)
+
     def test_estimate_is_what_check_says_of_a_device(self) -> None:
         configuration = str(REPOSITORY / "configs" / "llama2-7b-128k.toml")
         environment = {"LONGROPE_MODEL_PATH": str(REPOSITORY / "configs/models/llama2-7b")}
