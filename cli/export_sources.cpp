@@ -60,6 +60,20 @@ void take_stage_weights(ExportPlan& plan, const std::string& stage) {
     plan.configuration.model.path = found->model;
 }
 
+/// Ones are the list for short texts of weights that never saw other factors; tuned ones did.
+void tell_short_list_of_ones(const RunHistory& history, const StageHistory& stage) {
+    if (stage.target_tokens <= stage.original_window) return;
+    const std::string& digest = digest_of_weights(history, stage);
+    if (digest.empty() || digest == history.model_digest) return;
+    const std::vector<std::string> fitting = short_stages(history, stage);
+    print_error(
+        "the short list is ones, which is for weights that were not tuned, and stage \"{}\" has "
+        "weights of its own: --short-stage takes the list of a recovery stage on them; {}\n",
+        stage.name,
+        fitting.empty() ? "the history has none that fits"
+                        : fmt::format("here: {}", fmt::join(fitting, ", ")));
+}
+
 std::uint64_t window_flag(const cxxopts::ParseResult& parsed, const char* flag,
                           std::optional<std::uint64_t> otherwise) {
     if (parsed.count(flag) == 0) {
@@ -134,6 +148,9 @@ void export_from_run(const cxxopts::ParseResult& parsed, ExportPlan& plan) {
     rope.short_list = parsed.count("short-stage") > 0
                           ? short_list(history, stage, text_of(parsed, "short-stage"))
                           : ones(rope.long_list.factors.size());
+    if (rope.short_list.is_ones && plan.format != ExportFormat::csv) {
+        tell_short_list_of_ones(history, stage);
+    }
     for (const FactorList* list : {&rope.long_list, &rope.short_list}) {
         const std::string dips = dips_of(list->factors);
         if (!dips.empty()) print_error("{}: {}\n", list->origin, dips);

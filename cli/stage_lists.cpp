@@ -88,8 +88,12 @@ void take_individual(FactorList& list, const StageHistory& stage, std::uint32_t 
     list.start_tokens = row.start_tokens;
 }
 
+bool is_same(double ours, double theirs) {
+    return std::abs(ours - theirs) <= 1e-9 * std::abs(ours);
+}
+
 void require_same(const std::string& what, double ours, double theirs, const std::string& stage) {
-    if (std::abs(ours - theirs) <= 1e-9 * std::abs(ours)) return;
+    if (is_same(ours, theirs)) return;
     throw UsageError{
         fmt::format("--short-stage {}: its {} is {}, that of the other stage {}: the formats hold "
                     "one for both lists; search it again with the same",
@@ -97,6 +101,19 @@ void require_same(const std::string& what, double ours, double theirs, const std
 }
 
 }  // namespace
+
+std::vector<std::string> short_stages(const RunHistory& history, const StageHistory& from) {
+    std::vector<std::string> names;
+    for (const StageHistory& stage : history.stages) {
+        if (stage.best.individual >= 0 && stage.target_tokens <= from.original_window &&
+            digest_of_weights(history, from) == digest_of_weights(history, stage) &&
+            is_same(from.original_window, stage.original_window) &&
+            is_same(from.best.attention_scale, stage.best.attention_scale)) {
+            names.push_back(stage.name);
+        }
+    }
+    return names;
+}
 
 const StageHistory& long_stage(const RunHistory& history, const std::string& name) {
     if (!name.empty()) return named_stage(history, name, "stage");

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/rope_export.hpp"
 #include "coordinator/history.hpp"
@@ -27,6 +28,10 @@ namespace longrope::cli {
 /// @throws UsageError unless both have the same window, weights and attention scale
 [[nodiscard]] FactorList short_list(const coordinator::RunHistory& history,
                                     const coordinator::StageHistory& from, const std::string& name);
+
+/// The stages that `short_list` accepts beside another.
+[[nodiscard]] std::vector<std::string> short_stages(const coordinator::RunHistory& history,
+                                                    const coordinator::StageHistory& from);
 
 /// Of the weights that a stage was scored with; histories before format version 3 have one for all.
 [[nodiscard]] const std::string& digest_of_weights(const coordinator::RunHistory& history,

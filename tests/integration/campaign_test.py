@@ -182,6 +182,27 @@ class Campaign(unittest.TestCase):
         self.assertEqual(run.run(), EXIT_BAD_FILE)
         self.assertIn('model digest of stage "longer"', run.said())
 
+    def test_ones_beside_the_list_of_tuned_weights_are_told(self) -> None:
+        run = self.new_run("ones")
+        configuration = synthetic_search()
+        configuration["evaluator"]["attention_scale"] = "none"  # one for all stages
+        run.configure(configuration)
+        run.make_model()
+        run.complete()
+        told = 'for weights that were not tuned, and stage "longer" has weights of its own: --short'
+        for stage, flags, expected in (
+            ("long", ("--format", "json"), False),
+            ("longer", ("--format", "json"), True),
+            ("longer", ("--format", "csv"), False),
+            ("longer", ("--format", "json", "--short-stage", "short"), False),
+            ("short", ("--format", "json"), False),
+        ):
+            with self.subTest(stage=stage, flags=flags):
+                words = ("export", "run", "--stage", stage, *flags, "--output", "made", "--force")
+                said = run_program(*words, folder=run.folder).stderr  # start tokens or not
+                self.assertEqual(told in said, expected, said)
+                self.assertEqual("of a recovery stage on them; here: short\n" in said, expected)
+
     def test_the_searched_factors_of_each_stage_are_evaluated_with_its_weights(self) -> None:
         run = self.finished()
         for name in ("longer", "short"):
