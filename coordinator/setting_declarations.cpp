@@ -34,7 +34,8 @@ std::vector<Setting> declare_settings() {
         {"model", "original_window", "tokens", IntegerRange{least_window, most_tokens, true},
          identity, optional,
          "context window the model was trained with; 0: original_max_position_embeddings of "
-         "config.json, else sliding_window, else max_position_embeddings",
+         "config.json, else sliding_window where it is in use (use_sliding_window), else "
+         "max_position_embeddings",
          [](C& c, std::size_t) -> SettingField { return &c.model.original_window; }},
 
         {"documents", "path", "", AnyText{}, operational, Need::with_model,
@@ -133,7 +134,8 @@ std::vector<Setting> declare_settings() {
          "a rank silent for this long is lost, and its task goes to another",
          [](C& c, std::size_t) -> SettingField { return &c.run.lease_seconds; }},
         {"run", "snapshot_seconds", "seconds", RealRange{0, 3600}, operational, optional,
-         "longest time between two snapshots of the history, if it is below the 30 s that they take "
+         "longest time between two snapshots of the history, if it is below the 30 s that they "
+         "take "
          "their time in anyway; 0: after every result",
          [](C& c, std::size_t) -> SettingField { return &c.run.snapshot_seconds; }},
         {"run", "time_limit_seconds", "seconds", RealRange{0, longest_seconds}, operational,
