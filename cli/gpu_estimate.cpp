@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <numeric>
 #include <utility>
 
+#include "cli/batch_rounds.hpp"
 #include "cli/machine.hpp"
 #include "cli/reporter.hpp"
 
@@ -34,15 +36,10 @@ json::object to_json(const TimeRange& range) {
 
 Occupancy occupancy(std::span<const std::uint64_t> batches, std::uint32_t gpus,
                     const TimeRange& task) {
-    std::uint64_t tasks = 0;
-    std::uint64_t rounds = 0;
-    for (const std::uint64_t batch : batches) {
-        tasks += batch;
-        rounds += (batch + gpus - 1) / gpus;
-    }
-    const double paid = static_cast<double>(rounds) * gpus;
-    return {gpus, paid > 0.0 ? static_cast<double>(tasks) / paid : 0.0,
-            scaled(task, static_cast<double>(rounds))};
+    const auto tasks = std::accumulate(batches.begin(), batches.end(), std::uint64_t{0});
+    const auto rounds = static_cast<double>(count_rounds(batches, gpus));
+    const double paid = rounds * gpus;
+    return {gpus, paid > 0.0 ? static_cast<double>(tasks) / paid : 0.0, scaled(task, rounds)};
 }
 
 GpuStageEstimate estimate_on_gpu(const coordinator::StagePlan& plan,

@@ -45,8 +45,7 @@ struct GpuStageEstimate {
     std::vector<Occupancy> occupancy;  ///< a row per number of GPUs asked for
 };
 
-/// Rounds of equal tasks: a batch of n keeps g GPUs busy for ceil(n / g) tasks, and the next one
-/// waits for it.
+/// By rounds of equal tasks ("cli/batch_rounds.hpp").
 /// @param batches  tasks, in order
 [[nodiscard]] Occupancy occupancy(std::span<const std::uint64_t> batches, std::uint32_t gpus,
                                   const TimeRange& task);

@@ -108,7 +108,7 @@ std::string stage_text(const coordinator::Configuration& configuration, const Es
     text += fmt::format("; about {} on {} rank{}.\n", spell_duration(estimate.seconds), job.ranks,
                         job.ranks == 1 ? "" : "s");
     if (computes_as_estimated(configuration.evaluator)) {
-        text += deadline_hint(estimate.seconds_per_task(job.ranks),
+        text += deadline_hint(estimate.tasks_left == 0 ? 0.0 : estimate.task_seconds,
                               configuration.evaluator.deadline_floor_seconds);
     }
     if (!job.elsewhere && estimate.tasks_left > 0 && is_on_cpu(configuration.evaluator)) {

@@ -5,8 +5,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "cli/batch_rounds.hpp"
 #include "cli/gpu_devices.hpp"
 #include "cli/machine.hpp"
 #include "cli/reporter.hpp"
@@ -20,10 +22,16 @@ namespace {
 
 using evaluator::WeightResidency;
 
+/// Of what is left, on workers that each compute one task at a time.
+double rounds_left(const StageEstimate& estimate, std::uint64_t workers) {
+    return static_cast<double>(
+        count_rounds(batches_left(estimate.plan.batches(), estimate.tasks_left), workers));
+}
+
 void estimate_synthetic(StageEstimate& estimate, const coordinator::BackendSettings& settings,
                         std::uint32_t ranks) {
-    estimate.seconds =
-        static_cast<double>(estimate.tasks_left) * settings.synthetic.duration_ms / 1000.0 / ranks;
+    estimate.task_seconds = settings.synthetic.duration_ms / 1000.0;
+    estimate.seconds = rounds_left(estimate, ranks) * estimate.task_seconds;
 }
 
 /// Every evaluator reads the tokens of all documents.
@@ -75,7 +83,11 @@ void estimate_on_cpus(StageEstimate& estimate, const coordinator::Configuration&
         flop / assumed_flops_per_core(assumed_instruction_set(settings)) +
         static_cast<double>(packed_weights) / assumed_weights_packed_per_second;
     estimate.flop_per_task = flop;
-    estimate.seconds = static_cast<double>(estimate.tasks_left) * core_seconds_per_task / cores;
+    estimate.task_seconds = core_seconds_per_task * job.ranks / cores;
+    // Ranks that share cores are together as fast as so many that have theirs alone.
+    const auto workers = static_cast<std::uint64_t>(std::max(1.0, std::floor(cores / threads)));
+    estimate.seconds = rounds_left(estimate, workers) * core_seconds_per_task *
+                       static_cast<double>(workers) / cores;
 }
 
 }  // namespace

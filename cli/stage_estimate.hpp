@@ -48,11 +48,8 @@ struct StageEstimate {
     std::uint64_t tasks_left = 0;
     double flop_per_task = 0.0;  ///< 0: no model computes, the backend is synthetic
     MemoryEstimate memory;
-    double seconds = 0.0;  ///< for what is left, on all ranks
-
-    [[nodiscard]] double seconds_per_task(std::uint32_t ranks) const {
-        return tasks_left == 0 ? 0.0 : seconds * ranks / static_cast<double>(tasks_left);
-    }
+    double task_seconds = 0.0;  ///< of a task while all ranks compute
+    double seconds = 0.0;       ///< for what is left, on all ranks, batch after batch
 };
 
 /// One for each stage of the configuration, computed from the shape of its model, or of model.path
