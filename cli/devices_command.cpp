@@ -2,12 +2,14 @@
 #include "cli/devices_command.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <iostream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cli/gpu_devices.hpp"
 #include "cli/json_text.hpp"
@@ -36,23 +38,39 @@ void print_json(const Machine& machine, const GpuDevices& gpus) {
     boost::json::array devices;
     for (const GpuDevice& device : gpus.devices) devices.push_back(json_of(device));
     const char* const taken_with_bf16 = gpus.reason.empty() ? "cuda" : "cpu";
-    const boost::json::object report{{"backend", {{"f32", "cpu"}, {"bf16", taken_with_bf16}}},
-                                     {"cpu", machine.cpu},
-                                     {"cores", machine.cores},
-                                     {"instruction_set", machine.instruction_set},
-                                     {"memory_bytes", machine.memory_bytes},
-                                     {"available_bytes", machine.available_bytes},
-                                     {"cuda",
-                                      {{"reason", gpus.reason},
-                                       {"runtime_version", gpus.runtime_version},
-                                       {"driver_version", gpus.driver_version},
-                                       {"devices", std::move(devices)}}}};
+    boost::json::object report{{"backend", {{"f32", "cpu"}, {"bf16", taken_with_bf16}}},
+                               {"cpu", machine.cpu},
+                               {"cores", machine.cores},
+                               {"instruction_set", machine.instruction_set},
+                               {"memory_bytes", machine.memory_bytes},
+                               {"available_bytes", machine.available_bytes},
+                               {"memory_limit_bytes", nullptr},
+                               {"core_limit", nullptr},
+                               {"cuda",
+                                {{"reason", gpus.reason},
+                                 {"runtime_version", gpus.runtime_version},
+                                 {"driver_version", gpus.driver_version},
+                                 {"devices", std::move(devices)}}}};
+    if (machine.memory_limit) report["memory_limit_bytes"] = *machine.memory_limit;
+    if (machine.core_limit) report["core_limit"] = *machine.core_limit;
     std::cout << json_line(report);
 }
 
 /// "13.0"
 std::string cuda_version(int version) {
     return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+/// Of a job that may not have all; else nothing.
+std::string limits_text(const Machine& machine) {
+    std::vector<std::string> parts;
+    if (machine.core_limit)
+        parts.push_back(fmt::format("the time of {:g} cores", *machine.core_limit));
+    if (machine.memory_limit)
+        parts.push_back(fmt::format("{} of memory", spell_bytes(*machine.memory_limit)));
+    if (parts.empty()) return {};
+    return fmt::format("of which this job may have {} (limits of its control group)",
+                       fmt::join(parts, " and "));
 }
 
 void print_text(const Machine& machine, const GpuDevices& gpus) {
@@ -64,6 +82,8 @@ void print_text(const Machine& machine, const GpuDevices& gpus) {
     line(fmt::format("cpu        {}, {} cores, kernels for {}, {} of memory, {} available",
                      machine.cpu, machine.cores, machine.instruction_set,
                      spell_bytes(machine.memory_bytes), spell_bytes(machine.available_bytes)));
+    const std::string limits = limits_text(machine);
+    if (!limits.empty()) line("           " + limits);
     line(fmt::format("           taken by backend \"auto\"{}", gpu ? " with precision f32" : ""));
     line("reference  plain loops on one core, the oracle of the others");
     line("synthetic  a closed-form landscape, for tests");

@@ -10,14 +10,17 @@
 #include <fstream>
 #include <vector>
 
+#include "cli/cgroup_limits.hpp"
 #include "evaluator/cpu/instruction_set.hpp"
 #include "worker/core_set.hpp"
 
 namespace longrope::cli {
 namespace {
 
+namespace fs = std::filesystem;
+
 /// The text after the colon of the first line that starts with `key`.
-std::string proc_value(const char* file, const std::string& key) {
+std::string proc_value(const fs::path& file, const std::string& key) {
     std::ifstream in{file};
     for (std::string line; std::getline(in, line);) {
         if (!line.starts_with(key)) continue;
@@ -27,24 +30,30 @@ std::string proc_value(const char* file, const std::string& key) {
     return "";
 }
 
-std::uint64_t memory_value(const std::string& key) {
-    const std::string kilobytes = proc_value("/proc/meminfo", key);
+std::uint64_t memory_value(const fs::path& root, const std::string& key) {
+    const std::string kilobytes = proc_value(root / "proc/meminfo", key);
     return kilobytes.empty() ? 0 : std::stoull(kilobytes) * 1024;
 }
 
 }  // namespace
 
-Machine this_machine() {
+Machine this_machine(const fs::path& root) {
     Machine machine;
-    machine.cpu = proc_value("/proc/cpuinfo", "model name");
-    machine.memory_bytes = memory_value("MemTotal");
-    machine.available_bytes = memory_value("MemAvailable");
+    machine.cpu = proc_value(root / "proc/cpuinfo", "model name");
+    machine.memory_bytes = memory_value(root, "MemTotal");
+    machine.available_bytes = memory_value(root, "MemAvailable");
     if (const auto cores = worker::CoreSet::of().cores(); !cores.empty()) {
         machine.cores = static_cast<std::uint32_t>(cores.size());
     }
     using evaluator::cpu::detect_instruction_set;
     using evaluator::cpu::instruction_set_name;
     machine.instruction_set = instruction_set_name(detect_instruction_set());
+    const CgroupLimits limits = cgroup_limits(root);
+    const bool unknown = machine.memory_bytes == 0;
+    if (limits.memory_bytes && (unknown || *limits.memory_bytes < machine.memory_bytes)) {
+        machine.memory_limit = limits.memory_bytes;
+    }
+    if (limits.cores && *limits.cores < machine.cores) machine.core_limit = limits.cores;
     return machine;
 }
 

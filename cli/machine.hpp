@@ -2,9 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <string>
 
 namespace longrope::cli {
+
+/// Memory for all evaluators of a machine.
+struct MemoryRoom {
+    std::uint64_t bytes = 0;  ///< 0: unknown
+    bool limited = false;     ///< by what this job is allowed; else by what the machine has
+};
 
 /// What this machine offers to CPU evaluators.
 struct Machine {
@@ -13,8 +21,18 @@ struct Machine {
     std::uint64_t memory_bytes = 0;  ///< installed
     std::uint64_t available_bytes = 0;
     std::string instruction_set;  ///< baseline, avx2, avx512: what the kernels would use
+    /// What this process's job may have where that is less than all ("cli/cgroup_limits.hpp").
+    std::optional<std::uint64_t> memory_limit;
+    std::optional<double> core_limit;
+
+    [[nodiscard]] MemoryRoom memory_room() const noexcept {
+        return {memory_limit.value_or(memory_bytes), memory_limit.has_value()};
+    }
+    /// That compute at a time, as a mean.
+    [[nodiscard]] double usable_cores() const noexcept { return core_limit.value_or(cores); }
 };
-[[nodiscard]] Machine this_machine();
+/// @param root  where proc and sys are
+[[nodiscard]] Machine this_machine(const std::filesystem::path& root = "/");
 
 /// Undoes what OpenMP's run time does before main where OMP_PROC_BIND, OMP_PLACES or
 /// GOMP_CPU_AFFINITY is set, as by modules of clusters: it binds this thread to the first of its

@@ -112,7 +112,7 @@ std::string stage_text(const coordinator::Configuration& configuration, const Es
                               configuration.evaluator.deadline_floor_seconds);
     }
     if (!job.elsewhere && estimate.tasks_left > 0 && is_on_cpu(configuration.evaluator)) {
-        text += memory_shortage(job.ranks, estimate.memory, this_machine().memory_bytes);
+        text += memory_shortage(job.ranks, estimate.memory, this_machine().memory_room());
     }
     if (is_model_missing(stage)) {
         text += fmt::format(

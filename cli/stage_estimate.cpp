@@ -10,7 +10,6 @@
 
 #include "cli/batch_rounds.hpp"
 #include "cli/gpu_devices.hpp"
-#include "cli/machine.hpp"
 #include "cli/reporter.hpp"
 #include "coordinator/tasks_left.hpp"
 #include "evaluator/cost_estimate.hpp"
@@ -77,8 +76,8 @@ void estimate_on_cpus(StageEstimate& estimate, const coordinator::Configuration&
         memory.streamed.bytes_per_evaluator = tokens + cost(WeightResidency::streamed).peak_bytes;
     }
     double cores = static_cast<double>(job.ranks) * threads;
-    // Ranks beyond the cores share them.
-    if (!job.elsewhere) cores = std::min(cores, static_cast<double>(machine.cores));
+    // Ranks beyond the cores share them, and so do threads beyond what the job may have.
+    if (!job.elsewhere) cores = std::min(cores, machine.usable_cores());
     const double core_seconds_per_task =
         flop / assumed_flops_per_core(assumed_instruction_set(settings)) +
         static_cast<double>(packed_weights) / assumed_weights_packed_per_second;
@@ -127,9 +126,9 @@ std::string deadline_hint(double task_seconds, double floor_seconds) {
 }
 
 std::string memory_shortage(std::uint32_t ranks, const MemoryEstimate& estimate,
-                            std::uint64_t installed) {
+                            const MemoryRoom& room) {
     const EvaluatorMemory& memory = estimate.chosen();
-    if (installed == 0 || memory.bytes(ranks) <= installed) return {};
+    if (room.bytes == 0 || memory.bytes(ranks) <= room.bytes) return {};
     const bool streamed = estimate.weights == WeightResidency::streamed;
     const EvaluatorMemory& other = streamed ? estimate.resident : estimate.streamed;
     std::vector<std::string> remedies;
@@ -138,18 +137,22 @@ std::string memory_shortage(std::uint32_t ranks, const MemoryEstimate& estimate,
         remedies.push_back(
             fmt::format("set evaluator.weights = \"{}\"", streamed ? "resident" : "streamed"));
     }
-    if (remedies.empty()) remedies.emplace_back("take one with more");
+    if (remedies.empty())
+        remedies.emplace_back(room.limited ? "ask for more" : "take one with more");
     const std::string evaluators = fmt::format("{} evaluator{} of {}", ranks, ranks == 1 ? "" : "s",
                                                spell_bytes(memory.bytes_per_evaluator));
-    if (ranks * memory.bytes_per_evaluator > installed) {
-        return fmt::format("  {}, but this machine has {}: {}.\n", evaluators,
-                           spell_bytes(installed), fmt::join(remedies, " or "));
+    if (ranks * memory.bytes_per_evaluator > room.bytes) {
+        return fmt::format(
+            "  {}, but {} {}: {}.\n", evaluators,
+            room.limited ? "this job's memory limit (of its control group) is" : "this machine has",
+            spell_bytes(room.bytes), fmt::join(remedies, " or "));
     }
     return fmt::format(
-        "  Beside {}, the {} of this machine have no room for {} of the model's files, which are "
-        "then read again for each document: {}.\n",
-        evaluators, spell_bytes(installed), spell_bytes(memory.shared_bytes),
-        fmt::join(remedies, " or "));
+        "  Beside {}, the {} {} have no room for {} of the model's files, which are then read "
+        "again for each document: {}.\n",
+        evaluators, spell_bytes(room.bytes),
+        room.limited ? "of this job's memory limit (of its control group)" : "of this machine",
+        spell_bytes(memory.shared_bytes), fmt::join(remedies, " or "));
 }
 
 }  // namespace longrope::cli

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/machine.hpp"
 #include "coordinator/configuration.hpp"
 #include "coordinator/run_plan.hpp"
 #include "coordinator/stage_plan.hpp"
@@ -67,9 +68,9 @@ struct StageEstimate {
 /// A line that names what helps if the first tasks would count as hanging; else nothing.
 [[nodiscard]] std::string deadline_hint(double task_seconds, double floor_seconds);
 
-/// A line that names what helps if a machine of `installed` bytes (0: unknown) cannot hold the
+/// A line that names what helps if a machine, or what this job may have of it, cannot hold the
 /// evaluators of its ranks, or not the model's files beside them; else nothing.
 [[nodiscard]] std::string memory_shortage(std::uint32_t ranks, const MemoryEstimate& estimate,
-                                          std::uint64_t installed);
+                                          const MemoryRoom& room);
 
 }  // namespace longrope::cli

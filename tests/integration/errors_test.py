@@ -215,6 +215,21 @@ class Page(unittest.TestCase):
         self.assertLessEqual({case.status for case in listed}, set(EXIT_CODES))
 
 
+# The program in control groups of 30 MiB and half a core, of whichever version the system has.
+LIMITED = """#!/bin/sh
+exec unshare -rm sh -ec '
+    mount -t tmpfs none /sys/fs/cgroup
+    cd /sys/fs/cgroup
+    mkdir memory cpu
+    echo 31457280 | tee memory.max >memory/memory.limit_in_bytes
+    echo 50000 100000 >cpu.max
+    echo 50000 >cpu/cpu.cfs_quota_us
+    echo 100000 >cpu/cpu.cfs_period_us
+    cd "$OLDPWD"
+    exec {program} "$@"' limited "$@"
+"""
+
+
 class Json(unittest.TestCase):
     """What --json prints is read by Python's own reader, in full."""
 
@@ -272,6 +287,38 @@ class Json(unittest.TestCase):
         self.assertGreater(many["seconds"] * 8, one["seconds"] * 0.999)
         self.assertLess(many["seconds"] * 8, one["seconds"] * 1.5)
         self.assertEqual(many["bytes_per_evaluator"], one["bytes_per_evaluator"])
+
+    @needs_demo_documents()
+    def test_the_limits_of_a_job_are_told_and_checked_against(self) -> None:
+        limited = self.run_directory.folder / "limited"
+        limited.write_text(LIMITED.format(program=program()))
+        limited.chmod(0o755)
+        folder = self.run_directory.folder
+        told = run_program("devices", folder=folder, installed=limited)
+        if "unshare:" in told.stderr or "mount:" in told.stderr:
+            self.skipTest(f"there is no mount namespace to try it in: {told.stderr}")
+        self.assertIn(
+            "\n           of which this job may have the time of 0.5 cores and 30.0 MiB of memory "
+            "(limits of its control group)\n",
+            told.stdout,
+        )
+        devices = run_program("devices", "--json", folder=folder, installed=limited)
+        said = json.loads(devices.stdout)
+        self.assertEqual((said["memory_limit_bytes"], said["core_limit"]), (30 << 20, 0.5))
+        self.run_directory.configure(demo_search())
+        check = (*SEARCH, "--check", "--threads", "1")
+        plain, within = (
+            run_program(*check, folder=folder, installed=which) for which in (None, limited)
+        )
+        self.assertNotIn("limit", plain.stdout)
+        self.assertRegex(
+            within.stdout,
+            r"\n  1 evaluator of [\d.]+ MiB, but this job's memory limit \(of its control group\) "
+            r"is 30\.0 MiB: .*\.\n",
+        )
+        seconds = self.read(*check, "--json")["stages"][0]["seconds"]
+        halved = run_program(*check, "--json", folder=folder, installed=limited)
+        self.assertAlmostEqual(json.loads(halved.stdout)["stages"][0]["seconds"], 2 * seconds)
 
     @needs_demo_documents()
     def test_check_counts_the_tokens_that_every_evaluator_reads(self) -> None:
