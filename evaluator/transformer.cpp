@@ -182,7 +182,6 @@ std::vector<float> Transformer::token_nll(std::span<const std::int32_t> tokens,
     for (const Chunk& chunk : chunks(positions)) {
         ops_.embed(*embedding_, *device_tokens, chunk.first,
                    work.hidden.view().row_range(chunk.first, chunk.rows));
-        model_.release_pages();  // a few rows, but the system maps 64 KiB around each
     }
     const bool streamed = residency_ == WeightResidency::streamed;
     for (std::size_t i = 0; i < tensors_.layers.size(); ++i) {

@@ -125,15 +125,12 @@ public:
 
     void embed(const Prepared& embedding, const Prepared& tokens, std::int64_t first_position,
                const DeviceMatrix& out) override {
-        TensorView row = static_cast<const CpuEmbedding&>(embedding).table;
-        const std::span<const std::byte> table = row.bytes;
-        const std::size_t row_bytes = table.size() / static_cast<std::size_t>(row.shape[0]);
-        row.shape = {out.columns};
+        const TensorView& table = static_cast<const CpuEmbedding&>(embedding).table;
         const std::int32_t* token =
             static_cast<const CpuTokens&>(tokens).tokens.data() + first_position;
         for (std::int64_t r = 0; r < out.rows; ++r) {
-            row.bytes = table.subspan(static_cast<std::size_t>(token[r]) * row_bytes, row_bytes);
-            const std::vector<float> values = weights_of(row, precision_);
+            std::vector<float> values = read_row(table, token[r]);
+            if (precision_ == Precision::bf16) round_to_bfloat16(values);
             std::copy(values.begin(), values.end(), float_row(out, r));
         }
     }

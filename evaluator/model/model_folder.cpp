@@ -208,7 +208,10 @@ std::string ModelFolder::digest() const {
     digest.number(contents_->files.size());
     for (const SafetensorsFile& file : contents_->files) {
         digest.number(file.header().size()).bytes(file.header());
-        for (const auto& [name, tensor] : file.tensors()) hash_samples(digest, tensor.bytes);
+        for (const auto& [name, tensor] : file.tensors()) {
+            hash_samples(digest, tensor.bytes);
+            file.release_pages();  // three blocks, but the system maps more around each
+        }
     }
     return digest.hexadecimal();
 }

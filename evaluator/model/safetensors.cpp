@@ -223,6 +223,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : path_{file
         entry.check_size(extent, view.type, view.shape);
         view.bytes = data_.subspan(static_cast<std::size_t>(extent.begin),
                                    static_cast<std::size_t>(extent.end - extent.begin));
+        view.file = mapping_->mapping.get_mapping_handle().handle;
+        view.file_offset = bytes.size() - data_.size() + extent.begin;
         extent.tensor = view.name;
         extents.push_back(std::move(extent));
         tensors_.emplace(view.name, std::move(view));

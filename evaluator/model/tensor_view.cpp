@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "evaluator/model/tensor_view.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <bit>
 #include <cassert>
+#include <cerrno>
 #include <cstring>
 #include <functional>
 #include <numeric>
+
+#include "evaluator/evaluator.hpp"
 
 namespace longrope::evaluator {
 
@@ -64,9 +70,13 @@ std::int64_t TensorView::elements() const noexcept {
 TensorView TensorView::rows(std::int64_t first, std::int64_t count) const {
     assert(first >= 0 && count >= 0 && first + count <= shape.at(0));
     const std::size_t row_bytes = bytes.size() / static_cast<std::size_t>(shape[0]);
-    TensorView part{name, type, shape,
+    TensorView part{name,
+                    type,
+                    shape,
                     bytes.subspan(static_cast<std::size_t>(first) * row_bytes,
-                                  static_cast<std::size_t>(count) * row_bytes)};
+                                  static_cast<std::size_t>(count) * row_bytes),
+                    file,
+                    file_offset + static_cast<std::uint64_t>(first) * row_bytes};
     part.shape[0] = count;
     return part;
 }
@@ -95,6 +105,25 @@ std::vector<float> widen(const TensorView& tensor) {
     std::vector<float> values(tensor.bytes.size() / element_size(tensor.type));
     widen(tensor, values);
     return values;
+}
+
+std::vector<float> read_row(const TensorView& table, std::int64_t row) {
+    TensorView part = table.rows(row, 1);
+    if (part.file < 0) return widen(part);
+    std::vector<std::byte> bytes(part.bytes.size());
+    for (std::size_t done = 0; done < bytes.size();) {
+        const ssize_t got = ::pread(part.file, bytes.data() + done, bytes.size() - done,
+                                    static_cast<off_t>(part.file_offset + done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) {
+            throw EvaluatorError{fmt::format("{}: row {} cannot be read from its file: {}",
+                                             part.name, row,
+                                             got < 0 ? std::strerror(errno) : "it ends before")};
+        }
+        done += static_cast<std::size_t>(got);
+    }
+    part.bytes = bytes;
+    return widen(part);
 }
 
 }  // namespace longrope::evaluator

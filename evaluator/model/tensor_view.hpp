@@ -27,6 +27,8 @@ struct TensorView {
     DataType type = DataType::f32;
     std::vector<std::int64_t> shape;
     std::span<const std::byte> bytes;  ///< little-endian, exactly product(shape) * element size
+    int file = -1;                     ///< descriptor of the file that they are mapped from, if any
+    std::uint64_t file_offset = 0;     ///< where they begin in it
 
     [[nodiscard]] std::int64_t elements() const noexcept;
     /// Rows first .. first + count - 1 of the outermost dimension, which must exist.
@@ -37,5 +39,10 @@ struct TensorView {
 [[nodiscard]] std::vector<float> widen(const TensorView& tensor);
 /// The same into `values`, shape [tensor.elements()].
 void widen(const TensorView& tensor, std::span<float> values) noexcept;
+/// One row as float32, read from the file where there is one. To rows that lie here and there a
+/// mapping is no friend: the system maps 64 KiB around each, or as much as it caches in one piece
+/// (2 MiB, Linux 6.18), and all that is this process's memory.
+/// @throws EvaluatorError if the file gives the row no more
+[[nodiscard]] std::vector<float> read_row(const TensorView& table, std::int64_t row);
 
 }  // namespace longrope::evaluator

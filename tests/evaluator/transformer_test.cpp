@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <fstream>
+#include <string>
+
 #include "evaluator/cost_estimate.hpp"
 #include "evaluator/evaluator.hpp"
 #include "tests/evaluator/backend_runs.hpp"
@@ -141,6 +144,40 @@ TEST_CASE("streamed weights take no memory between documents") {
     CHECK(streamed.weight_bytes() == norm);
     static_cast<void>(token_nll(model.config(), streamed, shape.tokens(200), {shape.factors()}));
     CHECK(streamed.weight_bytes() == norm);
+}
+
+/// The most memory that this process has held since peak_begins() succeeded.
+std::uint64_t peak_bytes() {
+    std::ifstream file{"/proc/self/status"};
+    for (std::string line; std::getline(file, line);) {
+        if (line.starts_with("VmHWM:")) return 1024 * std::stoull(line.substr(6));
+    }
+    return 0;
+}
+
+bool peak_begins() {
+    std::ofstream file{"/proc/self/clear_refs"};
+    return static_cast<bool>(file << 5 << std::flush);
+}
+
+TEST_CASE("the embedding takes a document no memory, wherever in it the tokens lie") {
+    // 32 MiB: of a mapping, in which 64 KiB around each row would be there, 25 MiB for this chunk.
+    RandomModel random;
+    random.hidden = 64;
+    random.vocabulary = 131'072;
+    const TemporaryFolder folder;
+    random.write(folder);
+    const ModelFolder model{folder.path()};
+    const auto ops = cpu_ops(2);
+    Transformer transformer{model, *ops};
+    if (!peak_begins()) {
+        MESSAGE("skipped: /proc/self/clear_refs cannot be written");
+        return;
+    }
+    const std::uint64_t before = peak_bytes();
+    static_cast<void>(token_nll(model.config(), transformer, random.tokens(2 * 384),
+                                RunSettings{random.factors()}));
+    CHECK(peak_bytes() - before < std::uint64_t{16} << 20U);
 }
 
 TEST_CASE("a later token changes no earlier loss") {

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -44,6 +46,33 @@ TEST_CASE("tensors of a safetensors file are found by name, with type, shape and
     CHECK(file.tensors().at("b").type == DataType::f16);
     CHECK(file.tensors().at("b").shape == std::vector<std::int64_t>{2, 1});
     CHECK(file.tensors().at("none").bytes.empty());
+}
+
+TEST_CASE("a row read from the file is the row that is mapped") {
+    const TemporaryFolder folder;
+    const auto path = folder.write(
+        "model.safetensors",
+        safetensors_bytes(R"({"a": {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]},
+            "b": {"dtype": "F16", "shape": [3, 2], "data_offsets": [4, 16]}})",
+                          std::string{"\x00\x00\x80\x3F"
+                                      "\x00\x3C\x00\xC0\x00\x40\x00\x00\x01\x00\x00\x3C",
+                                      16}));
+    const SafetensorsFile file{path};
+    const auto& table = file.tensors().at("b");
+    CHECK(read_row(table, 0) == std::vector<float>{1.0F, -2.0F});
+    for (const std::int64_t row : {0, 1, 2}) {
+        INFO("row ", row);
+        CHECK(read_row(table, row) == widen(table.rows(row, 1)));
+        CHECK(read_row(table.rows(row, 1), 0) == widen(table.rows(row, 1)));
+    }
+    auto in_memory = table;
+    in_memory.file = -1;
+    CHECK(read_row(in_memory, 2) == read_row(table, 2));
+
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+    CHECK(read_row(table, 1) == std::vector<float>{2.0F, 0.0F});
+    CHECK_THROWS_WITH_AS(static_cast<void>(read_row(table, 2)),
+                         "b: row 2 cannot be read from its file: it ends before", EvaluatorError);
 }
 
 TEST_CASE("a safetensors header that does not fit is refused, naming tensor and numbers") {
