@@ -99,8 +99,9 @@ ExitCode print_gpu_estimate(const coordinator::Configuration& configuration,
         asked = {named_stage(configuration, parsed["stage"].as<std::string>())};
     }
     for (const coordinator::StageSettings& stage : asked) {
-        const GpuStageEstimate estimate = estimate_on_gpu(
-            coordinator::plan_stage(configuration, stage, facts), model, gpu, numbers);
+        const GpuStageEstimate estimate =
+            estimate_on_gpu(coordinator::plan_stage(configuration, stage, facts),
+                            longest_positions(configuration, stage), model, gpu, numbers);
         text += to_text(estimate, gpu);
         if (estimate.memory.fits()) {
             text += deadline_hint(estimate.task.longest,

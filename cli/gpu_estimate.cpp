@@ -42,7 +42,7 @@ Occupancy occupancy(std::span<const std::uint64_t> batches, std::uint32_t gpus,
     return {gpus, paid > 0.0 ? static_cast<double>(tasks) / paid : 0.0, scaled(task, rounds)};
 }
 
-GpuStageEstimate estimate_on_gpu(const coordinator::StagePlan& plan,
+GpuStageEstimate estimate_on_gpu(const coordinator::StagePlan& plan, std::uint64_t longest,
                                  const evaluator::ModelConfig& model,
                                  const evaluator::GpuModel& gpu,
                                  std::span<const std::uint32_t> gpus) {
@@ -61,8 +61,8 @@ GpuStageEstimate estimate_on_gpu(const coordinator::StagePlan& plan,
         estimate.flop.attention += share * flop.attention;
         estimate.flop.vocabulary += share * flop.vocabulary;
     }
-    estimate.memory =
-        evaluator::cuda::plan_memory(model, plan.positions, {.total = gpu.memory_bytes});
+    estimate.planned_positions = longest;
+    estimate.memory = evaluator::cuda::plan_memory(model, longest, {.total = gpu.memory_bytes});
     const double at_peak = estimate.flop.total() / gpu.peak_flops;
     estimate.task = {at_peak / evaluator::assumed_highest_share,
                      at_peak / evaluator::assumed_lowest_share};
@@ -87,7 +87,10 @@ std::string to_text(const GpuStageEstimate& estimate, const evaluator::GpuModel&
         text += fmt::format("    {:<44} {:>10}\n", what, spell_bytes(bytes));
     };
     const bool streamed = memory.placement == evaluator::cuda::WeightPlacement::streamed;
-    text += "  memory of an evaluator\n";
+    text += estimate.planned_positions == estimate.positions
+                ? "  memory of an evaluator\n"
+                : fmt::format("  memory of an evaluator, which another stage gives {} tokens\n",
+                              estimate.planned_positions);
     memory_row(streamed ? "matrices, two layers at a time" : "matrices, all layers",
                memory.matrix_bytes);
     memory_row("embedding, vocabulary projection, vectors",
@@ -140,7 +143,8 @@ json::object to_json(const GpuStageEstimate& estimate) {
             {"individuals", estimate.individuals},
             {"tasks_of_an_evaluation", estimate.tasks_of_an_evaluation},
             {"memory",
-             {{"fits", memory.fits()},
+             {{"positions", estimate.planned_positions},
+              {"fits", memory.fits()},
               {"weights", streamed ? "streamed" : "resident"},
               {"device_bytes", memory.device_bytes()},
               {"had_bytes", memory.had_bytes},

@@ -35,7 +35,8 @@ struct GpuStageEstimate {
     std::uint64_t positions = 0;               ///< L'
     std::uint32_t tasks_of_an_evaluation = 0;  ///< search documents times lengths
     std::uint64_t individuals = 0;
-    evaluator::DocumentFlop flop;  ///< of a task: one document, as a mean over the lengths
+    evaluator::DocumentFlop flop;         ///< of a task: one document, as a mean over the lengths
+    std::uint64_t planned_positions = 0;  ///< that the memory is planned for
     evaluator::cuda::MemoryPlan memory;
     TimeRange task;
     std::uint64_t first_batch = 0;            ///< tasks of baselines and first population
@@ -50,7 +51,10 @@ struct GpuStageEstimate {
 [[nodiscard]] Occupancy occupancy(std::span<const std::uint64_t> batches, std::uint32_t gpus,
                                   const TimeRange& task);
 
+/// @param longest  positions of the longest document that the stage's evaluators may be given, in
+///                 this stage or another one with its weights
 [[nodiscard]] GpuStageEstimate estimate_on_gpu(const coordinator::StagePlan& plan,
+                                               std::uint64_t longest,
                                                const evaluator::ModelConfig& model,
                                                const evaluator::GpuModel& gpu,
                                                std::span<const std::uint32_t> gpus);

@@ -240,14 +240,20 @@ protocol::Setup setup_of(const coordinator::Configuration& configuration,
     return setup;
 }
 
+std::uint64_t longest_positions(const coordinator::Configuration& configuration,
+                                const coordinator::StageSettings& stage) {
+    std::uint64_t longest = 0;
+    for (const coordinator::StageSettings& other : configuration.stages) {
+        if (other.model == stage.model) longest = std::max(longest, other.target_tokens);
+    }
+    return longest;
+}
+
 std::vector<protocol::Setup> setups_of(const coordinator::Configuration& configuration) {
     std::vector<protocol::Setup> setups;
     for (const coordinator::StageSettings& stage : configuration.stages) {
-        std::uint64_t longest = 0;
-        for (const coordinator::StageSettings& other : configuration.stages) {
-            if (other.model == stage.model) longest = std::max(longest, other.target_tokens);
-        }
-        setups.push_back(setup_of(configuration, longest, stage.model));
+        setups.push_back(
+            setup_of(configuration, longest_positions(configuration, stage), stage.model));
     }
     return setups;
 }

@@ -29,6 +29,11 @@ void settle_tokenizer(const coordinator::RunFacts& facts, bool began);
 /// @throws evaluator::EvaluatorError, coordinator::ConfigurationError
 [[nodiscard]] coordinator::RunFacts planned_facts(const coordinator::Configuration& configuration);
 
+/// L' of the longest target among the stages that share a stage's weights, finished ones included:
+/// what their evaluators are opened for, and plan a GPU's memory with.
+[[nodiscard]] std::uint64_t longest_positions(const coordinator::Configuration& configuration,
+                                              const coordinator::StageSettings& stage);
+
 /// What every rank evaluates with.
 /// @param longest_positions  L' of the longest document that will be scored
 /// @param stage_model        stage.model of the stage; empty: model.path

@@ -283,9 +283,12 @@ for stage in stages:
     memory = planned[stage["name"]]["memory"]
     if not memory["fits"]:
         needed, had = memory["device_bytes"], memory["had_bytes"]
+        tokens = "{} tokens".format(stage["positions"])
+        if memory["positions"] != stage["positions"]:  # evaluators are made for the longest that they may be given
+            tokens += "; another stage gives its evaluators {}".format(memory["positions"])
         misfit = misfit or (
-            "stage {} ({} tokens) needs {} bytes ({:.1f} GiB) of GPU memory, but {} has {} ({:.1f} GiB)".format(
-                stage["name"], stage["positions"], needed, needed / 2**30, sys.argv[3], had, had / 2**30))
+            "stage {} ({}) needs {} bytes ({:.1f} GiB) of GPU memory, but {} has {} ({:.1f} GiB)".format(
+                stage["name"], tokens, needed, needed / 2**30, sys.argv[3], had, had / 2**30))
         continue
     # Where weights are streamed, all matrices are page-locked and two layers of them on the device.
     pinned = memory["pinned_host_bytes"]

@@ -6,7 +6,10 @@
 #include <array>
 #include <boost/json.hpp>
 #include <numeric>
+#include <tuple>
 #include <vector>
+
+#include "cli/run_inputs.hpp"
 
 namespace longrope::cli {
 namespace {
@@ -30,7 +33,7 @@ coordinator::StagePlan paper_plan(std::uint64_t target_tokens) {
 GpuStageEstimate on(const char* gpu, std::uint64_t target_tokens) {
     constexpr std::array<std::uint32_t, 2> gpus{1, 64};
     return estimate_on_gpu(
-        paper_plan(target_tokens),
+        paper_plan(target_tokens), target_tokens,
         evaluator::read_model_config(LONGROPE_SOURCE_DIR "/configs/models/llama2-7b"),
         *evaluator::find_known_gpu(gpu), gpus);
 }
@@ -81,12 +84,48 @@ TEST_CASE("a search of the first population alone is told no tasks per iteration
     const evaluator::GpuModel& gpu = *evaluator::find_known_gpu("a100-80gb");
     const std::string text = to_text(
         estimate_on_gpu(
-            plan, evaluator::read_model_config(LONGROPE_SOURCE_DIR "/configs/models/llama2-7b"),
-            gpu, {}),
+            plan, plan.positions,
+            evaluator::read_model_config(LONGROPE_SOURCE_DIR "/configs/models/llama2-7b"), gpu, {}),
         gpu);
     CHECK(text.find(" at first, ") != std::string::npos);
     CHECK(text.find("per iteration") == std::string::npos);
     CHECK(to_text(on("a100-80gb", 262'144), gpu).find("160 per iteration, ") != std::string::npos);
+}
+
+TEST_CASE("a stage is planned with the memory that a longer one with its weights asks for") {
+    coordinator::Configuration configuration;
+    for (const auto& [name, tokens, weights] :
+         {std::tuple{"short", 131'072, ""}, {"long", 2'048'000, ""}, {"tuned", 262'144, "tuned"}}) {
+        coordinator::StageSettings stage;
+        stage.name = name;
+        stage.target_tokens = static_cast<std::uint64_t>(tokens);
+        stage.model = weights;
+        configuration.stages.push_back(stage);
+    }
+    CHECK(longest_positions(configuration, configuration.stages[0]) == 2'048'000);
+    CHECK(longest_positions(configuration, configuration.stages[1]) == 2'048'000);
+    CHECK(longest_positions(configuration, configuration.stages[2]) == 262'144);
+    const std::vector<protocol::Setup> setups = setups_of(configuration);  // what the run opens
+    for (std::size_t stage = 0; stage < setups.size(); ++stage) {
+        CHECK(setups[stage].longest_positions ==
+              longest_positions(configuration, configuration.stages[stage]));
+    }
+
+    const evaluator::ModelConfig model =
+        evaluator::read_model_config(LONGROPE_SOURCE_DIR "/configs/models/llama2-7b");
+    const evaluator::GpuModel& gpu = *evaluator::find_known_gpu("h100-80gb");
+    const coordinator::StagePlan plan = paper_plan(131'072);
+    const GpuStageEstimate alone = estimate_on_gpu(plan, 131'072, model, gpu, {});
+    const GpuStageEstimate shared = estimate_on_gpu(plan, 2'048'000, model, gpu, {});
+    CHECK(alone.memory.placement == evaluator::cuda::WeightPlacement::resident);
+    CHECK(shared.memory.placement == evaluator::cuda::WeightPlacement::streamed);
+    CHECK(shared.memory.device_bytes() == on("h100-80gb", 2'048'000).memory.device_bytes());
+    CHECK(shared.positions == 131'072);
+    CHECK(shared.flop.total() == alone.flop.total());
+    CHECK(to_json(shared).at("memory").at("positions").as_uint64() == 2'048'000);
+    CHECK(to_text(shared, gpu).find("which another stage gives 2048000 tokens\n") !=
+          std::string::npos);
+    CHECK(to_text(alone, gpu).find("another stage") == std::string::npos);
 }
 
 TEST_CASE("two million tokens of LLaMA2-7B fit a card of 80 GB, and not one of 40") {

@@ -537,8 +537,9 @@ class OnGpus(SubmitTest):
         said = self.refusal(FAILURE, cluster, "search.toml", "--time=1-0", *NO_LIMITS, **settings)
         self.assertRegex(
             said,
-            r"stage 2097152 \(2097152 tokens\) needs \d{11} bytes \(\d\d\.\d GiB\) of GPU memory, "
-            r"but a100-40gb has 41875931136 \(39\.0 GiB\); nothing was submitted",
+            r"stage 1048576 \(1048576 tokens; another stage gives its evaluators 2097152\) needs "
+            r"\d{11} bytes \(\d\d\.\d GiB\) of GPU memory, but a100-40gb has 41875931136 "
+            r"\(39\.0 GiB\); nothing was submitted",
         )
         self.assertFalse((cluster.run.folder / "run").exists())
         settings["GPU_DEVICE"] = "h200-141gb"
@@ -553,12 +554,17 @@ class OnGpus(SubmitTest):
             f'said=$({program()} "$@") || status=$?\n'
             f'[ -z "$said" ] || echo "$said" | sed \'{strike}\'\nexit ${{status:-0}}',
         )
-        settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "a100-40gb"}
+        settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "h200-141gb"}
         stand_in = {"LONGROPE": str(cluster.bin / "longrope")}
         script = self.script(cluster, "--time=1-0", *NO_LIMITS, **settings, **stand_in)
         first = self.check(cluster)[0]
-        expected = first["tasks_left"] * first["flop_per_task"] / 0.5 / 312e12 / 8
-        self.assertAlmostEqual(self.seconds(script, "a100-40gb"), expected, delta=1)
+        expected = first["tasks_left"] * first["flop_per_task"] / 0.5 / 989e12 / 8
+        self.assertAlmostEqual(self.seconds(script, "h200-141gb"), expected, delta=1)
+        # Of the GPU's memory it does: a search makes its evaluators for all stages of a model.
+        settings["GPU_DEVICE"] = "a100-40gb"
+        words = ("search.toml", "--time=1-0", *NO_LIMITS)
+        said = self.refusal(FAILURE, cluster, *words, **settings, **stand_in)
+        self.assertIn("stage 1048576 (1048576 tokens; another stage gives its evaluators", said)
 
     def test_a_document_that_takes_longer_than_the_job(self) -> None:
         cluster = self.llama2(1048576)
