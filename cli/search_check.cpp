@@ -33,9 +33,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Whether the estimated times are those of this machine's evaluators.
+/// Whether the estimated memory and times are those of this machine's evaluators.
 bool computes_as_estimated(const coordinator::BackendSettings& settings) {
     return settings.backend == "synthetic" || is_on_cpu(settings);
+}
+
+/// What the figures are of where evaluators compute otherwise; else nothing.
+std::string estimate_note(const coordinator::BackendSettings& settings) {
+    if (computes_as_estimated(settings)) return {};
+    if (settings.backend == "reference") {
+        return "Memory and time are those of backend \"cpu\": the reference takes far longer.\n";
+    }
+    return "Memory and time are those of CPUs, but these evaluators compute on GPUs: --device NAME "
+           "plans for them, as longrope estimate does, whose --help has the names.\n";
 }
 
 /// What every evaluator would refuse as it starts, as a search ends that has lost them all.
@@ -98,8 +108,10 @@ std::string stage_text(const coordinator::Configuration& configuration, const Es
         stage.search_documents.documents.size(), stage.validation_documents.documents.size(),
         stage.heldout_documents.documents.size(), stage.individuals(), estimate.tasks_left);
     if (estimate.flop_per_task > 0.0) {
-        text += fmt::format(" of {:.1f} GFLOP; {} of memory per evaluator",
-                            estimate.flop_per_task / 1e9, spell_bytes(memory.bytes_per_evaluator));
+        text += fmt::format(" of {:.1f} GFLOP; {}{} of memory per evaluator",
+                            estimate.flop_per_task / 1e9,
+                            computes_as_estimated(configuration.evaluator) ? "" : "on CPUs: ",
+                            spell_bytes(memory.bytes_per_evaluator));
         if (estimate.memory.weights == evaluator::WeightResidency::streamed) {
             text += fmt::format(" and {} of the model's files for all of a node",
                                 spell_bytes(memory.shared_bytes));
@@ -209,15 +221,17 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
         boost::json::array stages;
         for (const StageEstimate& estimate : estimates)
             stages.push_back(stage_json(configuration, estimate));
-        const boost::json::object report{{"complete", plan.complete()},
-                                         {"restored", plan.restored()},
-                                         {"directory", directory.string()},
-                                         {"in_use_by", holder},
-                                         {"waits_for", missing ? missing->folder : ""},
-                                         {"ranks", job.ranks},
-                                         {"rotary_pairs", facts.rotary_pairs},
-                                         {"original_window", facts.original_window},
-                                         {"stages", std::move(stages)}};
+        const boost::json::object report{
+            {"complete", plan.complete()},
+            {"restored", plan.restored()},
+            {"directory", directory.string()},
+            {"in_use_by", holder},
+            {"waits_for", missing ? missing->folder : ""},
+            {"ranks", job.ranks},
+            {"computes_as_estimated", computes_as_estimated(configuration.evaluator)},
+            {"rotary_pairs", facts.rotary_pairs},
+            {"original_window", facts.original_window},
+            {"stages", std::move(stages)}};
         std::cout << json_line(report);
     } else {
         std::cout << run_text(facts, plan, directory, holder);
@@ -225,6 +239,7 @@ ExitCode check_search(const coordinator::Configuration& configuration, const Est
             std::cout << stage_text(configuration, job, estimate);
         }
         const std::string isa = assumed_instruction_set(configuration.evaluator);
+        std::cout << estimate_note(configuration.evaluator);
         std::cout << fmt::format(
             "The time assumes {:.0f} GFLOP/s per core ({}) and nothing else on the machine; "
             "nothing was computed.\n",

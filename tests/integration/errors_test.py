@@ -289,6 +289,25 @@ class Json(unittest.TestCase):
         self.assertEqual(many["bytes_per_evaluator"], one["bytes_per_evaluator"])
 
     @needs_demo_documents()
+    def test_check_says_where_its_figures_are_not_those_of_the_evaluators(self) -> None:
+        self.run_directory.configure(demo_search())
+        folder, check = self.run_directory.folder, (*SEARCH, "--check", "--threads", "1")
+        gpus = "but these evaluators compute on GPUs: --device NAME plans for them"
+        for flags, note in (
+            (("--backend", "cpu"), ""),
+            (("--backend", "cuda", "--precision", "bf16"), gpus),
+            (("--backend", "reference"), "the reference takes far longer"),
+        ):
+            with self.subTest(flags):
+                told = run_program(*check, *flags, folder=folder)
+                self.assertEqual(told.returncode, EXIT_DONE, told.stderr)
+                self.assertEqual("GFLOP; on CPUs: " in told.stdout, bool(note), told.stdout)
+                self.assertEqual("Memory and time are those of " in told.stdout, bool(note))
+                self.assertIn(note, told.stdout)
+                said = self.read(*check, *flags, "--json")
+                self.assertIs(said["computes_as_estimated"], not note)
+
+    @needs_demo_documents()
     def test_the_limits_of_a_job_are_told_and_checked_against(self) -> None:
         limited = self.run_directory.folder / "limited"
         limited.write_text(LIMITED.format(program=program()))
