@@ -30,10 +30,10 @@ struct Product {
 /// over atomics): cublasLt on a GPU, plain loops on the emulator.
 ///
 /// Bits: for one (outputs, inputs, weight_stride, output) an implementation keeps to one algorithm
-/// whatever the rows, so that a row's bits depend on neither its place nor the number of rows. Where
-/// a library refuses that algorithm for a number of rows it takes another for it: one product still
-/// has the same bits every time. The number of rows in a call is at most the chunk's; no matrix
-/// reaches 2^31 elements.
+/// whatever the rows, so that a row's bits depend on neither its place nor the number of rows.
+/// Where a library refuses that algorithm for a number of rows it takes another for it: one product
+/// still has the same bits every time. The number of rows in a call is at most the chunk's; no
+/// matrix reaches 2^31 elements.
 class Products {
 public:
     Products() = default;

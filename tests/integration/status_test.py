@@ -35,6 +35,7 @@ from search_run import (
 )
 
 EXIT_SYSTEM_ERROR = 1
+EXIT_NOBODY_LEFT = 5
 NO = 1  # of `status --should-requeue`
 
 
@@ -213,10 +214,20 @@ class Keys(StatusTest):
         for page, *words in (
             ("status.md", "status", "run"),
             ("search.md", "search", "search.toml", "--check"),
-            ("evaluate.md", "evaluate", "run", "--stage", "long", "--methods", "none,searched"),
             ("export.md", *export, "--output", "made.csv"),
         ):
             self.assert_documented(page, *words, folder=run.folder)
+
+    def test_so_has_that_of_evaluate_where_cells_fail_and_where_none_does(self) -> None:
+        keys: set[str] = set()
+        for poison, end in ((0, EXIT_DONE), (2, EXIT_NOBODY_LEFT)):
+            poisoned = synthetic_search(fault="error", poison_every=poison)
+            (self.folder / "search.toml").write_text(to_toml(poisoned))
+            words = ("--methods", "none,ntk,pi", "--tokens", "512,2048", "--json")
+            printed = run_program("evaluate", "search.toml", *words, folder=self.folder)
+            self.assertEqual(printed.returncode, end, printed.stderr)
+            keys |= keys_of(json.loads(printed.stdout))
+        self.assertEqual(documented_keys("evaluate.md"), keys)
 
     def test_so_have_those_of_estimates_for_gpus(self) -> None:
         configuration = "configs/llama2-7b-128k.toml"
