@@ -368,7 +368,8 @@ if [ -z "$RANKS_PER_NODE" ]; then
 fi
 ranks=$((NODES * RANKS_PER_NODE))
 busy=$(smaller "$ranks" "$useful")
-seconds=$(((work + busy - 1) / busy))
+rounds=$(((useful + busy - 1) / busy))  # of a generation, which the next one waits for
+seconds=$(((work * rounds + useful - 1) / useful))
 [ "$ranks" -le "$useful" ] ||
     say "note: $ranks ranks, but a generation has $useful tasks; the others will be idle most of the time"
 [ -z "$node_cores" ] || [ $((RANKS_PER_NODE * CORES_PER_RANK)) -le "$node_cores" ] ||

@@ -9,6 +9,7 @@ sbatch and sinfo are stand-ins that note what they are given; slurm_test.py uses
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -488,9 +489,12 @@ class OnGpus(SubmitTest):
         cluster = self.llama2(65536, 131072)
         settings = {"GPUS_PER_NODE": "8", "GPU_DEVICE": "h100-80gb"}
         script = self.script(cluster, "--time=60", *NO_LIMITS, **settings)
-        # All stages at half the peak of 989 TFLOP/s, on eight ranks.
-        flop = sum(stage["tasks_left"] * stage["flop_per_task"] for stage in self.check(cluster))
-        expected = flop / 0.5 / 989e12 / 8
+        # All stages at half the peak of 989 TFLOP/s, on eight ranks, which a generation keeps busy
+        # in whole rounds.
+        stages = self.check(cluster)
+        flop = sum(stage["tasks_left"] * stage["flop_per_task"] for stage in stages)
+        at_once = max(stage["tasks_at_once"] for stage in stages)
+        expected = flop / 0.5 / 989e12 * math.ceil(at_once / 8) / at_once
         self.assertAlmostEqual(self.seconds(script, "h100-80gb"), expected, delta=1)
         self.assertRegex(script, r"(?m)^# Estimated.* on 8 rank\(s\) with a GPU each,")
         self.assertRegex(script, r"(?m)^# Estimated.*, 00:00:13 per document\.$")
@@ -499,6 +503,22 @@ class OnGpus(SubmitTest):
         asked = options_of(self.script(cluster, *NO_LIMITS, **settings))["--time"]
         hours, minutes, _ = map(int, asked.split(":"))
         self.assertAlmostEqual(hours * 60 + minutes, 1.5 * expected / 60 + 15, delta=5)
+
+    def test_a_generation_keeps_ranks_busy_in_whole_rounds(self) -> None:
+        cluster = self.llama2(65536)
+        words = ("--time=60", *NO_LIMITS, "--nodes=3")
+        seconds = {
+            gpus: self.seconds(
+                self.script(cluster, *words, GPUS_PER_NODE=gpus, GPU_DEVICE="h100-80gb"),
+                "h100-80gb",
+            )
+            for gpus in ("1", "2")
+        }
+        (stage,) = self.check(cluster)
+        rounds = {gpus: math.ceil(stage["tasks_at_once"] / (3 * int(gpus))) for gpus in seconds}
+        self.assertNotEqual(rounds["1"], 2 * rounds["2"])
+        ratio = rounds["1"] / rounds["2"]
+        self.assertAlmostEqual(seconds["1"] / seconds["2"], ratio, delta=0.001 * ratio)
 
     def test_gpus_that_are_not_named_take_no_notice_of_streamed_weights(self) -> None:
         asked = {}
