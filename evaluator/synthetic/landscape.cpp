@@ -76,12 +76,6 @@ std::uint32_t Landscape::documents() const noexcept {
     return 3 * settings_.documents;
 }
 
-Split Landscape::split(std::uint32_t document) const {
-    check_document(document);
-    if (document < settings_.documents) return Split::search;
-    return document < 2 * settings_.documents ? Split::validation : Split::heldout;
-}
-
 std::vector<double> Landscape::optimum(std::uint32_t document, std::uint64_t positions) const {
     check_document(document);
     const double stretch = std::max(

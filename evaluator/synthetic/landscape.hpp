@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "evaluator/documents.hpp"
 #include "evaluator/evaluator.hpp"
 #include "evaluator/synthetic/synthetic_settings.hpp"
 
@@ -27,9 +26,6 @@ public:
 
     /// Documents of all three splits.
     [[nodiscard]] std::uint32_t documents() const noexcept;
-    /// Document ids ascend by split: search, then validation, then heldout.
-    /// @throws EvaluatorError if the document does not exist
-    [[nodiscard]] Split split(std::uint32_t document) const;
 
     /// The hidden optimum of one document: shape [dimensions], at least 1, non-decreasing.
     [[nodiscard]] std::vector<double> optimum(std::uint32_t document,
