@@ -203,10 +203,17 @@ std::uint32_t ModelConfig::original_window() const noexcept {
     return sliding_window != 0 ? sliding_window : max_position_embeddings;
 }
 
+std::string read_config_text(const std::filesystem::path& model_folder) {
+    return read_text_file(model_folder / "config.json", largest_config_bytes);
+}
+
 ModelConfig read_model_config(const std::filesystem::path& model_folder) {
+    return parse_model_config(read_config_text(model_folder), model_folder);
+}
+
+ModelConfig parse_model_config(const std::string& text, const std::filesystem::path& model_folder) {
     const std::filesystem::path file = model_folder / "config.json";
-    const json::object object =
-        parse_json_object(read_text_file(file, largest_config_bytes), file.string());
+    const json::object object = parse_json_object(text, file.string());
     const ConfigKeys keys{object, file.string(), ""};
 
     ModelConfig config;

@@ -38,7 +38,14 @@ struct ModelConfig {
     [[nodiscard]] std::uint32_t original_window() const noexcept;
 };
 
+/// The folder's config.json.
+/// @throws EvaluatorError naming the file if it is missing, unreadable or too large
+[[nodiscard]] std::string read_config_text(const std::filesystem::path& model_folder);
+
 /// @throws EvaluatorError naming the file, the key, what was found and what would be accepted
 [[nodiscard]] ModelConfig read_model_config(const std::filesystem::path& model_folder);
+/// The same of a text that was read already.
+[[nodiscard]] ModelConfig parse_model_config(const std::string& text,
+                                             const std::filesystem::path& model_folder);
 
 }  // namespace longrope::evaluator

@@ -28,7 +28,6 @@ constexpr const char* single_name = "model.safetensors";
 constexpr const char* index_name = "model.safetensors.index.json";
 constexpr const char* remedy = "get the model's files again";
 constexpr std::uintmax_t largest_index_bytes = 64U << 20U;
-constexpr std::uintmax_t largest_config_bytes = 16U << 20U;
 
 // A digest reads the beginning, the middle and the end of each tensor: training and merging change
 // whole tensors, and no start-up waits for 140 GB.
@@ -127,8 +126,8 @@ ModelFolder::ModelFolder(const std::filesystem::path& folder)
             folder.empty() ? "\"\"" : folder.string(), single_name)};
     }
     contents_->folder = folder;
-    contents_->config = read_model_config(folder);
-    contents_->config_text = read_text_file(folder / "config.json", largest_config_bytes);
+    contents_->config_text = read_config_text(folder);  // once: the digest is of what is computed
+    contents_->config = parse_model_config(contents_->config_text, folder);
     if (is_there(folder / single_name)) {  // the order that transformers uses
         contents_->open_single();
     } else if (is_there(folder / index_name)) {

@@ -17,7 +17,6 @@ namespace longrope::evaluator {
 
 namespace {
 
-constexpr std::uintmax_t largest_config_bytes = 16U << 20U;
 constexpr IntegerRange windows{2, (1U << 31U) - 1U};  // ln(window) divides
 constexpr const char* accepted_types =
     "\"default\", \"linear\", \"dynamic\", \"yarn\", \"llama3\", \"longrope\" or \"su\"";
@@ -203,7 +202,7 @@ RopeScaling read_rope_scaling(const std::filesystem::path& model_folder,
                               const ModelConfig& config) {
     const std::filesystem::path file = model_folder / "config.json";
     const boost::json::object object =
-        parse_json_object(read_text_file(file, largest_config_bytes), file.string());
+        parse_json_object(read_config_text(model_folder), file.string());
     const ConfigKeys top{object, file.string(), ""};
     const auto section = rope_section(top);
     if (!section) return NoScaling{};
