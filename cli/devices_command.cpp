@@ -64,10 +64,13 @@ std::string cuda_version(int version) {
 /// Of a job that may not have all; else nothing.
 std::string limits_text(const Machine& machine) {
     std::vector<std::string> parts;
-    if (machine.core_limit)
-        parts.push_back(fmt::format("the time of {:g} cores", *machine.core_limit));
-    if (machine.memory_limit)
+    if (machine.core_limit) {
+        parts.push_back(fmt::format("the time of {:g} core{}", *machine.core_limit,
+                                    *machine.core_limit == 1.0 ? "" : "s"));
+    }
+    if (machine.memory_limit) {
         parts.push_back(fmt::format("{} of memory", spell_bytes(*machine.memory_limit)));
+    }
     if (parts.empty()) return {};
     return fmt::format("of which this job may have {} (limits of its control group)",
                        fmt::join(parts, " and "));

@@ -72,9 +72,10 @@ EvaluationJobs jobs_of(const EvaluationPlan& plan) {
 
 namespace {
 
+constexpr double none = std::numeric_limits<double>::quiet_NaN();
+
 /// A document that lacks a window has no sum: that of the others is of another text.
 void leave_out(std::uint32_t column, CellScores& cell) {
-    constexpr double none = std::numeric_limits<double>::quiet_NaN();
     cell.sum_nll[column] = none;
     cell.scored_tokens[column] = 0;
     cell.window_means = none;
@@ -98,7 +99,6 @@ std::vector<CellScores> cells_of(const EvaluationPlan& plan, const EvaluationJob
             cell.sum_nll[column] += sum;
             cell.scored_tokens[column] += tokens;
             cell.window_means += sum / static_cast<double>(tokens);
-            ++cell.windows;
         }
         if (work.jobs[i].per_token) cell.token_nll = std::move(scores[i].token_nll);
         if (!cell.failure) cell.failure = std::move(scores[i].failure);
@@ -106,6 +106,12 @@ std::vector<CellScores> cells_of(const EvaluationPlan& plan, const EvaluationJob
     for (std::size_t i = 0; i < work.jobs.size(); ++i) {
         for (const std::uint32_t column : work.jobs[i].columns) {
             if (scores[i].scored_tokens[column] == 0) leave_out(column, cells[work.cells[i]]);
+        }
+    }
+    for (std::size_t i = 0; i < work.jobs.size(); ++i) {
+        CellScores& cell = cells[work.cells[i]];
+        for (const std::uint32_t column : work.jobs[i].columns) {
+            if (cell.scored_tokens[column] > 0) ++cell.windows;
         }
     }
     return cells;

@@ -17,7 +17,7 @@ struct CellScores {
     std::vector<std::uint64_t> scored_tokens;   ///< shape [documents]; 0: not scored
     std::vector<std::vector<float>> token_nll;  ///< shape [documents][scored tokens] or empty
     double window_means = 0.0;  ///< sum over all windows of their mean NLL, in nats per token
-    std::uint64_t windows = 0;  ///< of all documents; a document read whole is one
+    std::uint64_t windows = 0;  ///< of all documents scored; a document read whole is one
     std::optional<coordinator::JobFailure> failure{};  ///< the first of its jobs', if there is one
 };
 

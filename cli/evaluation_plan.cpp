@@ -294,7 +294,7 @@ void add_evaluation_flags(cxxopts::Options& options) {
         text());
     add("target-tokens",
         "length that vectors and scales are built for, once for all columns (default: of a run the "
-        "stage's target_tokens, else the largest column)",
+        "stage's target_tokens where they are beyond the original window, else the largest column)",
         text());
     add("original-window", "tokens (default or 0: of the model)", text());
     add("angles", "double or float32 (as Hugging Face)", text());
@@ -340,8 +340,9 @@ EvaluationPlan plan_of(const cxxopts::ParseResult& parsed, const Source& source)
     read_lengths(parsed, plan, stage == nullptr ? 0 : stage->target_tokens);
     if (parsed.count("target-tokens") > 0) {
         plan.target_tokens = parse_window(text_of(parsed, "target-tokens"), "--target-tokens");
-    } else if (stage != nullptr) {
-        // The searched row is for that length, and rows for another are no match for it.
+    } else if (stage != nullptr && stage->target_tokens > plan.facts.original_window) {
+        // The searched row is for that length, and rows for another are no match for it. Within the
+        // window, as of a recovery, all methods are the model itself.
         plan.target_tokens = stage->target_tokens;
         plan.target_stage = stage->name;
     } else {

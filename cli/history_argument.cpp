@@ -41,15 +41,15 @@ void refuse_run(const std::string& word, const std::string& verb) {
     const bool is_directory = std::filesystem::is_directory(word, error);
     const auto refuse = [&](const char* found) {
         throw UsageError{
-            fmt::format("{}: that is a {}; longrope {} takes the configuration, a TOML file, that "
-                        "the run was begun with",
+            fmt::format("{}: that is {}; longrope {} takes a configuration, a TOML file: of a run "
+                        "the one that it was begun with",
                         word, found, verb)};
     };
     if (!is_directory && std::filesystem::is_regular_file(word, error) && begins_as_hdf5(word)) {
-        refuse("history (HDF5)");
+        refuse("an HDF5 file, such as a history or documents");
     }
     if (is_directory && std::filesystem::exists(std::filesystem::path{word} / "search.h5", error)) {
-        refuse("run directory");
+        refuse("a run directory");
     }
 }
 

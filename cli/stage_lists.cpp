@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cli/arguments.hpp"
+#include "coordinator/final_choice.hpp"
 #include "coordinator/score_table.hpp"
 
 namespace longrope::cli {
@@ -68,6 +69,14 @@ std::optional<StoredScores> scores_in(const ScoreTable<Row>& table, const char* 
     return std::nullopt;
 }
 
+/// All that the stage chose, the last of them at the end.
+std::vector<coordinator::FinalChoice> choices_of(const StageHistory& stage) {
+    std::vector<coordinator::FinalChoice> choices = coordinator::earlier_choices(stage);
+    const auto last = coordinator::final_choice(stage, stage.best.iterations);
+    if (stage.complete && last) choices.push_back(*last);
+    return choices;
+}
+
 void take_individual(FactorList& list, const StageHistory& stage, std::uint32_t individual) {
     const ScoreTable<coordinator::EvaluationRow>& table = stage.evaluations;
     if (individual >= table.rows.size()) {
@@ -86,6 +95,9 @@ void take_individual(FactorList& list, const StageHistory& stage, std::uint32_t 
     const auto factors = coordinator::factors_of(table, individual);
     list.factors.assign(factors.begin(), factors.end());
     list.start_tokens = row.start_tokens;
+    for (const coordinator::FinalChoice& choice : choices_of(stage)) {
+        if (choice.individual == individual) list.start_tokens = choice.start_tokens;
+    }
 }
 
 bool is_same(double ours, double theirs) {

@@ -16,9 +16,9 @@ namespace longrope::cli {
 [[nodiscard]] const coordinator::StageHistory& long_stage(const coordinator::RunHistory& history,
                                                           const std::string& name);
 
-/// The stage's choice as a list, or another individual with the start tokens that it was bred with;
-/// with its scores on documents that are furthest from the search: held-out, else validation, else
-/// those of the search.
+/// The stage's choice as a list, or another individual with the start tokens it was chosen or bred
+/// with; with its scores on documents that are furthest from the search: held-out, else validation,
+/// else those of the search.
 /// @throws UsageError if the stage has chosen nothing yet, or the individual has no score
 [[nodiscard]] FactorList stage_list(const coordinator::StageHistory& stage,
                                     std::optional<std::uint32_t> individual = std::nullopt);

@@ -24,7 +24,8 @@ struct JobScores {
     std::vector<double> sum_nll;                ///< nats, shape [documents]; NaN: not scored
     std::vector<std::uint64_t> scored_tokens;   ///< shape [documents]; 0: not scored
     std::vector<std::vector<float>> token_nll;  ///< shape [documents][scored tokens] or empty
-    std::optional<JobFailure> failure;          ///< the first, if there is one
+    /// What ended the job, if anything did; documents not scored by then have no score either.
+    std::optional<JobFailure> failure;
 };
 
 /// Called when an evaluator is ready, with why its worker may not compute, if so.

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <functional>
 #include <system_error>
 
 #include "evaluator/documents.hpp"
@@ -18,18 +19,20 @@ namespace longrope::evaluator {
 
 namespace {
 
-/// A crash is what this process is for: it leaves neither a core nor the report of a handler.
-[[noreturn]] void read_as_child(const std::filesystem::path& file) {
+constexpr unsigned seconds_of_computing = 60;  // reading takes little of it
+
+/// A crash is what this process is for: it leaves neither a core nor the report of a handler. HDF5
+/// may go round in circles, too: SIGXCPU ends that, and at the hard limit SIGKILL would.
+[[noreturn]] void run_as_child(const std::function<void()>& work, unsigned seconds) {
     const rlimit no_core{0, 0};
     ::setrlimit(RLIMIT_CORE, &no_core);
-    // Of computing, which reading takes little of: HDF5 may go round in circles, too.
-    const rlimit a_minute{60, 60};
-    ::setrlimit(RLIMIT_CPU, &a_minute);
+    const rlimit computing{seconds, seconds + 5};
+    ::setrlimit(RLIMIT_CPU, &computing);
     for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU}) {
         std::signal(crash, SIG_DFL);
     }
     try {
-        const Documents documents{file};
+        work();
     } catch (...) {
         ::_exit(0);  // it will be thrown again, where it can be caught
     }
@@ -38,18 +41,29 @@ namespace {
 
 }  // namespace
 
-void probe_documents(const std::filesystem::path& file) {
+int status_of_child(const std::function<void()>& work, unsigned seconds) {
     const pid_t child = ::fork();
     if (child < 0) {
-        throw EvaluatorError{fmt::format("{}: cannot start a process to read it: {}", file.string(),
-                                         std::generic_category().message(errno))};
+        throw EvaluatorError{
+            fmt::format("cannot start a process: {}", std::generic_category().message(errno))};
     }
-    if (child == 0) read_as_child(file);
+    if (child == 0) run_as_child(work, seconds);
     int status = 0;
     while (::waitpid(child, &status, 0) < 0) {
         if (errno == EINTR) continue;
-        throw EvaluatorError{fmt::format("{}: cannot wait for the process that reads it: {}",
-                                         file.string(), std::generic_category().message(errno))};
+        throw EvaluatorError{
+            fmt::format("cannot wait for a process: {}", std::generic_category().message(errno))};
+    }
+    return status;
+}
+
+void probe_documents(const std::filesystem::path& file) {
+    int status = 0;
+    try {
+        status =
+            status_of_child([&file] { const Documents documents{file}; }, seconds_of_computing);
+    } catch (const EvaluatorError& error) {
+        throw EvaluatorError{fmt::format("{}: to read it: {}", file.string(), error.what())};
     }
     if (status != 0) throw EvaluatorError{probe_failure(file, status)};
 }

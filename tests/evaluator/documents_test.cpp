@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -26,6 +27,7 @@ using longrope::evaluator::probe_documents;
 using longrope::evaluator::probe_failure;
 using longrope::evaluator::Sha256;
 using longrope::evaluator::Split;
+using longrope::evaluator::status_of_child;
 using longrope::tests::DocumentsBuilder;
 using longrope::tests::TemporaryFolder;
 
@@ -201,8 +203,14 @@ TEST_CASE("a reader that was killed says nothing against its file") {
     const std::string killed = probe_failure("good.h5", SIGKILL);
     CHECK(killed.find("good.h5: the process that reads the file was killed") == 0);
     CHECK(killed.find("damaged") == std::string::npos);
-    CHECK(probe_failure("circle.h5", SIGXCPU).find("(CPU time limit exceeded)") !=
+    const auto go_round = [] {
+        for (std::atomic<int> turn = 0;; ++turn) {
+        }
+    };
+    const int endless = status_of_child(go_round, 1);
+    CHECK(probe_failure("circle.h5", endless).find("(CPU time limit exceeded)") !=
           std::string::npos);
+    CHECK(status_of_child([] { throw EvaluatorError{"refused"}; }, 1) == 0);
 }
 
 TEST_CASE("a file that is missing, cut or no HDF5 is refused in plain words, and what makes one") {

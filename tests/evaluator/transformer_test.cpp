@@ -175,6 +175,7 @@ TEST_CASE("the embedding takes a document no memory, wherever in it the tokens l
         return;
     }
     const std::uint64_t before = peak_bytes();
+    REQUIRE(before > 0);
     static_cast<void>(token_nll(model.config(), transformer, random.tokens(2 * 384),
                                 RunSettings{random.factors()}));
     CHECK(peak_bytes() - before < std::uint64_t{16} << 20U);

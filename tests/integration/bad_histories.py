@@ -235,14 +235,14 @@ STATUS = [
         Case(
             f"`{verb}` of a {what}",
             EXIT_USAGE,
-            (f"{word}: that is a {found}; longrope {verb} takes the configuration, a TOML file",),
+            (f"{word}: that is {found}; longrope {verb} takes a configuration, a TOML file",),
             "name the configuration file",
             words=(verb, word),
         )
         for verb in ("search", "estimate")
         for what, word, found in (
-            ("history", "run/search.h5", "history (HDF5)"),
-            ("run directory", "run", "run directory"),
+            ("history", "run/search.h5", "an HDF5 file, such as a history or documents"),
+            ("run directory", "run", "a run directory"),
         )
     ),
     Case(

@@ -362,9 +362,15 @@ class Landscape(unittest.TestCase):
                     self.assertEqual(set(report["results"][-1]["factors"]), {4.0})
             answer = run_program(*words, "--tokens", "256", folder=folder)
             self.assertIn('for 1024 tokens (the target of stage "long"), original', answer.stdout)
-            words = (*words, "--tokens", "256", "--target-tokens", "512")
-            answer = run_program(*words, folder=folder)
+            more = ("--tokens", "256", "--target-tokens", "512")
+            answer = run_program(*words, *more, folder=folder)
             self.assertIn("vectors for 512 tokens, original window 256", answer.stdout)
+            # Within the window all methods would be one: those of a recovery are for the columns.
+            (folder / "search.toml").write_text(to_toml(synthetic_search(target_tokens=128)))
+            answer = run_program(*words, "--tokens", "128,1024", "--json", folder=folder)
+            report = json.loads(answer.stdout)
+            self.assertEqual(report["target_tokens"], 1024)
+            self.assertEqual(set(report["results"][-1]["factors"]), {4.0})
 
     def test_a_run_without_the_row_searched_says_why(self) -> None:
         with tempfile.TemporaryDirectory() as name:

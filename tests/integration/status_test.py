@@ -25,6 +25,7 @@ from search_run import (
     REPOSITORY,
     Configuration,
     SearchRun,
+    changed,
     hanging,
     job_environment,
     program,
@@ -140,13 +141,14 @@ class Progress(StatusTest):
 
 class EarlierChoice(StatusTest):
     def test_what_was_chosen_is_told_while_the_search_goes_on(self) -> None:
-        run = self.new_run(synthetic_search(documents=1, iterations=1))
+        sweep = {"start_tokens": "sweep"}
+        run = self.new_run(changed(synthetic_search(documents=1, iterations=1), stage=sweep))
         self.assertEqual(run.run(), EXIT_DONE, run.said())
         report = json.loads(run_program("status", "run", "--json", folder=run.folder).stdout)
         (stage,) = report["stages"]
         self.assertEqual(stage["earlier_choices"], [])
         settings = run.folder / "search.toml"
-        longer = synthetic_search(documents=1, iterations=30)
+        longer = changed(synthetic_search(documents=1, iterations=30), stage=sweep)
         settings.write_text(to_toml(hanging(longer, 20)))
         run.start()
         run.wait_for_scores(stage["document_scores"] + 3)
@@ -165,6 +167,8 @@ class EarlierChoice(StatusTest):
         self.assertEqual(made.returncode, EXIT_DONE, made.stderr)
         exported = json.loads((run.folder / "made.json").read_text())
         self.assertEqual(exported["lambda_long"], stage["best"]["factors"])
+        self.assertGreater(exported["n_hat"], 0)  # the sweep's, as it was chosen
+        self.assertEqual(exported["n_hat"], stage["best"]["start_tokens"])
 
 
 class Watching(StatusTest):
