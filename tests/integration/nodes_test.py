@@ -29,8 +29,11 @@ from search_run import (
 HOSTS = ("localhost", "127.0.0.2", "127.0.0.3")  # rank by rank; the first is mpirun's own
 LEASE_SECONDS = 6  # more than a rank that lives may wait for a core of a busy machine
 
+# A node has folders of its own; daemons that make the same ones at once may fail.
 AGENT = """#!/bin/sh
 shift  # the host
+TMPDIR=$(mktemp -d "{folder}/nodeXXXXXX") || exit 1
+export TMPDIR
 exec /bin/sh -c "$*"
 """
 
@@ -77,7 +80,7 @@ class NodesTest(unittest.TestCase):
         run = SearchRun(self.folder / self.id(), configuration, ranks=len(HOSTS))
         self.addCleanup(run.clean_up)
         agent = run.folder / "agent.sh"
-        agent.write_text(AGENT)
+        agent.write_text(AGENT.format(folder=self.folder))  # short: sockets are made there
         agent.chmod(0o755)
         run.launch_options = [
             *("--host", ",".join(f"{host}:1" for host in HOSTS)),
