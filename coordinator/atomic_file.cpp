@@ -47,13 +47,10 @@ bool is_temporary(std::string_view name) {
     constexpr std::string_view ending = ".tmp";
     if (!name.ends_with(ending)) return false;
     name.remove_suffix(ending.size());
-    bool guarded = false;
-    for (const std::string_view start : {"search.h5.", "lock."}) {
-        if (guarded || !name.starts_with(start)) continue;
-        name.remove_prefix(start.size());
-        guarded = true;
-    }
-    if (!guarded) return false;
+    constexpr std::string_view history = "search.h5.";
+    constexpr std::string_view lock = "lock.";
+    if (!name.starts_with(history) && !name.starts_with(lock)) return false;
+    name.remove_prefix(name.starts_with(history) ? history.size() : lock.size());
     const std::size_t dot = name.rfind('.');
     if (dot == std::string_view::npos || dot == 0) return false;
     const std::string_view pid = name.substr(dot + 1);

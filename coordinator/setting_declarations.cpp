@@ -135,8 +135,7 @@ std::vector<Setting> declare_settings() {
          [](C& c, std::size_t) -> SettingField { return &c.run.lease_seconds; }},
         {"run", "snapshot_seconds", "seconds", RealRange{0, 3600}, operational, optional,
          "longest time between two snapshots of the history, if it is below the 30 s that they "
-         "take "
-         "their time in anyway; 0: after every result",
+         "take their time in anyway; 0: after every result",
          [](C& c, std::size_t) -> SettingField { return &c.run.snapshot_seconds; }},
         {"run", "time_limit_seconds", "seconds", RealRange{0, longest_seconds}, operational,
          optional,
